@@ -1,0 +1,7 @@
+//! otpgate: a self-hosted, connector-compatible API gateway for one-time passwords.
+
+#![cfg_attr(test, allow(missing_docs, reason = "tests document themselves by their names"))]
+
+pub mod clock;
+pub mod quota;
+pub mod server;

@@ -1,0 +1,3 @@
+//! The binary: parses the command line and maps errors to exit codes.
+
+fn main() {}

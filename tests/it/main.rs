@@ -1,0 +1,1 @@
+//! One integration binary over real sockets and real files.
