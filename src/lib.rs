@@ -2,6 +2,9 @@
 
 #![cfg_attr(test, allow(missing_docs, reason = "tests document themselves by their names"))]
 
+pub mod abuse;
 pub mod clock;
+pub mod otp;
 pub mod quota;
+pub mod secret;
 pub mod server;

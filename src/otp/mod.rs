@@ -1,0 +1,14 @@
+//! The domain: one-time passwords, from send to verdict. Knows no HTTP, no SQL, no Redis.
+//!
+//! [`service`] is the way in; [`machine`] holds the rules; [`store`] is what it needs from outside.
+
+pub mod application;
+pub mod channel;
+pub mod code;
+pub mod id;
+pub mod machine;
+pub mod outbox;
+pub mod phone;
+pub mod record;
+pub mod store;
+pub mod template;

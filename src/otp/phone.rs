@@ -1,0 +1,324 @@
+//! Phone numbers: every written form a caller may use, parsed into E.164 with its country and line type.
+//!
+//! The metadata is libphonenumber's, by a maintained port; this is the only file that names it. A number is taken when
+//! its length is possible; whether its range is allocated shows in the line type (a carrier's own rules ask for it).
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat, PhoneNumberType, Region};
+use serde::{Deserialize, Serialize};
+
+/// A phone number in E.164 (ITU-T): `+` and 7 to 15 digits. `Debug` shows only its ends; [`E164::as_str`] shows it all.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct E164(Arc<str>);
+
+impl E164 {
+    /// The number with its `+`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The number with all but its first three and last two digits hidden: what a log may show.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        let (head, rest) = self.0.split_at_checked(4).unwrap_or((&self.0, ""));
+        let tail = rest.get(rest.len().saturating_sub(2)..).unwrap_or_default();
+        format!("{head}…{tail}")
+    }
+}
+
+impl fmt::Debug for E164 {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.masked())
+    }
+}
+
+impl TryFrom<String> for E164 {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let digits = text.strip_prefix('+').ok_or("a number in E.164 begins with +")?;
+        if (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            Ok(Self(Arc::from(text)))
+        } else {
+            Err("a number in E.164 has 7 to 15 digits")
+        }
+    }
+}
+
+impl From<E164> for String {
+    fn from(number: E164) -> Self {
+        number.0.as_ref().to_owned()
+    }
+}
+
+/// A country: ISO 3166-1 alpha-2 in upper case, known to the phone metadata.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Country([u8; 2]);
+
+impl Country {
+    /// The two letters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("ZZ")
+    }
+
+    fn region(self) -> Option<Region> {
+        Region::from_str(self.as_str()).ok()
+    }
+}
+
+impl fmt::Debug for Country {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Country {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// The text names no country of the phone metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an ISO 3166-1 alpha-2 code such as DE")]
+pub struct UnknownCountry;
+
+impl FromStr for Country {
+    type Err = UnknownCountry;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let [first, second] = *text.as_bytes() else { return Err(UnknownCountry) };
+        let country = Self([first.to_ascii_uppercase(), second.to_ascii_uppercase()]);
+        let region = country.region().ok_or(UnknownCountry)?;
+        PHONE_NUMBER_UTIL.get_country_code_for_region(region).map(|_| country).ok_or(UnknownCountry)
+    }
+}
+
+impl Serialize for Country {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Country {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|error| serde::de::Error::custom(format!("{error}, not \"{text}\"")))
+    }
+}
+
+/// What a number is, by the metadata of its country.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineType {
+    /// A landline only.
+    Fixed,
+    /// A mobile phone.
+    Mobile,
+    /// Cannot be told apart (all of +1).
+    FixedOrMobile,
+    /// Voice over IP.
+    Voip,
+    /// A personal number that follows its owner.
+    Personal,
+    /// Free for whoever calls.
+    TollFree,
+    /// Paid for by whoever calls.
+    PremiumRate,
+    /// Paid for by both.
+    SharedCost,
+    /// A pager.
+    Pager,
+    /// A company's universal access number.
+    UniversalAccess,
+    /// Voice mail.
+    Voicemail,
+    /// In no allocated range.
+    Unallocated,
+}
+
+/// A number as the domain uses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phone {
+    /// The number itself.
+    pub number: E164,
+    /// Its country; none for numbers of no country, such as satellite phones.
+    pub country: Option<Country>,
+    /// What kind of line it is.
+    pub line: LineType,
+}
+
+/// Why a text is no number. Each says what would be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PhoneError {
+    /// No number can be read out of it.
+    #[error("a phone number: +491512345678, 00491512345678, 491512345678, or a national number together with country")]
+    NotANumber,
+    /// The calling code is in use nowhere.
+    #[error("a phone number whose country calling code exists")]
+    UnknownCallingCode,
+    /// Too few or too many digits for its country.
+    #[error("a phone number with as many digits as its country's numbers have")]
+    ImpossibleLength,
+    /// The number belongs to another country than the one that was named.
+    #[error("a phone number of the country that was given")]
+    OtherCountry,
+}
+
+impl Phone {
+    /// Reads a number: E.164 with `+` (or the space that a `+` decodes to), with `00`, or bare digits; or a national
+    /// number of `country`. Spaces, dots, dashes, slashes and brackets are ignored.
+    ///
+    /// # Errors
+    /// [`PhoneError`], one variant a cause.
+    pub fn parse(text: &str, country: Option<Country>) -> Result<Self, PhoneError> {
+        // A `+` in a query string decodes to a space: a leading space says "international" as well.
+        let spaced = text.starts_with(' ') || text.starts_with('+');
+        let mut digits = String::with_capacity(text.len());
+        for character in text.trim().chars() {
+            match character {
+                '0'..='9' => digits.push(character),
+                '+' if digits.is_empty() => {}
+                ' ' | '-' | '.' | '/' | '(' | ')' | '\u{a0}' => {}
+                _ => return Err(PhoneError::NotANumber),
+            }
+        }
+        if digits.is_empty() || digits.len() > 20 {
+            return Err(PhoneError::NotANumber);
+        }
+        let (international, digits) = match digits.strip_prefix("00") {
+            Some(rest) if !spaced => (true, rest.to_owned()),
+            _ => (spaced, digits),
+        };
+        let parsed = match country.and_then(Country::region) {
+            Some(region) if !international => PHONE_NUMBER_UTIL.parse(&digits, Some(region)),
+            _ => PHONE_NUMBER_UTIL.parse(&format!("+{digits}"), None),
+        };
+        Self::from_parsed(&parsed.map_err(cause)?, country)
+    }
+
+    fn from_parsed(parsed: &PhoneNumber, country: Option<Country>) -> Result<Self, PhoneError> {
+        if let Some(region) = country.and_then(Country::region)
+            && PHONE_NUMBER_UTIL.get_country_code_for_region(region) != Some(parsed.country_code)
+        {
+            return Err(PhoneError::OtherCountry);
+        }
+        if !PHONE_NUMBER_UTIL.is_possible_number(parsed) {
+            return Err(PhoneError::ImpossibleLength);
+        }
+        let text = PHONE_NUMBER_UTIL.format(parsed, PhoneNumberFormat::E164);
+        let number = E164::try_from(text.into_owned()).map_err(|_| PhoneError::ImpossibleLength)?;
+        Ok(Self { number, country: country_of(parsed), line: line_of(parsed) })
+    }
+
+    /// Reads a number that is E.164 already (a stored one) and looks up what it is.
+    ///
+    /// # Errors
+    /// As [`Phone::parse`].
+    pub fn of(number: &E164) -> Result<Self, PhoneError> {
+        Self::parse(number.as_str(), None)
+    }
+}
+
+fn country_of(parsed: &PhoneNumber) -> Option<Country> {
+    let region = match PHONE_NUMBER_UTIL.get_region_for_number(parsed) {
+        Some(region) => region,
+        // An unallocated number still belongs to the (main) country of its calling code.
+        None => PHONE_NUMBER_UTIL.get_region_for_country_code(parsed.country_code)?,
+    };
+    let text = region.as_region_str();
+    text.as_str().parse().ok()
+}
+
+fn line_of(parsed: &PhoneNumber) -> LineType {
+    match PHONE_NUMBER_UTIL.get_number_type(parsed) {
+        PhoneNumberType::FixedLine => LineType::Fixed,
+        PhoneNumberType::Mobile => LineType::Mobile,
+        PhoneNumberType::FixedLineOrMobile => LineType::FixedOrMobile,
+        PhoneNumberType::VoIP => LineType::Voip,
+        PhoneNumberType::PersonalNumber => LineType::Personal,
+        PhoneNumberType::TollFree => LineType::TollFree,
+        PhoneNumberType::PremiumRate => LineType::PremiumRate,
+        PhoneNumberType::SharedCost => LineType::SharedCost,
+        PhoneNumberType::Pager => LineType::Pager,
+        PhoneNumberType::UAN => LineType::UniversalAccess,
+        PhoneNumberType::VoiceMail => LineType::Voicemail,
+        PhoneNumberType::Unknown => LineType::Unallocated,
+    }
+}
+
+fn cause(error: rlibphonenumber::ParseError) -> PhoneError {
+    use rlibphonenumber::ParseError;
+    match error {
+        ParseError::InvalidCountryCode => PhoneError::UnknownCallingCode,
+        ParseError::TooShortAfterIdd | ParseError::TooShortNsn | ParseError::TooLongNsn => PhoneError::ImpossibleLength,
+        _ => PhoneError::NotANumber,
+    }
+}
+
+/// Compiles the metadata, so that the first caller does not wait for it. Takes some milliseconds; call it off the
+/// request threads.
+pub fn warm() {
+    let _ = Phone::parse("+12025550123", None);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str, country: &str) -> Result<String, PhoneError> {
+        let country = if country.is_empty() { None } else { Some(country.parse().unwrap()) };
+        Phone::parse(text, country).map(|phone| phone.number.as_str().to_owned())
+    }
+
+    #[test]
+    fn every_written_form_of_one_number_is_one_number() {
+        for (text, country) in [
+            ("+4915112345678", ""),
+            (" 4915112345678", ""),
+            ("004915112345678", ""),
+            ("4915112345678", ""),
+            ("+49 (0151) 1234-5678", ""),
+            ("+49 151 1234 5678", "DE"),
+            ("015112345678", "DE"),
+            ("0151/12345678", "de"),
+            ("15112345678", "DE"),
+            ("4915112345678", "DE"),
+            ("004915112345678", "DE"),
+        ] {
+            assert_eq!(parse(text, country).as_deref(), Ok("+4915112345678"), "{text} {country}");
+        }
+    }
+
+    #[test]
+    fn faults_are_told_apart() {
+        assert_eq!(parse("+4915112345678", "FR"), Err(PhoneError::OtherCountry));
+        assert_eq!(parse("+999123456789", ""), Err(PhoneError::UnknownCallingCode));
+        assert_eq!(parse("+4915", ""), Err(PhoneError::ImpossibleLength));
+        for text in ["", "abc", "+", "++49151", "+49151x", "+4915112345678901234567", "+49\u{0}151"] {
+            assert_eq!(parse(text, ""), Err(PhoneError::NotANumber), "{text}");
+        }
+        assert!("XX".parse::<Country>().is_err() && "D".parse::<Country>().is_err());
+    }
+
+    #[test]
+    fn line_type_and_country_are_known() {
+        let of = |text: &str| Phone::parse(text, None).map(|phone| (phone.line, phone.country.map(|country| country.to_string())));
+        assert_eq!(of("+4915112345678"), Ok((LineType::Mobile, Some("DE".into()))));
+        assert_eq!(of("+493012345678"), Ok((LineType::Fixed, Some("DE".into()))));
+        assert_eq!(of("+12025550123"), Ok((LineType::FixedOrMobile, Some("US".into()))));
+        assert_eq!(of("+14165550123").unwrap().1.as_deref(), Some("CA"));
+        assert_eq!(of("+498001234567").unwrap().0, LineType::TollFree);
+    }
+
+    #[test]
+    fn a_number_hides_its_middle() {
+        let number = Phone::parse("+4915112345678", None).unwrap().number;
+        assert_eq!(format!("{number:?}"), "+491…78");
+    }
+}

@@ -1,0 +1,287 @@
+//! The OTP as it is kept: its state, what happened to it, and what a resend needs. No code in clear, ever.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::clock::UnixMillis;
+use crate::otp::application::{Caller, Reference, Sender};
+use crate::otp::channel::Channel;
+use crate::otp::code::Code;
+use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
+use crate::otp::phone::{Country, E164};
+use crate::otp::template::{Language, Template};
+use crate::secret::{Keyring, Sealed, Unsealable};
+
+/// Events that one OTP keeps; further ones replace the last but keep the first.
+pub const EVENTS_PER_OTP: usize = 100;
+
+/// Where an OTP stands (the contract's `otpStatus`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum OtpStatus {
+    /// Its code can be checked.
+    Active,
+    /// The right code was given, once.
+    Verified,
+    /// Its time ran out, or a newer code replaced it.
+    Expired,
+    /// Wrong codes used its attempts up.
+    TooManyAttempts,
+}
+
+impl OtpStatus {
+    /// The contract's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Verified => "VERIFIED",
+            Self::Expired => "EXPIRED",
+            Self::TooManyAttempts => "TOO_MANY_ATTEMPTS",
+        }
+    }
+}
+
+/// What a recipient is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recipient {
+    /// The number, until its retention is over.
+    Number(E164),
+    /// Afterwards: only its keyed hash is left.
+    Erased,
+}
+
+/// How delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Delivery {
+    /// The message waits for the courier.
+    Queued,
+    /// A provider took it.
+    Sent,
+    /// The phone has it.
+    Delivered,
+    /// It will not arrive.
+    Undeliverable,
+}
+
+impl Delivery {
+    /// The name in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "QUEUED",
+            Self::Sent => "SENT",
+            Self::Delivered => "DELIVERED",
+            Self::Undeliverable => "UNDELIVERABLE",
+        }
+    }
+}
+
+/// What happened to an OTP. The names continue the contract's family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum EventKind {
+    /// A message was queued.
+    DeliverOtpReq,
+    /// A provider took the message, or the phone has it.
+    DeliverOtpResSuccess,
+    /// The message will not arrive.
+    DeliverOtpResFail,
+    /// The right code.
+    CheckOtpSuccess,
+    /// A wrong code.
+    CheckOtpFail,
+    /// The time ran out.
+    CheckOtpExpired,
+    /// The last allowed attempt was wrong, or the number is locked.
+    CheckOtpTooManyAttempts,
+    /// A newer code took its place.
+    CheckOtpReplaced,
+}
+
+impl EventKind {
+    /// The contract's `type`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DeliverOtpReq => "DELIVER_OTP_REQ",
+            Self::DeliverOtpResSuccess => "DELIVER_OTP_RES_SUCCESS",
+            Self::DeliverOtpResFail => "DELIVER_OTP_RES_FAIL",
+            Self::CheckOtpSuccess => "CHECK_OTP_SUCCESS",
+            Self::CheckOtpFail => "CHECK_OTP_FAIL",
+            Self::CheckOtpExpired => "CHECK_OTP_EXPIRED",
+            Self::CheckOtpTooManyAttempts => "CHECK_OTP_TOO_MANY_ATTEMPTS",
+            Self::CheckOtpReplaced => "CHECK_OTP_REPLACED",
+        }
+    }
+
+    /// The contract's `status`: `success`, `failed`, or none for a request.
+    #[must_use]
+    pub const fn outcome(self) -> Option<&'static str> {
+        match self {
+            Self::DeliverOtpReq => None,
+            Self::DeliverOtpResSuccess | Self::CheckOtpSuccess => Some("success"),
+            _ => Some("failed"),
+        }
+    }
+}
+
+/// One event of an OTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtpEvent {
+    /// What happened.
+    #[serde(rename = "k")]
+    pub kind: EventKind,
+    /// When.
+    #[serde(rename = "t")]
+    pub at: UnixMillis,
+    /// In words, where there is more to say than the kind.
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// One OTP.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Otp {
+    /// Its id.
+    pub id: OtpId,
+    /// Its owner.
+    pub account: AccountId,
+    /// The application it was sent for.
+    pub application: ApplicationId,
+    /// Whom it was sent to.
+    pub recipient: Recipient,
+    /// Where the number's record lies.
+    pub number_key: NumberKey,
+    /// The number's country.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<Country>,
+    /// Where it stands, as last written. [`Otp::status_at`] says where it stands now.
+    pub status: OtpStatus,
+    /// Checks made so far.
+    pub attempts: u32,
+    /// Checks allowed.
+    pub attempts_allowed: u32,
+    /// When it was sent first.
+    pub created: UnixMillis,
+    /// From here on it is expired.
+    pub expire: UnixMillis,
+    /// When it reached a final state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<UnixMillis>,
+    /// Whether a check has been told of the expiry (the first one is answered otherwise than the later ones).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expiry_told: bool,
+    /// The caller's own reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
+    /// Code and text, while they may still be needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Sealed>,
+    /// The language of its messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
+    /// The channel of the newest message.
+    pub channel: Channel,
+    /// The sender asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<Sender>,
+    /// The caller id asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<Caller>,
+    /// Messages queued so far; the newest one has this number.
+    pub messages: u32,
+    /// How delivery of the newest message stands.
+    pub delivery: Delivery,
+    /// What happened to it, oldest first.
+    pub events: Vec<OtpEvent>,
+}
+
+impl Otp {
+    /// Where it stands at `now`: a code past its time is expired whether or not somebody has noticed.
+    #[must_use]
+    pub fn status_at(&self, now: UnixMillis) -> OtpStatus {
+        if self.status == OtpStatus::Active && now >= self.expire { OtpStatus::Expired } else { self.status }
+    }
+
+    /// Checks that are left at `now`; none in a final state.
+    #[must_use]
+    pub fn attempts_left(&self, now: UnixMillis) -> u32 {
+        match self.status_at(now) {
+            OtpStatus::Active => self.attempts_allowed.saturating_sub(self.attempts),
+            _ => 0,
+        }
+    }
+
+    /// When housekeeping has to look at it: at its expiry while it is active, `retention` after its final state while its
+    /// number is kept, never afterwards.
+    #[must_use]
+    pub fn due(&self, retention: Duration) -> Option<UnixMillis> {
+        match (self.status, &self.recipient) {
+            (OtpStatus::Active, _) => Some(self.expire),
+            (_, Recipient::Number(_)) => Some(self.finished.unwrap_or(self.expire) + retention),
+            (_, Recipient::Erased) => None,
+        }
+    }
+
+    /// The number, while it is kept.
+    #[must_use]
+    pub const fn number(&self) -> Option<&E164> {
+        match &self.recipient {
+            Recipient::Number(number) => Some(number),
+            Recipient::Erased => None,
+        }
+    }
+
+    /// Its lifetime in whole seconds.
+    #[must_use]
+    pub fn lifetime_seconds(&self) -> u64 {
+        self.expire.since(self.created).as_secs()
+    }
+
+    /// Adds an event.
+    pub fn record(&mut self, kind: EventKind, at: UnixMillis, text: Option<String>) {
+        if self.events.len() >= EVENTS_PER_OTP {
+            self.events.pop();
+        }
+        self.events.push(OtpEvent { kind, at, text });
+    }
+}
+
+/// What is sealed: the code and, where the caller gave one, the text. Both may hold the code.
+pub struct SealedContent {
+    /// The code.
+    pub code: Code,
+    /// The caller's own text.
+    pub text: Option<Template>,
+}
+
+impl SealedContent {
+    /// Seals it for the OTP `id`.
+    #[must_use]
+    pub fn seal(&self, keyring: &Keyring, id: OtpId) -> Sealed {
+        let mut plain = Zeroizing::new(String::with_capacity(64));
+        plain.push_str(self.code.expose());
+        if let Some(text) = &self.text {
+            plain.push('\n');
+            plain.push_str(text.as_str());
+        }
+        keyring.seal(&id.bytes(), plain.as_bytes())
+    }
+
+    /// Opens what was sealed for the OTP `id`.
+    ///
+    /// # Errors
+    /// [`Unsealable`] when another keyring sealed it or a byte is another.
+    pub fn open(keyring: &Keyring, id: OtpId, sealed: &Sealed) -> Result<Self, Unsealable> {
+        let plain = keyring.open(&id.bytes(), sealed)?;
+        let mut parts = plain.splitn(2, |byte| *byte == b'\n');
+        let code = Code::from_sealed(parts.next().unwrap_or_default());
+        let text = parts.next().and_then(|text| Template::parse_without_code(std::str::from_utf8(text).ok()?).ok());
+        Ok(Self { code, text })
+    }
+}

@@ -1,0 +1,157 @@
+//! The store port: what the domain needs to have kept, and the one way to change any of it.
+//!
+//! A change reads the records of one number, runs a pure transition on them and commits what it returns, if nothing moved
+//! in between; else it reads again. No rule of the domain is written in a store, no storage is known to the domain.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::abuse::{NumberRecord, SpendKey};
+use crate::clock::UnixMillis;
+use crate::otp::id::{NumberKey, OtpId};
+use crate::otp::outbox::{Message, MessageId};
+use crate::otp::record::Otp;
+
+/// A future that a port returns; boxed, so that ports stay objects.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Why a store did not do what it was asked to. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// No room on the disk: refused, and accepted again once there is room.
+    #[error("the store is full")]
+    Full,
+    /// The store does not answer in time.
+    #[error("the store does not answer")]
+    Unavailable,
+    /// A write or fsync failed: nothing that follows can be trusted, the process must end.
+    #[error("the store failed")]
+    Failed,
+}
+
+/// Whose records a change reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A number that gets a new OTP.
+    Number(NumberKey),
+    /// An OTP that exists, and its number.
+    Otp(OtpId),
+}
+
+/// What a change is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// Whose records it reads.
+    pub subject: Subject,
+    /// The daily count it reads.
+    pub spend: Option<SpendKey>,
+}
+
+/// What the store holds at the moment of a change.
+#[derive(Clone, Debug, Default)]
+pub struct Records {
+    /// The OTP, when the subject names one that exists.
+    pub otp: Option<Arc<Otp>>,
+    /// The number's record; empty when there is none, or when the OTP does not exist.
+    pub number: NumberRecord,
+    /// The daily count.
+    pub spent: u32,
+}
+
+/// What a change writes. Nothing by default.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// The OTP.
+    pub otp: OtpChange,
+    /// The number's record; an empty one is deleted.
+    pub number: Option<NumberRecord>,
+    /// The daily count.
+    pub spent: Option<u32>,
+    /// The outbox.
+    pub outbox: OutboxChange,
+}
+
+/// What becomes of the OTP.
+#[derive(Debug, Default)]
+pub enum OtpChange {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It is written: a new one, or the new state of the subject.
+    Put(Box<Otp>),
+    /// It goes, with its messages.
+    Delete,
+}
+
+/// What becomes of the outbox.
+#[derive(Debug, Default)]
+pub enum OutboxChange {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// A message joins, or is put off: the same id replaces.
+    Put(Message),
+    /// A message is settled.
+    Settle(MessageId),
+}
+
+/// The transition of a change. May run more than once; the last run is the one that was committed.
+pub type Transition = Box<dyn FnMut(&Records) -> Changes + Send>;
+
+/// Keeps OTPs, numbers' records, daily counts and the outbox.
+pub trait OtpStore: Send + Sync + 'static {
+    /// The committed OTP, when it is at hand without waiting. `None` says nothing: ask [`OtpStore::otp`].
+    fn recall(&self, id: OtpId) -> Option<Arc<Otp>>;
+
+    /// The committed OTP.
+    fn otp(&self, id: OtpId) -> Later<'_, Result<Option<Arc<Otp>>, StoreError>>;
+
+    /// The OTPs of a number, newest first, at most `limit`.
+    fn of_number(&self, key: NumberKey, limit: usize) -> Later<'_, Result<Vec<Arc<Otp>>, StoreError>>;
+
+    /// Runs one change. Returns when what it wrote is durable.
+    fn change(&self, touch: Touch, transition: Transition) -> Later<'_, Result<(), StoreError>>;
+
+    /// OTPs that housekeeping has to look at by `now`, by [`Otp::due`]; at most `limit`.
+    fn due(&self, now: UnixMillis, limit: usize) -> Later<'_, Result<Vec<OtpId>, StoreError>>;
+
+    /// Drops number records and daily counts that no rule will ask for again: one bounded step.
+    fn prune(&self, now: UnixMillis) -> Later<'_, Result<(), StoreError>>;
+}
+
+/// Hands messages to couriers.
+pub trait Outbox: Send + Sync + 'static {
+    /// Up to `limit` messages that are due at `now`, each to one claimant. A claim ends with a change that settles the
+    /// message or puts it off, or with the claimant's process.
+    fn claim(&self, now: UnixMillis, limit: usize) -> Later<'_, Result<Vec<Message>, StoreError>>;
+
+    /// Waits until there may be something to claim: a message joined, or the earliest one put off is due.
+    fn wait(&self) -> Later<'_, ()>;
+
+    /// Messages that are not settled yet.
+    fn backlog(&self) -> usize;
+}
+
+/// Runs one change and hands out what the committed run of the transition returned.
+///
+/// # Errors
+/// [`StoreError`]; nothing was changed then.
+pub async fn change<T, F>(store: &dyn OtpStore, touch: Touch, mut transition: F) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    F: FnMut(&Records) -> (Changes, T) + Send + 'static,
+{
+    let slot = Arc::new(Mutex::new(None));
+    let committed = Arc::clone(&slot);
+    let run = move |records: &Records| {
+        let (changes, verdict) = transition(records);
+        *slot.lock() = Some(verdict);
+        changes
+    };
+    store.change(touch, Box::new(run)).await?;
+    let verdict = committed.lock().take();
+    verdict.ok_or(StoreError::Failed)
+}
