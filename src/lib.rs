@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(missing_docs, reason = "tests document themselves by their names"))]
 
 pub mod abuse;
+pub mod access;
 pub mod clock;
 pub mod otp;
 pub mod quota;

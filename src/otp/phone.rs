@@ -180,10 +180,10 @@ impl Phone {
         // A `+` in a query string decodes to a space: a leading space says "international" as well.
         let spaced = text.starts_with(' ') || text.starts_with('+');
         let mut digits = String::with_capacity(text.len());
-        for character in text.trim().chars() {
+        let trimmed = text.trim();
+        for character in trimmed.strip_prefix('+').unwrap_or(trimmed).chars() {
             match character {
                 '0'..='9' => digits.push(character),
-                '+' if digits.is_empty() => {}
                 ' ' | '-' | '.' | '/' | '(' | ')' | '\u{a0}' => {}
                 _ => return Err(PhoneError::NotANumber),
             }

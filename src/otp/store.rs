@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 
 use crate::abuse::{NumberRecord, SpendKey};
 use crate::clock::UnixMillis;
-use crate::otp::id::{NumberKey, OtpId};
+use crate::otp::application::Application;
+use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
 use crate::otp::outbox::{Message, MessageId};
 use crate::otp::record::Otp;
 
@@ -30,6 +31,17 @@ pub enum StoreError {
     /// A write or fsync failed: nothing that follows can be trusted, the process must end.
     #[error("the store failed")]
     Failed,
+}
+
+/// Why a setting was not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// Another writer was there first: read again.
+    #[error("changed by somebody else in between")]
+    Conflict,
+    /// The store did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Whose records a change reads.
@@ -133,6 +145,22 @@ pub trait Outbox: Send + Sync + 'static {
 
     /// Messages that are not settled yet.
     fn backlog(&self) -> usize;
+}
+
+/// Keeps applications. Few rows, read through a cache, written also beside a running server.
+pub trait ApplicationStore: Send + Sync + 'static {
+    /// An account's applications.
+    fn applications(&self, account: &AccountId) -> Later<'_, Result<Vec<Application>, StoreError>>;
+
+    /// Writes an application: a new one when `before` is none, else the one that equals `before`. Its id is unique; its
+    /// alias and, for the default one, its name are unique within the account.
+    fn put_application(&self, before: Option<Application>, after: Application) -> Later<'_, Result<(), WriteError>>;
+
+    /// Deletes an application. Whether it was there.
+    fn delete_application(&self, account: &AccountId, id: ApplicationId) -> Later<'_, Result<bool, StoreError>>;
+
+    /// Counts up whenever somebody else (the command line, another replica) wrote: caches drop what they hold.
+    fn generation(&self) -> u64;
 }
 
 /// Runs one change and hands out what the committed run of the transition returned.

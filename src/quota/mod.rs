@@ -1,1 +1,5 @@
 //! The exact quota.
+
+mod policy;
+
+pub use policy::{Allowance, Policy, PolicyError};

@@ -1,0 +1,8 @@
+//! Who is calling: API keys, connections, scopes. Knows no HTTP and no OTP.
+//!
+//! A *connection* is what a key opens: an account, its scopes, its quota. A rotation changes the key, never the connection.
+
+pub mod connection;
+pub mod key;
+pub mod scope;
+pub mod store;
