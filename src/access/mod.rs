@@ -2,6 +2,7 @@
 //!
 //! A *connection* is what a key opens: an account, its scopes, its quota. A rotation changes the key, never the connection.
 
+pub mod authenticator;
 pub mod connection;
 pub mod key;
 pub mod scope;

@@ -3,6 +3,7 @@
 //! [`service`] is the way in; [`machine`] holds the rules; [`store`] is what it needs from outside.
 
 pub mod application;
+pub mod catalogue;
 pub mod channel;
 pub mod code;
 pub mod id;
@@ -10,5 +11,6 @@ pub mod machine;
 pub mod outbox;
 pub mod phone;
 pub mod record;
+pub mod service;
 pub mod store;
 pub mod template;

@@ -195,11 +195,22 @@ impl Phone {
             Some(rest) if !spaced => (true, rest.to_owned()),
             _ => (spaced, digits),
         };
+        let abroad = || PHONE_NUMBER_UTIL.parse(&format!("+{digits}"), None).map_err(cause);
         let parsed = match country.and_then(Country::region) {
-            Some(region) if !international => PHONE_NUMBER_UTIL.parse(&digits, Some(region)),
-            _ => PHONE_NUMBER_UTIL.parse(&format!("+{digits}"), None),
+            Some(region) if !international => {
+                // Bare digits beside a country may still be the whole number: where that reading is an allocated number
+                // of the country, it is the one that was meant (a national number is written with its trunk prefix).
+                let whole = abroad().ok().filter(|whole| {
+                    PHONE_NUMBER_UTIL.is_valid_number(whole) && Self::from_parsed(whole, country).is_ok()
+                });
+                match whole {
+                    Some(whole) => whole,
+                    None => PHONE_NUMBER_UTIL.parse(&digits, Some(region)).map_err(cause)?,
+                }
+            }
+            _ => abroad()?,
         };
-        Self::from_parsed(&parsed.map_err(cause)?, country)
+        Self::from_parsed(&parsed, country)
     }
 
     fn from_parsed(parsed: &PhoneNumber, country: Option<Country>) -> Result<Self, PhoneError> {

@@ -1,0 +1,416 @@
+//! The way into the domain: send, resend, status, verify, delete, list. Dialects parse into these commands and word the
+//! answers; no policy lives in them. One commit each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::abuse::{CeilingPolicy, NumberRecord, SendLimits, SpendKey};
+use crate::clock::{Clock, UnixMillis};
+use crate::otp::application::{Application, ApplicationRef, Caller, Reference, Sender};
+use crate::otp::catalogue::Catalogue;
+use crate::otp::channel::{Channel, Via};
+use crate::otp::code::{Code, EnteredCode, PinLength};
+use crate::otp::id::{AccountId, NumberKey, OtpId};
+use crate::otp::machine::Verdict;
+use crate::otp::outbox::{Message, MessageBody, MessageId};
+use crate::otp::phone::{Country, Phone};
+use crate::otp::record::{Delivery, EventKind, Otp, OtpStatus, Recipient, SealedContent};
+use crate::otp::store::{Changes, OtpChange, OtpStore, OutboxChange, Records, StoreError, Subject, Touch, change};
+use crate::otp::template::{Language, Template};
+use crate::secret::{Entropy, Keyring};
+
+/// Messages that one OTP may queue: the first and its resends.
+pub const MESSAGES_PER_OTP: u32 = 50;
+/// OTPs that a list shows at most.
+pub const LIST_LIMIT: usize = 100;
+
+/// Which countries may be sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Countries {
+    /// Every one.
+    All,
+    /// These.
+    Only(Vec<Country>),
+}
+
+/// What limits the sending.
+#[derive(Clone, Debug)]
+pub struct SendPolicy {
+    /// Per number.
+    pub limits: SendLimits,
+    /// Per account, country and day.
+    pub ceiling: CeilingPolicy,
+    /// Countries served.
+    pub countries: Countries,
+}
+
+/// A send. Everything in it is parsed already.
+#[derive(Debug)]
+pub struct Send {
+    /// Whose OTP it will be.
+    pub account: AccountId,
+    /// Whom to send to.
+    pub phone: Phone,
+    /// The application whose settings hold.
+    pub application: ApplicationRef,
+    /// The channel asked for.
+    pub via: Via,
+    /// The language asked for.
+    pub language: Option<Language>,
+    /// The caller's own text.
+    pub text: Option<Template>,
+    /// The caller's own code.
+    pub code: Option<Code>,
+    /// The length of a generated code, where it differs from the application's.
+    pub pin_length: Option<PinLength>,
+    /// The sender, where it differs from the application's.
+    pub sender: Option<Sender>,
+    /// The caller id, where it differs from the application's.
+    pub caller: Option<Caller>,
+    /// The caller's own reference.
+    pub reference: Option<Reference>,
+}
+
+/// A resend of the same code; `expire` does not move.
+#[derive(Debug, Default)]
+pub struct Resend {
+    /// The channel asked for.
+    pub via: Via,
+    /// The sender asked for.
+    pub sender: Option<Sender>,
+    /// The caller id asked for.
+    pub caller: Option<Caller>,
+}
+
+/// Why a message may not leave now. Nothing was counted, nothing sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendRefusal {
+    /// The account has no such application.
+    UnknownApplication,
+    /// The country is not served.
+    CountryNotServed,
+    /// The number had enough messages; the next one may leave at this instant.
+    TooManySends(UnixMillis),
+    /// The number is locked after too many wrong codes, until this instant.
+    Locked(UnixMillis),
+    /// The account's messages to this country are used up for today; this is the start of the next day (UTC).
+    CeilingReached(UnixMillis),
+    /// This OTP has been resent often enough.
+    TooManyResends,
+}
+
+/// Why a send did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// It may not leave now.
+    Refused(SendRefusal),
+    /// The store did not keep it.
+    Store(StoreError),
+}
+
+/// Why a resend did not happen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ResendError {
+    /// There is no such OTP (or it is another account's).
+    Unknown,
+    /// It is final: there is no code any more.
+    NotActive(Box<Otp>),
+    /// Its application was deleted.
+    ApplicationGone,
+    /// It may not leave now.
+    Refused(SendRefusal),
+    /// The store did not keep it.
+    Store(StoreError),
+}
+
+/// Why a check gave no verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifyError {
+    /// There is no such OTP (or it is another account's).
+    Unknown,
+    /// Its application was deleted.
+    ApplicationGone,
+    /// The store did not count it: no verdict.
+    Store(StoreError),
+}
+
+/// A verdict, committed.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// What the check found.
+    pub verdict: Verdict,
+    /// The OTP after it.
+    pub otp: Box<Otp>,
+    /// The instant it was decided at.
+    pub at: UnixMillis,
+}
+
+/// The domain's service.
+pub struct OtpService {
+    store: Arc<dyn OtpStore>,
+    catalogue: Arc<Catalogue>,
+    keyring: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    policy: Arc<SendPolicy>,
+}
+
+impl OtpService {
+    /// Puts the service together.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn OtpStore>,
+        catalogue: Arc<Catalogue>,
+        keyring: Arc<Keyring>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        policy: SendPolicy,
+    ) -> Self {
+        Self { store, catalogue, keyring, clock, entropy, policy: Arc::new(policy) }
+    }
+
+    /// The instant that answers are worded for.
+    #[must_use]
+    pub fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    /// Makes an OTP and queues its message. Returns when both are durable; the message leaves afterwards.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn send(&self, wish: Send) -> Result<Otp, SendError> {
+        let applications = self.catalogue.of(&wish.account).await.map_err(SendError::Store)?;
+        let application =
+            applications.find(wish.application).cloned().ok_or(SendError::Refused(SendRefusal::UnknownApplication))?;
+        self.check_country(wish.phone.country).map_err(SendError::Refused)?;
+        let now = self.clock.now();
+        let (otp, message) = self.draft(wish, &application, now);
+        let spend = self.spend_key(&otp, now);
+        let touch = Touch { subject: Subject::Number(otp.number_key), spend };
+        let policy = Arc::clone(&self.policy);
+        let made = otp.clone();
+        let verdict = change(&*self.store, touch, move |records| match admit(&policy, records, now) {
+            Ok(counted) => {
+                let changes = Changes {
+                    otp: OtpChange::Put(Box::new(otp.clone())),
+                    outbox: OutboxChange::Put(message.clone()),
+                    ..counted
+                };
+                (changes, Ok(()))
+            }
+            Err(refusal) => (Changes::default(), Err(refusal)),
+        });
+        match verdict.await {
+            Ok(Ok(())) => Ok(made),
+            Ok(Err(refusal)) => Err(SendError::Refused(refusal)),
+            Err(error) => Err(SendError::Store(error)),
+        }
+    }
+
+    fn draft(&self, wish: Send, application: &Application, now: UnixMillis) -> (Otp, Message) {
+        let number_key = NumberKey::of(&self.keyring, &wish.account, &wish.phone.number);
+        let id = OtpId::generate(now, number_key, &*self.entropy);
+        let code = wish
+            .code
+            .unwrap_or_else(|| Code::generate(application.code_policy(wish.pin_length), &*self.entropy));
+        let channel = wish.via.channel(wish.phone.line);
+        let sealed = SealedContent { code, text: wish.text }.seal(&self.keyring, id);
+        let mut otp = Otp {
+            id,
+            account: wish.account,
+            application: application.id,
+            recipient: Recipient::Number(wish.phone.number),
+            number_key,
+            country: wish.phone.country,
+            status: OtpStatus::Active,
+            attempts: 0,
+            attempts_allowed: application.attempts.get(),
+            created: now,
+            expire: now + Duration::from_secs(application.expire.get().into()),
+            finished: None,
+            expiry_told: false,
+            reference: wish.reference,
+            sealed: Some(sealed),
+            language: wish.language,
+            channel,
+            sender: wish.sender.clone(),
+            caller: wish.caller.clone(),
+            messages: 0,
+            delivery: Delivery::Queued,
+            events: Vec::new(),
+        };
+        let message = queue_message(&mut otp, channel, wish.sender, wish.caller, now);
+        (otp, message)
+    }
+
+    /// Queues the same code once more.
+    ///
+    /// # Errors
+    /// [`ResendError`].
+    pub async fn resend(&self, account: &AccountId, id: OtpId, wish: Resend) -> Result<Otp, ResendError> {
+        let otp = self.find(account, id).await.map_err(ResendError::Store)?.ok_or(ResendError::Unknown)?;
+        if !self.application_lives(&otp).await.map_err(ResendError::Store)? {
+            return Err(ResendError::ApplicationGone);
+        }
+        let now = self.clock.now();
+        let line = otp.number().and_then(|number| Phone::of(number).ok()).map(|phone| phone.line);
+        let channel = match (wish.via, line) {
+            (Via::Auto, None) => otp.channel,
+            (via, line) => via.channel(line.unwrap_or(crate::otp::phone::LineType::Unallocated)),
+        };
+        let touch = Touch { subject: Subject::Otp(id), spend: self.spend_key(&otp, now) };
+        let (policy, account) = (Arc::clone(&self.policy), account.clone());
+        let verdict = change(&*self.store, touch, move |records| {
+            let Some(mut otp) = owned(records, &account) else { return (Changes::default(), Err(ResendError::Unknown)) };
+            if otp.status_at(now) != OtpStatus::Active {
+                // Whoever asks is told EXPIRED; the record says so as well from now on.
+                let changed = otp.expire_now(now);
+                let changes = Changes { otp: put_if(changed, &otp), ..Changes::default() };
+                return (changes, Err(ResendError::NotActive(Box::new(otp))));
+            }
+            if otp.messages >= MESSAGES_PER_OTP {
+                return (Changes::default(), Err(ResendError::Refused(SendRefusal::TooManyResends)));
+            }
+            match admit(&policy, records, now) {
+                Ok(counted) => {
+                    let message = queue_message(&mut otp, channel, wish.sender.clone(), wish.caller.clone(), now);
+                    let changes = Changes {
+                        otp: OtpChange::Put(Box::new(otp.clone())),
+                        outbox: OutboxChange::Put(message),
+                        ..counted
+                    };
+                    (changes, Ok(otp))
+                }
+                Err(refusal) => (Changes::default(), Err(ResendError::Refused(refusal))),
+            }
+        });
+        verdict.await.map_err(ResendError::Store)?
+    }
+
+    /// The OTP, as committed. None when there is no such OTP, or it is another account's.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn find(&self, account: &AccountId, id: OtpId) -> Result<Option<Arc<Otp>>, StoreError> {
+        let otp = match self.store.recall(id) {
+            Some(otp) => Some(otp),
+            None => self.store.otp(id).await?,
+        };
+        Ok(otp.filter(|otp| otp.account == *account))
+    }
+
+    /// The account's OTPs of a number, newest first, at most [`LIST_LIMIT`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list(&self, account: &AccountId, phone: &Phone) -> Result<Vec<Arc<Otp>>, StoreError> {
+        let key = NumberKey::of(&self.keyring, account, &phone.number);
+        let mut otps = self.store.of_number(key, LIST_LIMIT).await?;
+        otps.retain(|otp| otp.account == *account && otp.number().is_some());
+        Ok(otps)
+    }
+
+    /// Checks what a person typed. The verdict is committed when this returns.
+    ///
+    /// # Errors
+    /// [`VerifyError`]; no attempt was counted then.
+    pub async fn verify(
+        &self,
+        account: &AccountId,
+        id: OtpId,
+        entered: EnteredCode,
+        max_age: Option<Duration>,
+    ) -> Result<Verified, VerifyError> {
+        let otp = self.find(account, id).await.map_err(VerifyError::Store)?.ok_or(VerifyError::Unknown)?;
+        if !self.application_lives(&otp).await.map_err(VerifyError::Store)? {
+            return Err(VerifyError::ApplicationGone);
+        }
+        drop(otp);
+        let now = self.clock.now();
+        let (keyring, account) = (Arc::clone(&self.keyring), account.clone());
+        let touch = Touch { subject: Subject::Otp(id), spend: None };
+        let verdict = change(&*self.store, touch, move |records| {
+            let Some(mut otp) = owned(records, &account) else { return (Changes::default(), None) };
+            let mut number = records.number.clone();
+            let verdict = otp.check(&mut number, &keyring, &entered, max_age, now);
+            let untouched = matches!(verdict, Verdict::Final(_) | Verdict::TooOld);
+            let changes = Changes {
+                otp: put_if(!untouched, &otp),
+                number: (number != records.number).then_some(number),
+                ..Changes::default()
+            };
+            (changes, Some(Verified { verdict, otp: Box::new(otp), at: now }))
+        });
+        verdict.await.map_err(VerifyError::Store)?.ok_or(VerifyError::Unknown)
+    }
+
+    /// Deletes an OTP: its last state, or none when there is no such OTP.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn delete(&self, account: &AccountId, id: OtpId) -> Result<Option<Otp>, StoreError> {
+        let account = account.clone();
+        let touch = Touch { subject: Subject::Otp(id), spend: None };
+        change(&*self.store, touch, move |records| match owned(records, &account) {
+            Some(otp) => (Changes { otp: OtpChange::Delete, ..Changes::default() }, Some(otp)),
+            None => (Changes::default(), None),
+        })
+        .await
+    }
+
+    async fn application_lives(&self, otp: &Otp) -> Result<bool, StoreError> {
+        let applications = self.catalogue.of(&otp.account).await?;
+        Ok(applications.find(ApplicationRef::Id(otp.application)).is_some())
+    }
+
+    fn check_country(&self, country: Option<Country>) -> Result<(), SendRefusal> {
+        let served = match &self.policy.countries {
+            Countries::All => true,
+            Countries::Only(list) => country.is_some_and(|country| list.contains(&country)),
+        };
+        if served { Ok(()) } else { Err(SendRefusal::CountryNotServed) }
+    }
+
+    fn spend_key(&self, otp: &Otp, now: UnixMillis) -> Option<SpendKey> {
+        let country = otp.country.as_ref().map(Country::as_str);
+        self.policy.ceiling.0.is_some().then(|| SpendKey::of(otp.account.as_str(), country, now))
+    }
+}
+
+/// Counts one message against the number's limits and the day's ceiling.
+fn admit(policy: &SendPolicy, records: &Records, now: UnixMillis) -> Result<Changes, SendRefusal> {
+    if let Some(until) = records.number.locked_at(now) {
+        return Err(SendRefusal::Locked(until));
+    }
+    let spent = policy.ceiling.spend(records.spent, now).map_err(SendRefusal::CeilingReached)?;
+    let mut number: NumberRecord = records.number.clone();
+    policy.limits.admit(&mut number, now).map_err(SendRefusal::TooManySends)?;
+    Ok(Changes {
+        number: (number != records.number).then_some(number),
+        spent: policy.ceiling.0.is_some().then_some(spent),
+        ..Changes::default()
+    })
+}
+
+fn queue_message(otp: &mut Otp, channel: Channel, sender: Option<Sender>, caller: Option<Caller>, now: UnixMillis) -> Message {
+    otp.messages += 1;
+    otp.channel = channel;
+    otp.delivery = Delivery::Queued;
+    otp.record(EventKind::DeliverOtpReq, now, Some(channel.as_str().to_owned()));
+    let sender = sender.or_else(|| otp.sender.clone());
+    let caller = caller.or_else(|| otp.caller.clone());
+    Message {
+        id: MessageId { otp: otp.id, number: otp.messages },
+        due: now,
+        body: MessageBody { channel, sender, caller, tries: 0 },
+    }
+}
+
+fn owned(records: &Records, account: &AccountId) -> Option<Otp> {
+    records.otp.as_deref().filter(|otp| otp.account == *account).cloned()
+}
+
+fn put_if(changed: bool, otp: &Otp) -> OtpChange {
+    if changed { OtpChange::Put(Box::new(otp.clone())) } else { OtpChange::Keep }
+}
