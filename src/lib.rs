@@ -1,5 +1,6 @@
 //! otpgate: a self-hosted, connector-compatible API gateway for one-time passwords.
 
+#![forbid(unsafe_code)]
 #![cfg_attr(test, allow(missing_docs, reason = "tests document themselves by their names"))]
 
 pub mod abuse;
