@@ -6,7 +6,10 @@
 pub mod abuse;
 pub mod access;
 pub mod clock;
+pub mod delivery;
+pub mod layer;
 pub mod otp;
 pub mod quota;
 pub mod secret;
 pub mod server;
+pub mod surface;
