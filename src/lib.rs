@@ -12,4 +12,5 @@ pub mod otp;
 pub mod quota;
 pub mod secret;
 pub mod server;
+pub mod stack;
 pub mod surface;
