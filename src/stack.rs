@@ -21,6 +21,7 @@ use futures_util::future::Either;
 use tower::{Service, ServiceBuilder};
 
 use crate::access::authenticator::Authenticator;
+use crate::clock::Clock;
 use crate::layer::auth::{AuthLayer, AuthService};
 use crate::layer::dialect::{DialectLayer, DialectService, Dialects};
 use crate::layer::guard::Guard;
@@ -43,6 +44,8 @@ pub struct Parts {
     pub guard: Guard,
     /// Counts calls.
     pub quota: Arc<dyn Quota>,
+    /// The present.
+    pub clock: Arc<dyn Clock>,
     /// Is told of requests.
     pub observer: Arc<dyn Observer>,
     /// Is told of quota decisions.
@@ -68,7 +71,7 @@ pub fn stack(parts: Parts) -> Gateway {
     let classes = Classes { keyed, open: parts.open, keyed_paths: parts.keyed_paths };
     ServiceBuilder::new()
         // Outermost: an answer without an id cannot be asked about.
-        .layer(TraceLayer::new(parts.dialects, parts.observer))
+        .layer(TraceLayer::new(parts.dialects, parts.clock, parts.observer))
         // Above everything that refuses.
         .layer(DialectLayer(parts.dialects))
         // Below the dialect, which words its answer; above everything that may panic.

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use tower::{Layer, Service};
 
 use crate::layer::refusal::{Dialect, Refusal};
-use crate::layer::trace::RequestId;
+use crate::layer::trace::Stamp;
 use crate::layer::{Request, Response};
 
 /// Which dialect speaks on which path.
@@ -33,9 +33,8 @@ pub struct Spoken(pub &'static dyn Dialect);
 /// Words a refusal in the dialect of the request that `extensions` belong to.
 #[must_use]
 pub fn refuse(extensions: &http::Extensions, refusal: &Refusal) -> Response {
-    let request = extensions.get::<RequestId>().copied().unwrap_or_default();
     match extensions.get::<Spoken>() {
-        Some(spoken) => spoken.0.refuse(refusal, request),
+        Some(spoken) => spoken.0.refuse(refusal, Stamp::of(extensions)),
         None => {
             let mut response = Response::default();
             *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;

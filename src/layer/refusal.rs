@@ -4,7 +4,7 @@ use http::request::Parts;
 
 use crate::access::scope::Scope;
 use crate::layer::Response;
-use crate::layer::trace::RequestId;
+use crate::layer::trace::Stamp;
 
 /// Why a layer, the router or an extractor refused a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub trait Dialect: Send + Sync + 'static {
     fn credential<'r>(&self, head: &'r Parts) -> Presented<'r>;
 
     /// The answer to a refused request.
-    fn refuse(&self, refusal: &Refusal, request: RequestId) -> Response;
+    fn refuse(&self, refusal: &Refusal, stamp: Stamp) -> Response;
 }
 
 /// The API key in the header `apikey` (header names are case-insensitive). Two of them are none.

@@ -14,7 +14,7 @@ use tower::{Layer, Service};
 
 use crate::layer::dialect::Spoken;
 use crate::layer::refusal::Refusal;
-use crate::layer::trace::RequestId;
+use crate::layer::trace::Stamp;
 use crate::layer::{Request, Response};
 
 /// Catches panics.
@@ -49,10 +49,10 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let spoken = request.extensions().get::<Spoken>().copied();
-        let id = request.extensions().get::<RequestId>().copied().unwrap_or_default();
+        let stamp = Stamp::of(request.extensions());
         let inner = std::panic::catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));
         let inner = inner.map_err(|panic| report(&*panic)).ok();
-        RescueFuture { inner: inner.map(|inner| AssertUnwindSafe(inner).catch_unwind()), spoken, id }
+        RescueFuture { inner: inner.map(|inner| AssertUnwindSafe(inner).catch_unwind()), spoken, stamp }
     }
 }
 
@@ -62,7 +62,7 @@ pin_project! {
         #[pin]
         inner: Option<CatchUnwind<AssertUnwindSafe<F>>>,
         spoken: Option<Spoken>,
-        id: RequestId,
+        stamp: Stamp,
     }
 }
 
@@ -79,7 +79,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for RescueFuture<F
         }
         let mut response = Response::default();
         *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
-        let response = this.spoken.map_or(response, |spoken| spoken.0.refuse(&Refusal::Internal, *this.id));
+        let response = this.spoken.map_or(response, |spoken| spoken.0.refuse(&Refusal::Internal, *this.stamp));
         Poll::Ready(Ok(response))
     }
 }

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tower::{Layer, Service};
 use tracing::Span;
 
+use crate::clock::{Clock, UnixMillis};
 use crate::layer::dialect::Dialects;
 use crate::layer::{Request, Response};
 use crate::secret::{Entropy, SystemEntropy};
@@ -48,6 +49,23 @@ impl fmt::Display for RequestId {
     }
 }
 
+/// What every answer to a request may carry: its id, and when it came in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its id.
+    pub id: RequestId,
+    /// When it came in.
+    pub at: UnixMillis,
+}
+
+impl Stamp {
+    /// The stamp that the trace layer put into a request.
+    #[must_use]
+    pub fn of(extensions: &http::Extensions) -> Self {
+        extensions.get::<Self>().copied().unwrap_or_default()
+    }
+}
+
 /// Is told how each request ended: for metrics.
 pub trait Observer: Send + Sync + 'static {
     /// A request of `dialect` was answered with `status` after `elapsed`.
@@ -59,6 +77,7 @@ pub trait Observer: Send + Sync + 'static {
 pub struct TraceLayer {
     dialects: Dialects,
     observer: Arc<dyn Observer>,
+    clock: Arc<dyn Clock>,
     ids: Arc<Ids>,
 }
 
@@ -68,12 +87,12 @@ struct Ids {
 }
 
 impl TraceLayer {
-    /// Tells `observer`.
+    /// Stamps by `clock` and tells `observer`.
     #[must_use]
-    pub fn new(dialects: Dialects, observer: Arc<dyn Observer>) -> Self {
+    pub fn new(dialects: Dialects, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Self {
         let mut process = [0; 6];
         SystemEntropy.fill(&mut process);
-        Self { dialects, observer, ids: Arc::new(Ids { process, next: AtomicU64::new(1) }) }
+        Self { dialects, observer, clock, ids: Arc::new(Ids { process, next: AtomicU64::new(1) }) }
     }
 }
 
@@ -123,7 +142,7 @@ where
             "request", id = %id, method = request.method().as_str(), dialect,
             route = tracing::field::Empty, connection = tracing::field::Empty,
         );
-        request.extensions_mut().insert(id);
+        request.extensions_mut().insert(Stamp { id, at: self.layer.clock.now() });
         let inner = {
             let _entered = span.enter();
             self.inner.call(request)

@@ -44,6 +44,8 @@ impl Fault {
 enum Source {
     /// A JSON object: names are exact, types are told apart, unknown members are faults.
     Json,
+    /// A JSON object of a dialect: names in any case, types are told apart, unknown members are ignored.
+    LenientJson,
     /// A query string: names in any case, everything is text, unknown parameters are ignored.
     Query,
 }
@@ -96,6 +98,14 @@ impl Input {
         Ok(Self { source: Source::Json, fields, faults })
     }
 
+    /// As [`Input::json`], for dialects: names in any case, unknown members are ignored.
+    ///
+    /// # Errors
+    /// As [`Input::json`].
+    pub fn lenient_json(bytes: &[u8]) -> Result<Self, Fault> {
+        Self::json(bytes).map(|input| Self { source: Source::LenientJson, ..input })
+    }
+
     /// Reads a query string. `+` stands for a space. Of a parameter that comes twice the first counts.
     #[must_use]
     pub fn query(query: &str) -> Self {
@@ -120,7 +130,7 @@ impl Input {
     /// Notes a fault of a field.
     pub fn fault(&mut self, name: &str, detail: impl Into<String>) {
         let at = match self.source {
-            Source::Json => pointer(name),
+            Source::Json | Source::LenientJson => pointer(name),
             Source::Query => Place::Parameter(name.to_owned()),
         };
         self.faults.push(Fault { at, detail: detail.into() });
@@ -129,7 +139,7 @@ impl Input {
     fn take(&mut self, name: &str) -> Option<Field> {
         let fits = |known: &str| match self.source {
             Source::Json => known == name,
-            Source::Query => known.eq_ignore_ascii_case(name),
+            Source::Query | Source::LenientJson => known.eq_ignore_ascii_case(name),
         };
         let index = self.fields.iter().position(|(known, _)| fits(known))?;
         let field = self.fields.remove(index).1;
@@ -237,15 +247,6 @@ impl Input {
             }
         }
         if self.faults.is_empty() { Ok(()) } else { Err(self.faults) }
-    }
-
-    /// As [`Input::finish`], but members nobody asked for are ignored: for dialects.
-    ///
-    /// # Errors
-    /// All faults.
-    pub fn finish_lenient(mut self) -> Result<(), Vec<Fault>> {
-        self.fields.clear();
-        self.finish()
     }
 }
 

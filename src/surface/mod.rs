@@ -7,3 +7,15 @@ pub mod input;
 pub mod open;
 pub mod otp;
 pub mod problem;
+pub mod tyntec;
+
+use crate::layer::dialect::Dialects;
+
+/// Which dialect speaks where.
+pub const DIALECTS: Dialects = Dialects { prefixes: &[(tyntec::PREFIX, &tyntec::Tyntec)], native: &problem::Native };
+
+/// Which paths need a key; the others are open.
+#[must_use]
+pub fn keyed(path: &str) -> bool {
+    path.starts_with("/v1/") || path.starts_with(tyntec::PREFIX)
+}

@@ -9,7 +9,7 @@ use crate::access::scope::Scope;
 use crate::clock::UnixMillis;
 use crate::layer::Response;
 use crate::layer::refusal::{Dialect, Presented, Refusal, api_key_header};
-use crate::layer::trace::RequestId;
+use crate::layer::trace::Stamp;
 use crate::surface::answer::{challenge, retry_after, typed};
 use crate::surface::input::{Fault, Place};
 
@@ -244,10 +244,10 @@ impl Problem {
         self
     }
 
-    /// The answer to the request `id`.
+    /// The answer to the request of `stamp`.
     #[must_use]
-    pub fn answer(mut self, id: RequestId) -> Response {
-        self.request_id = Some(id.to_string());
+    pub fn answer(mut self, stamp: Stamp) -> Response {
+        self.request_id = Some(stamp.id.to_string());
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let response = typed(status, PROBLEM_JSON, &self);
         let response = if status == StatusCode::UNAUTHORIZED { challenge(response) } else { response };
@@ -334,7 +334,7 @@ impl Dialect for Native {
         api_key_header(head)
     }
 
-    fn refuse(&self, refusal: &Refusal, request: RequestId) -> Response {
+    fn refuse(&self, refusal: &Refusal, stamp: Stamp) -> Response {
         let code = match refusal {
             Refusal::Unauthenticated => ProblemCode::Unauthenticated,
             Refusal::Guarded { .. } => ProblemCode::TooManyFailures,
@@ -356,6 +356,6 @@ impl Dialect for Native {
             problem.status_code = Some(problem.status);
             problem.message = Some(quota_sentence(*retry_after));
         }
-        problem.answer(request)
+        problem.answer(stamp)
     }
 }

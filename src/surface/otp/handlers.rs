@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::access::scope::Scope;
 use crate::clock::UnixMillis;
 use crate::layer::refusal::Refusal;
-use crate::layer::trace::RequestId;
+use crate::layer::trace::Stamp;
 use crate::layer::{Request, Response};
 use crate::otp::code::EnteredCode;
 use crate::otp::id::OtpId;
@@ -271,7 +271,7 @@ pub(super) async fn read_body(call: &mut Call) -> Result<Input, Response> {
 }
 
 pub(super) fn answer(call: &Call, problem: Problem) -> Response {
-    problem.answer(call.head.extensions.get::<RequestId>().copied().unwrap_or_default())
+    problem.answer(Stamp::of(&call.head.extensions))
 }
 
 pub(super) fn invalid(call: &Call, faults: Vec<crate::surface::input::Fault>) -> Response {

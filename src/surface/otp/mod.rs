@@ -15,7 +15,9 @@ use crate::otp::catalogue::Catalogue;
 use crate::otp::service::OtpService;
 use crate::quota::Quota;
 
+pub(crate) use application::Edit;
 pub use entity::{ConnectionEntity, OtpEntity, QuotaEntity, VerdictEntity};
+pub(crate) use send::{read_resend, read_send};
 
 /// What the handlers call.
 #[derive(Clone)]
