@@ -117,11 +117,13 @@ pin_project! {
     pub enum AuthFuture<F> {
         /// The key was remembered.
         Inner {
+            /// The service below.
             #[pin]
             inner: F,
         },
         /// It has to be looked up, or was refused.
         Waiting {
+            /// Its answer.
             answer: Answer,
         },
     }

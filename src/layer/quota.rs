@@ -151,16 +151,20 @@ pin_project! {
     pub enum QuotaFuture<F> {
         /// The call goes on; the header fields join its answer.
         Admitted {
+            /// The service below.
             #[pin]
             inner: F,
+            /// What they are written from; none for a connection without a quota.
             headers: Option<(Policy, Decision)>,
         },
         /// The call was refused.
         Refused {
+            /// The refusal.
             response: Option<Response>,
         },
         /// A shared store is being asked.
         Waiting {
+            /// The whole answer.
             answer: Answer,
         },
     }
