@@ -22,12 +22,13 @@ use tower::{Service, ServiceBuilder};
 
 use crate::access::authenticator::Authenticator;
 use crate::clock::Clock;
-use crate::layer::auth::{AuthLayer, AuthService};
+use crate::layer::auth::{AuthLayer, AuthObserver, AuthService};
 use crate::layer::dialect::{DialectLayer, DialectService, Dialects};
 use crate::layer::guard::Guard;
 use crate::layer::limits::{LimitsLayer, LimitsService};
 use crate::layer::quota::{QuotaLayer, QuotaObserver, QuotaService};
 use crate::layer::rescue::{RescueLayer, RescueService};
+use crate::layer::route::RouteLayer;
 use crate::layer::trace::{Observer, TraceLayer, TraceService};
 use crate::layer::{Request, Response};
 use crate::quota::Quota;
@@ -48,6 +49,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Is told of requests.
     pub observer: Arc<dyn Observer>,
+    /// Is told of refused authentications.
+    pub auth_observer: Arc<dyn AuthObserver>,
     /// Is told of quota decisions.
     pub quota_observer: Arc<dyn QuotaObserver>,
     /// The routes that need a key.
@@ -64,7 +67,7 @@ pub type Gateway = TraceService<DialectService<RescueService<LimitsService<Class
 pub fn stack(parts: Parts) -> Gateway {
     let keyed = ServiceBuilder::new()
         // First the key: a wrong one costs its holder, not the connection it claims.
-        .layer(AuthLayer::new(parts.authenticator, parts.guard))
+        .layer(AuthLayer::new(parts.authenticator, parts.guard, parts.auth_observer))
         // Then the quota, whatever the handler will say.
         .layer(QuotaLayer::new(parts.quota, parts.quota_observer))
         .service(parts.keyed);
@@ -107,39 +110,6 @@ impl Service<Request> for Classes {
         } else {
             Either::Right(self.open.call(request))
         }
-    }
-}
-
-/// Notes the route's template in the request's span: laid over every route by the routers' owner.
-#[derive(Clone, Copy)]
-pub struct RouteLayer;
-
-impl<S> tower::Layer<S> for RouteLayer {
-    type Service = RouteService<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        RouteService(inner)
-    }
-}
-
-/// The service of [`RouteLayer`].
-#[derive(Clone)]
-pub struct RouteService<S>(S);
-
-impl<S: Service<Request>> Service<Request> for RouteService<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.0.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        if let Some(template) = request.extensions().get::<axum::extract::MatchedPath>() {
-            tracing::Span::current().record("route", template.as_str());
-        }
-        self.0.call(request)
     }
 }
 

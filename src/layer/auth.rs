@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use crate::access::authenticator::{AuthenticationError, Authenticator, Caller};
+use crate::access::authenticator::{AuthenticationError, Authenticator, Caller, Cause};
 use crate::layer::dialect::{Spoken, refuse};
 use crate::layer::guard::Guard;
 use crate::layer::refusal::{Presented, Refusal};
@@ -20,18 +20,25 @@ use crate::layer::{Answer, Request, Response};
 /// Seconds after which a caller may ask again when the store does not answer.
 pub const STORE_RETRY_AFTER: u64 = 1;
 
+/// Is told of refused authentications: for metrics.
+pub trait AuthObserver: Send + Sync + 'static {
+    /// One was refused.
+    fn refused(&self, cause: Cause);
+}
+
 /// Authenticates.
 #[derive(Clone)]
 pub struct AuthLayer {
     authenticator: Arc<Authenticator>,
     guard: Guard,
+    observer: Arc<dyn AuthObserver>,
 }
 
 impl AuthLayer {
     /// Looks keys up in `authenticator`; refused requests go to `guard`.
     #[must_use]
-    pub const fn new(authenticator: Arc<Authenticator>, guard: Guard) -> Self {
-        Self { authenticator, guard }
+    pub const fn new(authenticator: Arc<Authenticator>, guard: Guard, observer: Arc<dyn AuthObserver>) -> Self {
+        Self { authenticator, guard, observer }
     }
 }
 
@@ -68,7 +75,7 @@ where
         let spoken = head.extensions.get::<Spoken>().copied();
         let presented = spoken.map_or(Presented::Nothing, |spoken| spoken.0.credential(&head));
         let recalled = match presented {
-            Presented::Nothing => Err(AuthenticationError::Refused),
+            Presented::Nothing => Err(AuthenticationError::Refused(Cause::Missing)),
             Presented::ApiKey(key) => self.layer.authenticator.recall(key),
         };
         match recalled {
@@ -85,7 +92,8 @@ where
                         };
                         match layer.authenticator.authenticate(key).await {
                             Ok(caller) => inner.call(admit(Request::from_parts(head, body), caller)).await,
-                            Err(AuthenticationError::Refused) => {
+                            Err(AuthenticationError::Refused(cause)) => {
+                                layer.observer.refused(cause);
                                 Ok(layer.guard.refuse(Request::from_parts(head, body)).await)
                             }
                             Err(AuthenticationError::Store(_)) => {
@@ -96,7 +104,10 @@ where
                     }),
                 }
             }
-            Err(_) => {
+            Err(error) => {
+                if let AuthenticationError::Refused(cause) = error {
+                    self.layer.observer.refused(cause);
+                }
                 let guard = self.layer.guard.clone();
                 let request = Request::from_parts(head, body);
                 AuthFuture::Waiting { answer: Box::pin(async move { Ok(guard.refuse(request).await) }) }
@@ -114,16 +125,15 @@ fn admit(mut request: Request, caller: Arc<Caller>) -> Request {
 pin_project! {
     /// The future of [`AuthService`].
     #[project = AuthProjection]
+    #[expect(missing_docs, reason = "the macro takes no comments on the fields of variants")]
     pub enum AuthFuture<F> {
         /// The key was remembered.
         Inner {
-            /// The service below.
             #[pin]
             inner: F,
         },
         /// It has to be looked up, or was refused.
         Waiting {
-            /// Its answer.
             answer: Answer,
         },
     }

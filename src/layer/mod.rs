@@ -7,6 +7,7 @@ pub mod limits;
 pub mod quota;
 pub mod refusal;
 pub mod rescue;
+pub mod route;
 pub mod trace;
 
 use std::convert::Infallible;

@@ -148,23 +148,20 @@ fn value(text: std::fmt::Arguments<'_>) -> Option<HeaderValue> {
 pin_project! {
     /// The future of [`QuotaService`].
     #[project = QuotaProjection]
+    #[expect(missing_docs, reason = "the macro takes no comments on the fields of variants")]
     pub enum QuotaFuture<F> {
         /// The call goes on; the header fields join its answer.
         Admitted {
-            /// The service below.
             #[pin]
             inner: F,
-            /// What they are written from; none for a connection without a quota.
             headers: Option<(Policy, Decision)>,
         },
         /// The call was refused.
         Refused {
-            /// The refusal.
             response: Option<Response>,
         },
         /// A shared store is being asked.
         Waiting {
-            /// The whole answer.
             answer: Answer,
         },
     }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::extract::MatchedPath;
 use http::{HeaderName, HeaderValue};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
@@ -68,8 +69,9 @@ impl Stamp {
 
 /// Is told how each request ended: for metrics.
 pub trait Observer: Send + Sync + 'static {
-    /// A request of `dialect` was answered with `status` after `elapsed`.
-    fn answered(&self, dialect: &'static str, status: u16, elapsed: Duration);
+    /// A request of `dialect` was answered with `status` after `elapsed`. `route` is the template of its path; none when
+    /// it was refused before it reached a route.
+    fn answered(&self, dialect: &'static str, route: Option<&str>, status: u16, elapsed: Duration);
 }
 
 /// Gives ids and spans.
@@ -180,7 +182,8 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for TraceFuture<F>
         if let Ok(value) = HeaderValue::from_bytes(&this.id.to_text()) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
-        this.observer.answered(this.dialect, status, elapsed);
+        let route = response.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        this.observer.answered(this.dialect, route, status, elapsed);
         tracing::debug!(status, duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX), "answered");
         Poll::Ready(Ok(response))
     }

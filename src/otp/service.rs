@@ -145,6 +145,16 @@ pub struct Verified {
     pub at: UnixMillis,
 }
 
+/// Is told how each operation ended: for metrics.
+pub trait OtpObserver: std::marker::Send + Sync + 'static {
+    /// A send ended.
+    fn sent(&self, result: &Result<Otp, SendError>);
+    /// A resend ended.
+    fn resent(&self, result: &Result<Otp, ResendError>);
+    /// A check ended.
+    fn checked(&self, result: &Result<Verified, VerifyError>);
+}
+
 /// The domain's service.
 pub struct OtpService {
     store: Arc<dyn OtpStore>,
@@ -153,6 +163,7 @@ pub struct OtpService {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     policy: Arc<SendPolicy>,
+    observer: Arc<dyn OtpObserver>,
 }
 
 impl OtpService {
@@ -165,8 +176,9 @@ impl OtpService {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         policy: SendPolicy,
+        observer: Arc<dyn OtpObserver>,
     ) -> Self {
-        Self { store, catalogue, keyring, clock, entropy, policy: Arc::new(policy) }
+        Self { store, catalogue, keyring, clock, entropy, policy: Arc::new(policy), observer }
     }
 
     /// The instant that answers are worded for.
@@ -180,6 +192,12 @@ impl OtpService {
     /// # Errors
     /// [`SendError`].
     pub async fn send(&self, wish: Send) -> Result<Otp, SendError> {
+        let result = self.try_send(wish).await;
+        self.observer.sent(&result);
+        result
+    }
+
+    async fn try_send(&self, wish: Send) -> Result<Otp, SendError> {
         let applications = self.catalogue.of(&wish.account).await.map_err(SendError::Store)?;
         let application =
             applications.find(wish.application).cloned().ok_or(SendError::Refused(SendRefusal::UnknownApplication))?;
@@ -249,6 +267,12 @@ impl OtpService {
     /// # Errors
     /// [`ResendError`].
     pub async fn resend(&self, account: &AccountId, id: OtpId, wish: Resend) -> Result<Otp, ResendError> {
+        let result = self.try_resend(account, id, wish).await;
+        self.observer.resent(&result);
+        result
+    }
+
+    async fn try_resend(&self, account: &AccountId, id: OtpId, wish: Resend) -> Result<Otp, ResendError> {
         let otp = self.find(account, id).await.map_err(ResendError::Store)?.ok_or(ResendError::Unknown)?;
         if !self.application_lives(&otp).await.map_err(ResendError::Store)? {
             return Err(ResendError::ApplicationGone);
@@ -316,6 +340,18 @@ impl OtpService {
     /// # Errors
     /// [`VerifyError`]; no attempt was counted then.
     pub async fn verify(
+        &self,
+        account: &AccountId,
+        id: OtpId,
+        entered: EnteredCode,
+        max_age: Option<Duration>,
+    ) -> Result<Verified, VerifyError> {
+        let result = self.try_verify(account, id, entered, max_age).await;
+        self.observer.checked(&result);
+        result
+    }
+
+    async fn try_verify(
         &self,
         account: &AccountId,
         id: OtpId,
