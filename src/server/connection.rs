@@ -143,7 +143,8 @@ where
     let gate = &link.common.gate;
     let deadlines = &link.common.settings.deadlines;
     let spoken = gate.attend(|cx, signal| {
-        if socket.poll_read_ready(cx).is_ready() {
+        let mut space = [MaybeUninit::uninit()];
+        if socket.poll_peek(cx, &mut ReadBuf::uninit(&mut space)).is_ready() {
             return Poll::Ready(Waited::Bytes(Bytes::new()));
         }
         poll_until(alarm.as_mut(), before_first(signal, link.born(), deadlines.first_byte), cx)

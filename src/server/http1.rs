@@ -99,15 +99,19 @@ where
             if signal.stage == Stage::Closed {
                 return Poll::Ready(Turn::Ended(End::Cut));
             }
-            if signal.stage == Stage::Closing && !leaving {
+            loop {
+                if let Poll::Ready(result) = Pin::new(&mut *connection).poll(cx) {
+                    if let Err(error) = result {
+                        tracing::debug!(peer = %link.socket, %error, "HTTP/1 connection failed");
+                    }
+                    return Poll::Ready(Turn::Ended(End::Over));
+                }
+                if leaving || signal.stage < Stage::Closing {
+                    break;
+                }
+                // Not before hyper has looked: it would leave without reading what is there.
                 leaving = true;
                 Pin::new(&mut *connection).graceful_shutdown();
-            }
-            if let Poll::Ready(result) = Pin::new(&mut *connection).poll(cx) {
-                if let Err(error) = result {
-                    tracing::debug!(peer = %link.socket, %error, "HTTP/1 connection failed");
-                }
-                return Poll::Ready(Turn::Ended(End::Over));
             }
             rest.note(link);
             if !leaving && link.is_quiet() && (patience.is_zero() || rest.since.elapsed() >= patience) {

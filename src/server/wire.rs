@@ -37,8 +37,8 @@ pub(super) struct Wire<T> {
     framing: Option<Framing>,
     /// The last byte that passed.
     last: u8,
-    /// After a fault the stream ends with `first`.
-    faulted: bool,
+    /// After a fault nothing comes behind `first`.
+    fault: Option<Position>,
     shut: bool,
     discarded: usize,
 }
@@ -46,11 +46,11 @@ pub(super) struct Wire<T> {
 impl<T> Wire<T> {
     pub(super) fn http1(io: T, first: Bytes, link: Arc<Link>) -> Self {
         let framing = Some(Framing::new(link.common.framing()));
-        Self { io, link, first, framing, last: 0, faulted: false, shut: false, discarded: 0 }
+        Self { io, link, first, framing, last: 0, fault: None, shut: false, discarded: 0 }
     }
 
     pub(super) const fn http2(io: T, first: Bytes, link: Arc<Link>) -> Self {
-        Self { io, link, first, framing: None, last: 0, faulted: false, shut: false, discarded: 0 }
+        Self { io, link, first, framing: None, last: 0, fault: None, shut: false, discarded: 0 }
     }
 
     /// The socket, and the bytes that were not yet taken.
@@ -73,7 +73,7 @@ impl<T> Wire<T> {
             tracing::debug!(peer = %self.link.socket, ?fault, "request refused");
             buffer.set_filled(start + passed);
             self.first = substitute(fault, self.last, self.link.common.settings.limits.header_fields);
-            self.faulted = true;
+            self.fault = Some(framing.position());
             self.framing = None;
         }
     }
@@ -107,8 +107,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
                 let (piece, _) = me.first.split_at(me.first.len().min(buffer.remaining()));
                 buffer.put_slice(piece);
                 me.first.advance(buffer.filled().len() - start);
-            } else if !me.faulted {
-                ready!(Pin::new(&mut me.io).poll_read(cx, buffer))?;
+            } else {
+                match me.fault {
+                    None => ready!(Pin::new(&mut me.io).poll_read(cx, buffer))?,
+                    // A body ends here, incomplete.
+                    Some(Position::Body) => {}
+                    // Not the end: hyper would take it for the peer's, and leave without a word.
+                    Some(_) => return Poll::Pending,
+                }
             }
             if buffer.filled().len() == start {
                 me.link.read_closed();

@@ -1,3 +1,8 @@
 //! One integration binary over real sockets and real files.
 
 mod architecture;
+mod edge;
+mod gateway;
+mod quota;
+mod store;
+mod support;
