@@ -1,1 +1,4 @@
 //! One integration binary over real sockets and real files.
+
+#[cfg(test)]
+mod quota;
