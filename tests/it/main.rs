@@ -4,5 +4,4 @@ mod architecture;
 mod edge;
 mod gateway;
 mod quota;
-mod store;
 mod support;

@@ -46,8 +46,7 @@ struct MessageEntity {
     caller: Option<String>,
     text: String,
     code: String,
-    created: u64,
-    timestamp_created: String,
+    created_at: String,
 }
 
 impl From<&Shown> for MessageEntity {
@@ -61,8 +60,7 @@ impl From<&Shown> for MessageEntity {
             caller: message.caller.as_ref().map(|caller| caller.as_str().to_owned()),
             text: message.text.to_string(),
             code: message.code.expose().to_owned(),
-            created: shown.created.0,
-            timestamp_created: shown.created.to_rfc3339(),
+            created_at: shown.created.to_rfc3339(),
         }
     }
 }
