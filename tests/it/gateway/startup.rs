@@ -55,7 +55,7 @@ fn each_trouble_has_a_line_and_a_code() {
     gateway.server.stop();
     let other = folder.path().join("other.key");
     std::fs::write(&other, "ab".repeat(32)).unwrap();
-    std::fs::set_permissions(&other, PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o600)).unwrap();
     let (code, log) = failure(&data, &format!("master_key_file = {:?}\n", other.to_str().unwrap()));
     assert_eq!((code, log.lines().count()), (77, 1), "{log}");
     let file = std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().path());
