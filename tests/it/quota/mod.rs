@@ -192,7 +192,7 @@ fn threads_at_one_instant_get_exactly_the_quota() {
                 table.sweep(now);
             }
         });
-        assert_eq!(admitted.into_inner(), usize::from(calls), "{policy}");
+        assert_eq!(admitted.into_inner(), usize::try_from(calls).unwrap(), "{policy}");
     }
 }
 
