@@ -5,6 +5,7 @@
 pub mod abuse;
 pub mod access;
 pub mod clock;
+pub mod config;
 pub mod otp;
 pub mod quota;
 pub mod secret;
