@@ -4,6 +4,7 @@
 
 pub mod abuse;
 pub mod access;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod otp;
