@@ -91,6 +91,12 @@ impl SendLimits {
         Self(vec![rate(1, 30), rate(5, 600), rate(10, 86_400)])
     }
 
+    /// The rates.
+    #[must_use]
+    pub fn rates(&self) -> &[Rate] {
+        &self.0
+    }
+
     /// The longest span that any limit looks back.
     #[must_use]
     pub fn horizon(&self) -> Duration {

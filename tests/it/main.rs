@@ -1,6 +1,7 @@
 //! One integration binary over real sockets and real files.
 
 mod architecture;
+mod config;
 mod edge;
 mod gateway;
 mod quota;
