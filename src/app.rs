@@ -19,6 +19,7 @@ use crate::layer::guard::{Guard, GuardSettings};
 use crate::openapi;
 use crate::otp::catalogue::Catalogue;
 use crate::otp::housekeeping;
+use crate::otp::store::Outbox as _;
 use crate::otp::service::{Countries, OtpService, SendPolicy};
 use crate::quota::LocalQuota;
 use crate::secret::SystemEntropy;
@@ -68,7 +69,7 @@ pub enum Ended {
 pub struct Gateway {
     public: SocketAddr,
     admin: SocketAddr,
-    store: SqliteStore,
+    store: Arc<SqliteStore>,
     quota: Arc<LocalQuota>,
     readiness: Readiness,
     drain: Drain,
@@ -84,7 +85,7 @@ impl Gateway {
     ///
     /// # Errors
     /// [`StartError`]; nothing serves then.
-    pub async fn start(config: &Config, store: SqliteStore) -> Result<Self, StartError> {
+    pub async fn start(config: &Config, store: Arc<SqliteStore>) -> Result<Self, StartError> {
         let bind = |key, address| Listener::bind(address).map_err(|error| StartError::Bind { key, error });
         let public = bind("listen", config.listen)?;
         let admin_listener = bind("admin_listen", config.admin_listen)?;
@@ -95,12 +96,12 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
         let observers = Arc::new(Observers::new(Arc::clone(&metrics)));
         let quota = Arc::new(LocalQuota::new(Arc::clone(&clock)));
-        if let Err(error) = quota.load(&store).await {
+        if let Err(error) = quota.load(&*store).await {
             tracing::warn!(%error, "saved quota rings could not be read; every window begins empty");
         }
-        let catalogue = Arc::new(Catalogue::new(store.applications(), Arc::clone(&clock), Arc::new(SystemEntropy)));
+        let catalogue = Arc::new(Catalogue::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::new(SystemEntropy)));
         let service = OtpService::new(
-            store.otps(),
+            Arc::clone(&store) as _,
             Arc::clone(&catalogue),
             store.keyring(),
             Arc::clone(&clock),
@@ -113,18 +114,18 @@ impl Gateway {
             refill: config.guard.refill,
             addresses: usize::try_from(config.guard.keys).unwrap_or(usize::MAX),
         });
-        let authenticator = Arc::new(Authenticator::new(store.connections(), store.keyring(), Arc::clone(&clock)));
+        let authenticator = Arc::new(Authenticator::new(Arc::clone(&store) as _, store.keyring(), Arc::clone(&clock)));
         let (sandbox, providers) = providers(config, &clock);
         let readiness = Readiness::default();
         let base_url = config.base_url(public_address);
-        let document = openapi::document(openapi::Format::V31, &base_url).map_err(|error| StartError::Document(error.to_string()))?;
+        let document = openapi::document(openapi::Format::V31, Some(&base_url)).map_err(|error| StartError::Document(error.to_string()))?;
         let page = openapi::page(&document).map_err(|error| StartError::Document(error.to_string()))?;
 
         let api = Api { otps: Arc::new(service), catalogue: Arc::clone(&catalogue), quota: Arc::clone(&quota) as _, clock: Arc::clone(&clock) };
         let (keyed_routes, _) = otp::routes().merge(tyntec::routes()).with_state(api).split_for_parts();
         let open_routes = open::routes(Open {
             readiness: readiness.clone(),
-            document: document.to_string().into(),
+            document: openapi::text(&document).into(),
             page: page.into(),
         });
         let gateway = stack(Parts {
@@ -145,8 +146,8 @@ impl Gateway {
         let server = Server::new(settings(config, tls.clone()), &drain);
         let admin_server = Server::new(Settings::default(), &drain);
         let courier = Arc::new(Courier {
-            outbox: store.outbox(),
-            store: store.otps(),
+            outbox: Arc::clone(&store) as _,
+            store: Arc::clone(&store) as _,
             catalogue,
             keyring: store.keyring(),
             clock: Arc::clone(&clock),
@@ -158,7 +159,7 @@ impl Gateway {
         let (stop, stopped) = watch::channel(false);
         let courier = tokio::spawn(courier.run(stopped.clone()));
         let mut tasks = JoinSet::new();
-        tasks.spawn(housekeeping::run(store.otps(), Arc::clone(&clock), config.store.retention(), stopped));
+        tasks.spawn(housekeeping::run(Arc::clone(&store) as _, Arc::clone(&clock), config.store.retention(), stopped));
         if let Some(tls) = tls {
             let every = config.tls.reload;
             tasks.spawn(async move { tls.watch(every).await });
@@ -217,10 +218,12 @@ impl Gateway {
             tracing::warn!("messages were still on their way; they are claimed again after the next start");
         }
         self.tasks.shutdown().await;
-        if let Err(error) = self.quota.save(&self.store).await {
+        if let Err(error) = self.quota.save(&*self.store).await {
             tracing::warn!(%error, "the quota's rings could not be saved; the next start begins with empty windows");
         }
-        self.store.close().await;
+        // The last owner waits for the writer: on a thread that may block.
+        let store = self.store;
+        let _ = tokio::task::spawn_blocking(move || drop(store)).await;
         Ended::Drained(cut)
     }
 
@@ -247,7 +250,7 @@ fn send_policy(config: &Config) -> SendPolicy {
         ceiling: CeilingPolicy(config.delivery.messages_per_day),
         countries: match &config.delivery.countries {
             ConfigCountries::All => Countries::All,
-            ConfigCountries::Only(list) => Countries::Only(list.clone()),
+            ConfigCountries::These(list) => Countries::Only(list.clone()),
         },
     }
 }
@@ -295,13 +298,13 @@ fn settings(config: &Config, tls: Option<Tls>) -> Settings {
 
 fn sources(
     metrics: &Metrics,
-    store: &SqliteStore,
+    store: &Arc<SqliteStore>,
     server: &Server,
     quota: &Arc<LocalQuota>,
     guard: &Guard,
     authenticator: &Arc<Authenticator>,
 ) {
-    let outbox = store.outbox();
+    let outbox = Arc::clone(store);
     metrics.add_source("outbox_backlog", "Messages that are not settled", SourceKind::Gauge, move || {
         u64::try_from(outbox.backlog()).unwrap_or(u64::MAX)
     });

@@ -8,9 +8,11 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 mod labels;
 mod metrics;
+mod observers;
 
-pub use labels::{AuthRefusal, Courier, GuardVerdict, Label, QuotaVerdict, SendOutcome, StatusClass, VerifyOutcome};
-pub use metrics::{Metrics, RouteMetrics, SourceKind, StoreMetrics, Tally};
+pub use labels::{AuthRefusal, Courier, Label, QuotaVerdict, SendOutcome, StatusClass, VerifyOutcome};
+pub use observers::Observers;
+pub use metrics::{Metrics, RouteMetrics, SourceKind, Tally};
 
 /// The log cannot be set up.
 #[derive(Debug, thiserror::Error)]

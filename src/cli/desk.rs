@@ -8,7 +8,7 @@ use crate::cli::CliError;
 use crate::clock::{Clock, UnixMillis};
 use crate::otp::application::Application;
 use crate::otp::id::{AccountId, ApplicationId};
-use crate::otp::store::{ApplicationStore, OtpStore, StoreError, WriteError};
+use crate::otp::store::{ApplicationStore, Eraser, StoreError, WriteError};
 use crate::secret::{Entropy, Keyring};
 
 /// Writes that lose to another writer are tried this often.
@@ -21,8 +21,8 @@ pub struct Desk<'a> {
     pub connections: &'a dyn ConnectionStore,
     /// Applications.
     pub applications: &'a dyn ApplicationStore,
-    /// OTPs.
-    pub otps: &'a dyn OtpStore,
+    /// What erases a number.
+    pub eraser: &'a dyn Eraser,
     /// The keys that hash and seal.
     pub keyring: &'a Keyring,
     /// Where random bytes come from.

@@ -15,6 +15,16 @@ pub enum CliError {
     /// What the command was given names nothing, or is no value: 65.
     #[error("{0}")]
     Data(String),
+    /// A listener's address cannot be had: 69.
+    #[error("{key}: {problem}; choose another address with {flag}")]
+    Listener {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong.
+        problem: String,
+        /// Its flag.
+        flag: &'static str,
+    },
     /// A listener's address is in use: 69.
     #[error("{key}: {address} is in use; stop what listens there (ss -ltnp), or choose another address with {flag}")]
     PortInUse {
@@ -68,6 +78,12 @@ pub enum CliError {
         /// The data directory.
         directory: PathBuf,
     },
+    /// There is no usable master key: 77.
+    #[error("master_key_file: {0}")]
+    MasterKey(String),
+    /// The certificate or its key is wrong: 78.
+    #[error("tls: {0}")]
+    Tls(String),
     /// The configuration is wrong: 78.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -80,14 +96,14 @@ impl CliError {
         match self {
             Self::Usage(_) => 64,
             Self::Data(_) => 65,
-            Self::PortInUse { .. } => 69,
+            Self::PortInUse { .. } | Self::Listener { .. } => 69,
             Self::Internal(_) => 70,
             Self::DataDirectory { .. } => 73,
             Self::StoreFailed { .. } => 74,
             Self::InUse { .. } => 75,
             Self::NewerSchema { .. } => 76,
-            Self::WrongMasterKey { .. } => 77,
-            Self::Config(_) => 78,
+            Self::WrongMasterKey { .. } | Self::MasterKey(_) => 77,
+            Self::Config(_) | Self::Tls(_) => 78,
         }
     }
 

@@ -123,7 +123,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environm
 
 fn run(cli: Cli, environment: Environment, out: &mut dyn Write) -> Result<(), CliError> {
     match cli.command {
-        Command::Serve(args) => serve::run(args, environment),
+        Command::Serve(args) => serve::run(args, environment, out),
         Command::Openapi(args) => openapi::run(args, out),
         Command::CheckConfig(args) => check_config::run(args, environment, out),
         Command::Key(args) => {
@@ -146,7 +146,7 @@ fn at_desk(config: &Config, command: impl AsyncFnOnce(&Desk<'_>) -> Result<(), C
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CliError::Internal(format!("no runtime: {error}")))?;
     runtime.block_on(async {
-        let opened = store::open_store(config).await?;
+        let opened = store::open_store(config)?;
         let clock = crate::clock::SystemClock::new();
         command(&opened.desk(&clock, &config.data_dir)).await
     })

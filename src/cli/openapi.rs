@@ -37,7 +37,12 @@ pub fn run(args: OpenapiArgs, out: &mut dyn Write) -> Result<(), CliError> {
     Ok(writeln!(out, "{}", document(args.format)?)?)
 }
 
-fn document(_: Format) -> Result<String, CliError> {
-    // TO BE FILLED IN with the generated document.
-    Err(CliError::Internal("this build has no document".to_owned()))
+fn document(format: Format) -> Result<String, CliError> {
+    let format = match format {
+        Format::V31 => crate::openapi::Format::V31,
+        Format::V30 => crate::openapi::Format::V30,
+        Format::V20 => crate::openapi::Format::V20,
+    };
+    let document = crate::openapi::document(format, None).map_err(|error| CliError::Internal(error.to_string()))?;
+    Ok(crate::openapi::text(&document).trim_end().to_owned())
 }

@@ -163,6 +163,23 @@ pub trait ApplicationStore: Send + Sync + 'static {
     fn generation(&self) -> u64;
 }
 
+/// What an erasure of a number did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// OTPs that could still be checked: deleted, with their messages.
+    pub deleted: usize,
+    /// OTPs in a final state: kept for the statistics, without the number, the reference and the code.
+    pub anonymised: usize,
+    /// Whether the bytes are gone from the store's files as well. If not, a reader held them for too long: erase again.
+    pub purged: bool,
+}
+
+/// Erases a number: what retention does after its days, now.
+pub trait Eraser: Send + Sync + 'static {
+    /// Erases the number behind `key` (one account's view of a number).
+    fn erase(&self, key: NumberKey) -> Later<'_, Result<Erased, StoreError>>;
+}
+
 /// Runs one change and hands out what the committed run of the transition returned.
 ///
 /// # Errors

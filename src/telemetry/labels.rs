@@ -74,22 +74,12 @@ label!(
     AuthRefusal, "cause", {
         /// No credential came.
         Missing = "missing",
-        /// What came is no credential of this gateway's making.
+        /// What came is no key of this gateway's making.
         Malformed = "malformed",
         /// No connection has it, or its secret is another.
         Unknown = "unknown",
         /// The key's overlap is over.
         Expired = "expired",
-        /// The connection is revoked.
-        Revoked = "revoked",
-        /// A signature, a nonce or a timestamp is wrong.
-        Signature = "signature",
-        /// The way in that was tried is not allowed for this connection.
-        NotAllowed = "not_allowed",
-        /// The connection lacks the scope.
-        Scope = "scope",
-        /// The store did not answer.
-        Unavailable = "unavailable",
     }
 );
 
@@ -104,22 +94,10 @@ label!(
 );
 
 label!(
-    /// What the guard said of a failed authentication.
-    GuardVerdict, "verdict", {
-        /// The address has failures left.
-        Passed = "passed",
-        /// It has none.
-        Refused = "refused",
-    }
-);
-
-label!(
     /// What became of a send or resend.
     SendOutcome, "outcome", {
         /// A message is queued.
         Queued = "queued",
-        /// It was a repetition: the first answer was given again.
-        Replayed = "replayed",
         /// The request is wrong.
         Invalid = "invalid",
         /// The number's country is not sent to.
@@ -164,8 +142,6 @@ label!(
     Courier, "outcome", {
         /// A provider took the message.
         Sent = "sent",
-        /// A receipt says that the phone has it.
-        Delivered = "delivered",
         /// It is tried again later.
         Retried = "retried",
         /// It will not arrive.

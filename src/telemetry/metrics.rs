@@ -15,12 +15,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use super::labels::{AuthRefusal, Courier, GuardVerdict, Label, QuotaVerdict, SendOutcome, StatusClass, VerifyOutcome};
+use super::labels::{AuthRefusal, Courier, Label, QuotaVerdict, SendOutcome, StatusClass, VerifyOutcome};
 
 /// Upper ends in seconds: a status is answered in under a millisecond, a send waits for a disk.
 const LATENCY: [f64; 13] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
-/// Upper ends in changes a commit.
-const BATCH: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
 type Labels = Vec<(&'static str, Cow<'static, str>)>;
 type Counters = Family<Labels, Counter>;
@@ -76,23 +74,6 @@ impl RouteMetrics {
     }
 }
 
-/// The store's writer.
-#[derive(Clone, Debug)]
-pub struct StoreMetrics {
-    commits: Counter,
-    batch: Histogram,
-    seconds: Histogram,
-}
-
-impl StoreMetrics {
-    /// Counts a durable commit of `changes` changes that took `seconds`.
-    pub fn add_commit(&self, changes: usize, seconds: f64) {
-        self.commits.inc();
-        self.batch.observe(f64::from(u32::try_from(changes).unwrap_or(u32::MAX)));
-        self.seconds.observe(seconds);
-    }
-}
-
 /// Whether a number that somebody else keeps may go down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceKind {
@@ -137,19 +118,16 @@ pub struct Metrics {
     registry: Mutex<Registry>,
     requests: Counters,
     seconds: Histograms,
-    deliveries: Counters,
+    /// Deliveries.
+    pub deliveries: Tally<Courier>,
     /// Refused authentications.
     pub auth_refusals: Tally<AuthRefusal>,
     /// The quota's verdicts.
     pub quota: Tally<QuotaVerdict>,
-    /// The guard's verdicts.
-    pub guard: Tally<GuardVerdict>,
     /// Sends and resends.
     pub sends: Tally<SendOutcome>,
     /// Verdicts on codes.
     pub verifies: Tally<VerifyOutcome>,
-    /// The store's writer.
-    pub store: StoreMetrics,
 }
 
 impl Metrics {
@@ -166,30 +144,19 @@ impl Metrics {
         let requests = counters("http_requests", "Requests answered, by dialect, route template and class of status");
         let auth_refusals = Tally::of(&counters("auth_refusals", "Refused authentications, by cause"), &Labels::new());
         let quota = Tally::of(&counters("quota_calls", "Authenticated calls, by the quota's verdict"), &Labels::new());
-        let guard = Tally::of(&counters("guard_failures", "Failed authentications, by the guard's verdict"), &Labels::new());
         let sends = Tally::of(&counters("otp_sends", "Sends and resends, by outcome"), &Labels::new());
         let verifies = Tally::of(&counters("otp_verifies", "Checks of a code, by outcome"), &Labels::new());
-        let deliveries = counters("deliveries", "Deliveries, by provider and outcome");
+        let deliveries = Tally::of(&counters("deliveries", "Deliveries, by outcome"), &Labels::new());
         let seconds = Histograms::new_with_constructor(latency);
         registry.register("http_request_seconds", "From request to answer, by dialect and route template", seconds.clone());
-        let store = StoreMetrics { commits: Counter::default(), batch: Histogram::new(BATCH), seconds: latency() };
-        registry.register("store_commits", "Durable commits", store.commits.clone());
-        registry.register("store_commit_changes", "Changes in one commit", store.batch.clone());
-        registry.register("store_commit_seconds", "Duration of one commit", store.seconds.clone());
-        Self { registry: Mutex::new(registry), requests, seconds, deliveries, auth_refusals, quota, guard, sends, verifies, store }
+        Self { registry: Mutex::new(registry), requests, seconds, deliveries, auth_refusals, quota, sends, verifies }
     }
 
     /// The handles of a route, by its template. To be asked for once a route, when the router is built.
     #[must_use]
-    pub fn route(&self, dialect: &'static str, route: &'static str) -> RouteMetrics {
-        let labels = vec![("dialect", Cow::Borrowed(dialect)), ("route", Cow::Borrowed(route))];
+    pub fn route(&self, dialect: &'static str, route: &str) -> RouteMetrics {
+        let labels = vec![("dialect", Cow::Borrowed(dialect)), ("route", Cow::Owned(route.to_owned()))];
         RouteMetrics { requests: Tally::of(&self.requests, &labels), seconds: self.seconds.get_or_create_owned(&labels) }
-    }
-
-    /// The handles of a provider, by its configured name. To be asked for once a provider, when the courier is built.
-    #[must_use]
-    pub fn deliveries(&self, provider: &str) -> Tally<Courier> {
-        Tally::of(&self.deliveries, &vec![("provider", Cow::Owned(provider.to_owned()))])
     }
 
     /// Adds a number that somebody else keeps (open connections, the outbox' backlog); `read` is called at every render.
