@@ -51,7 +51,7 @@ pub(super) const KEYS: &[Key] = &[
     key("store.retention_days", Count(1, 3_650)),
     key("quota.calls", Count(1, 10_000)),
     key("quota.period", Seconds(1, 3_600)),
-    key("guard.failures", Count(1, 10_000)),
+    key("guard.failures", Count(1, 1_000_000)),
     key("guard.refill", Span(0, 3_600)),
     key("guard.keys", Count(1_000, 10_000_000)),
     key("limits.sends_per_number", Rates),

@@ -171,7 +171,7 @@ impl Default for Quota {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Guard {
-    /// Failures that an address may have in a row, 1 to 10,000.
+    /// Failures that an address may have in a row, 1 to 1,000,000.
     pub failures: u32,
     /// One more after so long, 1 ms to 1 h.
     #[serde(with = "duration")]
