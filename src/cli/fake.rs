@@ -12,15 +12,14 @@ use crate::access::store::ConnectionStore;
 use crate::cli::Desk;
 use crate::clock::{ManualClock, UnixMillis};
 use crate::otp::application::Application;
-use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
-use crate::otp::record::Otp;
-use crate::otp::store::{ApplicationStore, Later, OtpChange, OtpStore, Records, StoreError, Subject, Touch, Transition, WriteError};
+use crate::otp::id::{AccountId, ApplicationId, NumberKey};
+use crate::otp::store::{ApplicationStore, Erased, Eraser, Later, StoreError, WriteError};
 use crate::secret::{Keyring, SystemEntropy};
 
 pub(crate) struct Fake {
     pub(crate) connections: Mutex<Vec<Connection>>,
     pub(crate) applications: Mutex<Vec<Application>>,
-    pub(crate) otps: Mutex<Vec<Otp>>,
+    pub(crate) erased: Mutex<Vec<NumberKey>>,
     /// So many writes lose to another writer.
     pub(crate) conflicts: AtomicUsize,
     pub(crate) keyring: Keyring,
@@ -32,7 +31,7 @@ impl Fake {
         Self {
             connections: Mutex::default(),
             applications: Mutex::default(),
-            otps: Mutex::default(),
+            erased: Mutex::default(),
             conflicts: AtomicUsize::new(0),
             keyring: Keyring::generate(&SystemEntropy),
             clock: ManualClock::at(UnixMillis(1_763_764_437_120)),
@@ -43,7 +42,7 @@ impl Fake {
         Desk {
             connections: self,
             applications: self,
-            otps: self,
+            eraser: self,
             keyring: &self.keyring,
             entropy: &SystemEntropy,
             clock: &self.clock,
@@ -126,40 +125,9 @@ impl ApplicationStore for Fake {
     }
 }
 
-impl OtpStore for Fake {
-    fn recall(&self, _: OtpId) -> Option<Arc<Otp>> {
-        None
-    }
-
-    fn otp(&self, id: OtpId) -> Later<'_, Result<Option<Arc<Otp>>, StoreError>> {
-        Box::pin(async move { Ok(self.otps.lock().iter().find(|otp| otp.id == id).cloned().map(Arc::new)) })
-    }
-
-    fn of_number(&self, key: NumberKey, limit: usize) -> Later<'_, Result<Vec<Arc<Otp>>, StoreError>> {
-        Box::pin(
-            async move { Ok(self.otps.lock().iter().filter(|otp| otp.number_key == key).take(limit).cloned().map(Arc::new).collect()) },
-        )
-    }
-
-    fn change(&self, touch: Touch, mut transition: Transition) -> Later<'_, Result<(), StoreError>> {
-        Box::pin(async move {
-            let mut otps = self.otps.lock();
-            let Subject::Otp(id) = touch.subject else { return Err(StoreError::Failed) };
-            let otp = otps.iter().find(|otp| otp.id == id).cloned().map(Arc::new);
-            match transition(&Records { otp, ..Records::default() }).otp {
-                OtpChange::Keep => {}
-                OtpChange::Delete => otps.retain(|otp| otp.id != id),
-                OtpChange::Put(after) => otps.iter_mut().filter(|otp| otp.id == id).for_each(|otp| otp.clone_from(&after)),
-            }
-            Ok(())
-        })
-    }
-
-    fn due(&self, _: UnixMillis, _: usize) -> Later<'_, Result<Vec<OtpId>, StoreError>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-
-    fn prune(&self, _: UnixMillis) -> Later<'_, Result<(), StoreError>> {
-        Box::pin(async { Ok(()) })
+impl Eraser for Fake {
+    fn erase(&self, key: NumberKey) -> Later<'_, Result<Erased, StoreError>> {
+        self.erased.lock().push(key);
+        Box::pin(async { Ok(Erased { deleted: 1, anonymised: 2, purged: true }) })
     }
 }

@@ -156,7 +156,7 @@ fn applications_are_written_natively_and_by_command() {
     assert_eq!(client.get("/v1/applications").expect(200).json().as_array().map(Vec::len), Some(2));
 
     // By command, while the server runs: seen within a second.
-    let (code, _, stderr) = gateway.command(&["application", "edit", "--id", "default", "--expire", "45"]);
+    let (code, _, stderr) = gateway.command(&["application", "edit", "default", "--expire", "45"]);
     assert_eq!(code, 0, "{stderr}");
     let mut expire = Value::Null;
     for _ in 0..100 {

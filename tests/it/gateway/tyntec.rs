@@ -111,7 +111,7 @@ fn every_row_of_the_verify_table() {
 fn the_first_check_after_expiry_is_403_whoever_noticed_it_first() {
     let gateway = Gateway::start();
     let mut client = gateway.client();
-    let (code, _, stderr) = gateway.command(&["application", "edit", "--id", "default", "--expire", "30"]);
+    let (code, _, stderr) = gateway.command(&["application", "edit", "default", "--expire", "30"]);
     assert_eq!(code, 0, "{stderr}");
     let mut otps = Vec::new();
     for _ in 0..100 {
