@@ -10,3 +10,4 @@ pub mod otp;
 pub mod quota;
 pub mod secret;
 pub mod server;
+pub mod store;
