@@ -1,6 +1,7 @@
 //! The adapters that keep what the domain wants kept. No rule of the domain is written here.
 //!
 //! - `memory`: all of it in one process' memory: for tests, and the model that the others are held against
+//! - `sqlite`: the embedded store, one directory, one server
 //! - `pending`: the messages that are not settled yet, in the order in which they are due
 //! - `rules`: what makes the write of a setting a conflict, the same for every adapter
 //!
@@ -9,6 +10,7 @@
 pub mod memory;
 mod pending;
 mod rules;
+pub mod sqlite;
 
 use std::time::Duration;
 
