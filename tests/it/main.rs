@@ -1,1 +1,3 @@
 //! One integration binary over real sockets and real files.
+
+mod store;
