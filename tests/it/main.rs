@@ -5,4 +5,5 @@ mod config;
 mod edge;
 mod gateway;
 mod quota;
+mod store;
 mod support;

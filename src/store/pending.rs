@@ -1,0 +1,186 @@
+//! The messages that are not settled yet, in the order in which they are due, with who has claimed which.
+//!
+//! One server holds a data directory, so a claim is a mark in memory: it costs no write, and it ends with the process.
+//! Must not know how messages are kept; whoever commits one tells it here afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::clock::{Clock, UnixMillis};
+use crate::otp::id::OtpId;
+use crate::otp::outbox::{Message, MessageId};
+
+/// What a commit did to the outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A message joined, or was put off: whoever had claimed it has let go.
+    Put(Message),
+    /// A message is settled.
+    Settle(MessageId),
+    /// An OTP went, with all its messages.
+    Forget(OtpId),
+}
+
+#[derive(Debug)]
+struct Entry {
+    message: Message,
+    claimed: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    messages: BTreeMap<MessageId, Entry>,
+    /// The unclaimed ones: earliest first, and among equals the oldest OTP.
+    free: BTreeSet<(UnixMillis, MessageId)>,
+}
+
+/// The outbox in memory.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    state: Mutex<State>,
+    joined: Notify,
+}
+
+impl Pending {
+    /// Follows a commit, in the order of its changes.
+    pub(super) fn apply(&self, steps: Vec<Step>) {
+        if steps.is_empty() {
+            return;
+        }
+        let mut state = self.state.lock();
+        let mut joined = false;
+        for step in steps {
+            match step {
+                Step::Put(message) => {
+                    joined = true;
+                    state.put(message, false);
+                }
+                Step::Settle(id) => state.remove(id),
+                Step::Forget(otp) => {
+                    for id in state.of(otp) {
+                        state.remove(id);
+                    }
+                }
+            }
+        }
+        drop(state);
+        if joined {
+            self.joined.notify_waiters();
+        }
+    }
+
+    /// Holds exactly `messages` from now on. A claim survives on a message that is as it was.
+    pub(super) fn replace(&self, messages: Vec<Message>) {
+        let mut state = self.state.lock();
+        let before = std::mem::take(&mut *state);
+        for message in messages {
+            let same = before.messages.get(&message.id).filter(|entry| entry.message == message);
+            let claimed = same.is_some_and(|entry| entry.claimed);
+            state.put(message, claimed);
+        }
+        drop(state);
+        self.joined.notify_waiters();
+    }
+
+    /// Claims up to `limit` messages that are due at `now`, the earliest first.
+    pub(super) fn claim(&self, now: UnixMillis, limit: usize) -> Vec<Message> {
+        let mut state = self.state.lock();
+        let mut claimed = Vec::new();
+        while claimed.len() < limit {
+            let Some(&(due, id)) = state.free.first() else { break };
+            if due > now {
+                break;
+            }
+            state.free.remove(&(due, id));
+            if let Some(entry) = state.messages.get_mut(&id) {
+                entry.claimed = true;
+                claimed.push(entry.message.clone());
+            }
+        }
+        claimed
+    }
+
+    /// Waits until a message joins or the earliest unclaimed one is due by `clock`.
+    pub(super) async fn wait(&self, clock: &dyn Clock) {
+        let joined = self.joined.notified();
+        tokio::pin!(joined);
+        // From here on no message can join unnoticed; only then look.
+        joined.as_mut().enable();
+        let earliest = self.state.lock().free.first().map(|(due, _)| *due);
+        let Some(due) = earliest else { return joined.await };
+        let delay = due.since(clock.now());
+        if delay.is_zero() {
+            return;
+        }
+        tokio::select! {
+            () = joined => {}
+            () = tokio::time::sleep(delay) => {}
+        }
+    }
+
+    /// Messages that are not settled, claimed ones too.
+    pub(super) fn len(&self) -> usize {
+        self.state.lock().messages.len()
+    }
+}
+
+impl State {
+    fn put(&mut self, message: Message, claimed: bool) {
+        self.remove(message.id);
+        if !claimed {
+            self.free.insert((message.due, message.id));
+        }
+        self.messages.insert(message.id, Entry { message, claimed });
+    }
+
+    fn remove(&mut self, id: MessageId) {
+        if let Some(entry) = self.messages.remove(&id) {
+            self.free.remove(&(entry.message.due, id));
+        }
+    }
+
+    fn of(&self, otp: OtpId) -> Vec<MessageId> {
+        let all = MessageId { otp, number: 0 }..=MessageId { otp, number: u32::MAX };
+        self.messages.range(all).map(|(id, _)| *id).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::otp::channel::Channel;
+    use crate::otp::outbox::MessageBody;
+
+    fn message(otp: u8, due: u64) -> Message {
+        let id = MessageId { otp: OtpId::from_bytes([otp; 16]), number: 1 };
+        Message { id, due: UnixMillis(due), body: MessageBody { channel: Channel::Sms, sender: None, caller: None, tries: 0 } }
+    }
+
+    fn claimed(pending: &Pending, now: u64) -> Vec<u64> {
+        pending.claim(UnixMillis(now), 10).into_iter().map(|message| message.due.0).collect()
+    }
+
+    #[test]
+    fn each_message_has_one_claimant_until_it_is_put_off() {
+        let pending = Pending::default();
+        pending.apply(vec![Step::Put(message(2, 20)), Step::Put(message(1, 10)), Step::Put(message(3, 30))]);
+        assert_eq!(claimed(&pending, 20), [10, 20]);
+        assert!(claimed(&pending, 20).is_empty());
+        pending.apply(vec![Step::Settle(message(1, 0).id), Step::Put(message(2, 25))]);
+        assert_eq!((claimed(&pending, 29), pending.len()), (vec![25], 2));
+        pending.apply(vec![Step::Forget(message(3, 0).id.otp)]);
+        assert_eq!((claimed(&pending, 99), pending.len()), (vec![], 1));
+    }
+
+    #[test]
+    fn a_reload_keeps_the_claims_of_what_did_not_change() {
+        let pending = Pending::default();
+        pending.apply(vec![Step::Put(message(1, 10)), Step::Put(message(2, 20))]);
+        assert_eq!(claimed(&pending, 99), [10, 20]);
+        pending.replace(vec![message(1, 10), message(2, 21), message(3, 30)]);
+        assert_eq!(claimed(&pending, 99), [21, 30]);
+        assert_eq!(pending.len(), 3);
+    }
+}

@@ -1,0 +1,29 @@
+//! When the write of a setting is a conflict. Pure; every adapter asks here, inside its own transaction.
+
+use crate::access::connection::Connection;
+use crate::otp::application::Application;
+
+/// Whether `after` may take the place of `before` among `kept`, the applications of its account.
+///
+/// A new one needs an id that nobody has; a changed one must still be what `before` says. Aliases are unique, and
+/// there is one default application.
+pub(super) fn application(kept: &[Application], before: Option<&Application>, after: &Application) -> bool {
+    let place = match before {
+        None => kept.iter().all(|other| other.id != after.id),
+        Some(before) => before.id == after.id && before.account == after.account && kept.contains(before),
+    };
+    let clashes = |other: &Application| other.alias == after.alias || (other.is_default() && after.is_default());
+    place && !kept.iter().any(|other| other.id != after.id && clashes(other))
+}
+
+/// Whether `after` may take the place of `before`, where `kept` is what has its id now.
+pub(super) fn connection(kept: Option<&Connection>, before: Option<&Connection>, after: &Connection) -> bool {
+    kept == before && before.is_none_or(|before| before.id == after.id)
+}
+
+/// What a connection is looked up by: the names of its keys, and the public identifiers of the dialects. They differ in
+/// length (12 and 24 characters), so that none can stand in for another.
+pub(super) fn names(connection: &Connection) -> impl Iterator<Item = &str> {
+    let keys = connection.keys.iter().map(|key| key.name.as_str());
+    keys.chain([connection.access_key_id.as_str(), connection.client_id.as_str()])
+}

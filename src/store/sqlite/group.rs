@@ -1,0 +1,196 @@
+//! The changes of one group commit: each transition sees what those before it wrote, each record is written once.
+//!
+//! Nothing here is visible to anybody until the group is committed: [`Group::write`] runs inside the transaction,
+//! [`Group::publish`] after the commit.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::abuse::{NumberRecord, SpendKey};
+use crate::otp::id::{NumberKey, OtpId};
+use crate::otp::outbox::{Message, MessageId};
+use crate::otp::record::Otp;
+use crate::otp::store::{Changes, OtpChange, OutboxChange, Records, Subject, Touch, Transition};
+use crate::store::pending::{Pending, Step};
+use crate::store::sqlite::cache::OtpCache;
+use crate::store::sqlite::records;
+
+/// A record as this group sees it, and whether the group changed it.
+struct Seen<T> {
+    value: T,
+    changed: bool,
+}
+
+impl<T> Seen<T> {
+    const fn read(value: T) -> Self {
+        Self { value, changed: false }
+    }
+
+    const fn written(value: T) -> Self {
+        Self { value, changed: true }
+    }
+}
+
+/// The changes so far. The maps are ordered where rows are written in their order: neighbours share a page.
+pub(super) struct Group<'a> {
+    connection: &'a Connection,
+    cache: &'a OtpCache,
+    retention: Duration,
+    otps: BTreeMap<OtpId, Seen<Option<Arc<Otp>>>>,
+    numbers: BTreeMap<NumberKey, Seen<NumberRecord>>,
+    spent: HashMap<SpendKey, Seen<u32>>,
+    forgotten: Vec<OtpId>,
+    messages: BTreeMap<MessageId, Option<Message>>,
+    steps: Vec<Step>,
+}
+
+impl<'a> Group<'a> {
+    /// An empty group in the open transaction of `connection`. What `cache` holds must be what is committed.
+    pub(super) fn new(connection: &'a Connection, cache: &'a OtpCache, retention: Duration) -> Self {
+        Self {
+            connection,
+            cache,
+            retention,
+            otps: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            spent: HashMap::new(),
+            forgotten: Vec::new(),
+            messages: BTreeMap::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    /// Runs one transition.
+    ///
+    /// # Errors
+    /// Those of reading; the group is as before then.
+    pub(super) fn run(&mut self, touch: &Touch, transition: &mut Transition) -> rusqlite::Result<()> {
+        let (otp, key) = match &touch.subject {
+            Subject::Number(key) => (None, Some(*key)),
+            Subject::Otp(id) => {
+                let otp = self.otp(*id)?;
+                let key = otp.as_ref().map(|otp| otp.number_key);
+                (otp, key)
+            }
+        };
+        let number = key.map(|key| self.number(key)).transpose()?.unwrap_or_default();
+        let spent = touch.spend.as_ref().map(|key| self.spent(key)).transpose()?.unwrap_or_default();
+        let changes = transition(&Records { otp, number, spent });
+        self.take(touch, key, changes);
+        Ok(())
+    }
+
+    fn otp(&mut self, id: OtpId) -> rusqlite::Result<Option<Arc<Otp>>> {
+        if let Some(seen) = self.otps.get(&id) {
+            return Ok(seen.value.clone());
+        }
+        let otp = match self.cache.recall(id) {
+            Some(otp) => Some(otp),
+            None => records::otp(self.connection, id)?.map(Arc::new),
+        };
+        self.otps.insert(id, Seen::read(otp.clone()));
+        Ok(otp)
+    }
+
+    fn number(&mut self, key: NumberKey) -> rusqlite::Result<NumberRecord> {
+        if let Some(seen) = self.numbers.get(&key) {
+            return Ok(seen.value.clone());
+        }
+        let record = records::number(self.connection, key)?;
+        self.numbers.insert(key, Seen::read(record.clone()));
+        Ok(record)
+    }
+
+    fn spent(&mut self, key: &SpendKey) -> rusqlite::Result<u32> {
+        if let Some(seen) = self.spent.get(key) {
+            return Ok(seen.value);
+        }
+        let count = records::spent(self.connection, key)?;
+        self.spent.insert(key.clone(), Seen::read(count));
+        Ok(count)
+    }
+
+    fn take(&mut self, touch: &Touch, key: Option<NumberKey>, changes: Changes) {
+        match changes.otp {
+            OtpChange::Keep => {}
+            OtpChange::Put(otp) => {
+                self.otps.insert(otp.id, Seen::written(Some(Arc::new(*otp))));
+            }
+            OtpChange::Delete => {
+                if let Subject::Otp(id) = touch.subject {
+                    self.otps.insert(id, Seen::written(None));
+                    self.messages.retain(|message, _| message.otp != id);
+                    self.forgotten.push(id);
+                    self.steps.push(Step::Forget(id));
+                }
+            }
+        }
+        if let (Some(key), Some(record)) = (key, changes.number) {
+            // An empty record where there was none stays no row and no write.
+            let same = self.numbers.get(&key).is_some_and(|seen| !seen.changed && seen.value == record);
+            if !same {
+                self.numbers.insert(key, Seen::written(record));
+            }
+        }
+        if let (Some(key), Some(count)) = (&touch.spend, changes.spent) {
+            self.spent.insert(key.clone(), Seen::written(count));
+        }
+        match changes.outbox {
+            OutboxChange::Keep => {}
+            OutboxChange::Put(message) => {
+                self.messages.insert(message.id, Some(message.clone()));
+                self.steps.push(Step::Put(message));
+            }
+            OutboxChange::Settle(id) => {
+                self.messages.insert(id, None);
+                self.steps.push(Step::Settle(id));
+            }
+        }
+    }
+
+    /// Writes what changed, into the open transaction.
+    ///
+    /// # Errors
+    /// Those of writing: the transaction is to be rolled back.
+    pub(super) fn write(&self) -> rusqlite::Result<()> {
+        let connection = self.connection;
+        for (id, seen) in self.otps.iter().filter(|(_, seen)| seen.changed) {
+            match &seen.value {
+                Some(otp) => records::put_otp(connection, otp, otp.due(self.retention))?,
+                None => records::delete_otp(connection, *id)?,
+            }
+        }
+        for (key, seen) in self.numbers.iter().filter(|(_, seen)| seen.changed) {
+            records::put_number(connection, *key, &seen.value)?;
+        }
+        for (key, seen) in self.spent.iter().filter(|(_, seen)| seen.changed) {
+            records::put_spent(connection, key, seen.value)?;
+        }
+        for otp in &self.forgotten {
+            records::forget_messages(connection, *otp)?;
+        }
+        for (id, message) in &self.messages {
+            match message {
+                Some(message) => records::put_message(connection, message)?,
+                None => records::settle_message(connection, *id)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets everybody see it; `pending` where this process hands out messages. To be called after the commit, and before
+    /// anybody is answered.
+    pub(super) fn publish(self, pending: Option<&Pending>) {
+        for (id, seen) in self.otps {
+            if seen.changed {
+                self.cache.committed(id, seen.value);
+            }
+        }
+        if let Some(pending) = pending {
+            pending.apply(self.steps);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Every store does the same: one suite by trait, run against each adapter, and what only SQLite can show.
+
+mod model;
+mod settings;
+mod sqlite;
+mod sqlite_open;
+mod suite;
+mod world;
+
+/// One test for each function of a suite and each adapter.
+macro_rules! conformance {
+    ($suite:ident: $($name:ident),+ $(,)?) => {
+        mod $suite {
+            mod memory {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let world = crate::store::world::World::new();
+                    let store = std::sync::Arc::new(world.memory());
+                    crate::store::$suite::$name(&world, &store).await;
+                })+
+            }
+            mod sqlite {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let (world, dir) = (crate::store::world::World::new(), tempfile::tempdir().unwrap());
+                    let store = std::sync::Arc::new(world.sqlite(dir.path()));
+                    let world = world.with_keyring(store.keyring());
+                    crate::store::$suite::$name(&world, &store).await;
+                })+
+            }
+        }
+    };
+}
+
+mod conformance {
+    conformance!(suite:
+        a_send_is_kept_whole,
+        a_change_reads_what_the_one_before_wrote,
+        exactly_one_of_many_right_checks_succeeds,
+        wrong_checks_never_exceed_the_attempts,
+        concurrent_changes_lose_nothing,
+        a_deleted_otp_is_gone_with_its_messages,
+        a_change_that_keeps_everything_changes_nothing,
+        an_unknown_otp_has_no_records,
+        messages_go_to_one_claimant_in_order,
+        concurrent_claimants_share_without_overlap,
+        a_waiter_wakes_when_a_message_joins,
+        a_waiter_wakes_when_a_message_is_due,
+        due_follows_expiry_and_retention,
+        a_number_has_its_otps_newest_first,
+        pruning_keeps_what_a_rule_may_ask_for,
+    );
+    conformance!(settings:
+        a_setting_is_written_over_what_it_names,
+        aliases_and_the_default_are_unique,
+        accounts_do_not_share_applications,
+        a_connection_is_found_by_its_names,
+        concurrent_writers_of_a_setting_lose_nothing,
+    );
+}
