@@ -25,7 +25,7 @@ use crate::quota::LocalQuota;
 use crate::secret::SystemEntropy;
 use crate::server::{BindError, Deadlines, Drain, Limits, Listener, Network, Server, Settings, Tls, TlsError};
 use crate::stack::{Parts, finish, stack};
-use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::{SqliteStore, StoreStats};
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Open, Readiness};
 use crate::surface::otp::Api;
@@ -320,6 +320,20 @@ fn sources(
     metrics.add_source("remembered_keys", "Keys in the cache", SourceKind::Gauge, move || keys.remembered().0);
     let keys = Arc::clone(authenticator);
     metrics.add_source("remembered_misses", "Unknown keys in the cache", SourceKind::Gauge, move || keys.remembered().1);
+    type StoreFigure = (&'static str, &'static str, SourceKind, fn(&StoreStats) -> u64);
+    let figures: [StoreFigure; 5] = [
+        ("store_commits", "Durable commits", SourceKind::Counter, |stats| stats.commits),
+        ("store_changes", "Changes in them", SourceKind::Counter, |stats| stats.jobs),
+        ("store_queued", "Changes that wait for the writer", SourceKind::Gauge, |stats| stats.queued),
+        ("store_refused_full", "Changes refused because the disk is full", SourceKind::Counter, |stats| stats.refused_full),
+        ("store_last_commit_microseconds", "Duration of the last commit", SourceKind::Gauge, |stats| {
+            u64::try_from(stats.last_commit.as_micros()).unwrap_or(u64::MAX)
+        }),
+    ];
+    for (name, help, kind, read) in figures {
+        let store = Arc::clone(store);
+        metrics.add_source(name, help, kind, move || read(&store.stats()));
+    }
     let stats = server.stats();
     metrics.add_source("accepted_sockets", "Connections accepted", SourceKind::Counter, move || stats.accepted.get());
     let stats = server.stats();

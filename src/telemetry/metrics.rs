@@ -196,17 +196,14 @@ mod tests {
         metrics.auth_refusals.add(AuthRefusal::Unknown);
         metrics.route("native", "/v1/otp/{otpID}").add(429, 0.001);
         metrics.route("native", "/v1/otp/{otpID}").add(404, 0.2);
-        metrics.deliveries("sandbox").add(Courier::Sent);
-        metrics.store.add_commit(3, 0.004);
+        metrics.deliveries.add(Courier::Sent);
         backlog.store(7, Ordering::Relaxed);
         let text = metrics.render();
         for line in [
             "otpgate_auth_refusals_total{cause=\"unknown\"} 1",
             "otpgate_http_requests_total{dialect=\"native\",route=\"/v1/otp/{otpID}\",status=\"4xx\"} 2",
             "otpgate_http_request_seconds_count{dialect=\"native\",route=\"/v1/otp/{otpID}\"} 2",
-            "otpgate_deliveries_total{provider=\"sandbox\",outcome=\"sent\"} 1",
-            "otpgate_store_commits_total 1",
-            "otpgate_store_commit_changes_bucket{le=\"4.0\"} 1",
+            "otpgate_deliveries_total{outcome=\"sent\"} 1",
             "otpgate_outbox_backlog 7",
             "otpgate_connections_accepted_total 5",
         ] {
