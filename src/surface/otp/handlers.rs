@@ -16,7 +16,7 @@ use crate::otp::code::EnteredCode;
 use crate::otp::id::OtpId;
 use crate::otp::machine::Verdict;
 use crate::otp::record::OtpStatus;
-use crate::otp::service::{ResendError, SendError, SendRefusal, Verified, VerifyError};
+use crate::otp::command::{ResendError, SendError, SendRefusal, Verified, VerifyError};
 use crate::otp::store::StoreError;
 use crate::quota::ConnectionKey;
 use crate::surface::answer::json;

@@ -8,7 +8,7 @@ use crate::otp::channel::Via;
 use crate::otp::code::{Code, PinLength};
 use crate::otp::id::AccountId;
 use crate::otp::phone::{Country, Phone};
-use crate::otp::service::{Resend, Send};
+use crate::otp::command::{Resend, Send};
 use crate::otp::template::{Language, Template};
 use crate::surface::input::Input;
 

@@ -12,7 +12,7 @@ use crate::layer::Response;
 use crate::layer::refusal::{Dialect, Presented, Refusal, api_key_header};
 use crate::layer::trace::Stamp;
 use crate::otp::catalogue::CatalogueError;
-use crate::otp::service::SendRefusal;
+use crate::otp::command::SendRefusal;
 use crate::surface::answer::{challenge, json, retry_after};
 use crate::surface::extract::Call;
 use crate::surface::input::Fault;

@@ -10,7 +10,7 @@ use crate::otp::code::EnteredCode;
 use crate::otp::id::OtpId;
 use crate::otp::machine::Verdict;
 use crate::otp::phone::{Country, Phone};
-use crate::otp::service::{ResendError, SendError, VerifyError};
+use crate::otp::command::{ResendError, SendError, VerifyError};
 use crate::surface::answer::{empty, json};
 use crate::surface::extract::Call;
 use crate::surface::input::Input;
