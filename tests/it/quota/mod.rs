@@ -164,6 +164,22 @@ fn a_greedy_client_gets_100_in_a_minute_here_and_twice_that_elsewhere() {
 }
 
 #[test]
+fn no_connection_is_charged_for_another() {
+    let (table, twice) = (Table::new(), policy(2, 60));
+    let now = UnixMillis(1_763_764_437_120);
+    // A third call is refused to each, and each gets two.
+    for admits in [true, true, false] {
+        for key in 0..50_000 {
+            assert_eq!(
+                table.check(ConnectionKey(key), &twice, now).is_admitted(),
+                admits
+            );
+        }
+    }
+    assert_eq!(table.len(), 50_000);
+}
+
+#[test]
 fn threads_at_one_instant_get_exactly_the_quota() {
     for (calls, seconds) in [(1, 1), (100, 60), (500, 3_600), (10_000, 1)] {
         let (policy, table) = (policy(calls, seconds), Table::new());
