@@ -27,7 +27,7 @@ use super::link::Link;
 use super::wire::{LINGER, Wire};
 
 /// How long a peer without requests may take to part after GOAWAY.
-const PARTING: Duration = Duration::from_secs(5);
+const PARTING: Duration = Duration::from_secs(2);
 
 /// Serves HTTP/2 over `io` until the end of the connection; `first` was read already.
 pub(super) async fn serve<T, S>(io: T, first: Bytes, link: &Arc<Link>, service: S, mut alarm: Pin<&mut Sleep>) -> End

@@ -13,12 +13,12 @@
 )]
 
 mod deadlines;
-mod descriptors;
 mod draining;
 mod http2;
 mod keepalive;
 mod limits;
 mod peers;
+mod process;
 mod raw;
 mod strictness;
 mod tls;
