@@ -13,6 +13,7 @@ use crate::cli::Desk;
 use crate::clock::{ManualClock, UnixMillis};
 use crate::otp::application::Application;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey};
+use crate::otp::phone::E164;
 use crate::otp::store::{ApplicationStore, Erased, Eraser, Later, StoreError, WriteError};
 use crate::secret::{Keyring, SystemEntropy};
 
@@ -128,6 +129,10 @@ impl ApplicationStore for Fake {
 impl Eraser for Fake {
     fn erase(&self, key: NumberKey) -> Later<'_, Result<Erased, StoreError>> {
         self.erased.lock().push(key);
-        Box::pin(async { Ok(Erased { deleted: 1, anonymised: 2, purged: true }) })
+        Box::pin(async { Ok(Erased { deleted: 1, anonymised: 2 }) })
+    }
+
+    fn purge<'a>(&'a self, _: &'a E164) -> Later<'a, Result<bool, StoreError>> {
+        Box::pin(async { Ok(true) })
     }
 }

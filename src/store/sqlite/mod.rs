@@ -70,6 +70,9 @@ pub struct SqliteStore {
     unpruned: Mutex<Option<NumberKey>>,
     jobs: Option<SyncSender<Box<Job>>>,
     threads: Vec<JoinHandle<()>>,
+    /// The database file, to be searched. Open for as long as any connection is: to close a file ends every POSIX lock that
+    /// the process holds on it, SQLite's too. So it comes after the readers, and after the threads by `drop`.
+    database: Arc<std::fs::File>,
     /// Freed last.
     _server_lock: Option<std::fs::File>,
 }
@@ -102,6 +105,7 @@ impl SqliteStore {
             clock: options.clock,
             server: options.mode == Mode::Server,
         });
+        let database = std::fs::File::open(&opened.path).map_err(threads_failed)?;
         let readers = (0..options.readers.max(1)).map(|_| connect(&opened.path, Role::Reader));
         let readers = Readers::new(readers.collect::<Result<_, _>>().map_err(failed)?, Arc::clone(&shared));
         let connection = connect(&opened.path, Role::Checkpointer).map_err(failed)?;
@@ -118,6 +122,7 @@ impl SqliteStore {
             unpruned: Mutex::new(None),
             jobs: Some(jobs),
             threads: vec![writing.map_err(threads_failed)?, copying],
+            database: Arc::new(database),
             _server_lock: opened.server_lock,
         })
     }

@@ -268,3 +268,22 @@ pub(super) fn connect(path: &Path, role: Role) -> rusqlite::Result<Connection> {
     }
     Ok(connection)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_connection_is_durable_and_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open(&Options::new(dir.path(), Mode::Server)).unwrap());
+        for role in [Role::Writer, Role::Checkpointer, Role::Reader] {
+            let connection = connect(&dir.path().join(files::DATABASE), role).unwrap();
+            let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).unwrap();
+            let set = (pragma("synchronous"), pragma("secure_delete"), pragma("wal_autocheckpoint"), pragma("mmap_size"));
+            assert_eq!(set, (2, 1, 0, 0), "{role:?}");
+            assert_eq!(pragma("query_only"), i64::from(role == Role::Reader));
+            assert!(connection.db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE).unwrap());
+        }
+    }
+}

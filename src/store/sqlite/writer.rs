@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -206,6 +206,22 @@ impl Writer {
             Err(StoreError::Unavailable) => Ok(false),
             done => done,
         }
+    }
+
+    /// Writes the whole database anew, so that no unused space of it holds anything. Whether that was done: it takes as
+    /// much memory as the file, and as much room again in the log.
+    pub(super) fn rewrite(&self) -> Result<bool, StoreError> {
+        if self.shared.latch.is_set() {
+            return Err(StoreError::Failed);
+        }
+        let Err(error) = self.connection.execute_batch("VACUUM") else { return Ok(true) };
+        let lost = [ErrorCode::SystemIoFailure, ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase];
+        if error.sqlite_error_code().is_some_and(|code| lost.contains(&code)) {
+            return Err(self.shared.latch.judge(&error));
+        }
+        // It replaces the database in one transaction, or not at all.
+        tracing::warn!(%error, "the database could not be written anew");
+        Ok(false)
     }
 
     fn begin(&self) -> Result<(), StoreError> {
