@@ -61,11 +61,7 @@ struct Hurried {
 
 impl Hurried {
     fn by(micros: u64) -> Arc<Self> {
-        Arc::new(Self {
-            clock: SystemClock::new(),
-            micros,
-            readings: AtomicU64::new(0),
-        })
+        Arc::new(Self { clock: SystemClock::new(), micros, readings: AtomicU64::new(0) })
     }
 }
 
@@ -104,10 +100,7 @@ fn race<const N: usize>(calls: usize, mut cases: [&mut dyn FnMut(usize); N]) -> 
     }
     slices.map(|mut slices| {
         slices.sort_by(f64::total_cmp);
-        (
-            slices.first().copied().unwrap_or_default(),
-            slices.get(ROUNDS / 2).copied().unwrap_or_default(),
-        )
+        (slices.first().copied().unwrap_or_default(), slices.get(ROUNDS / 2).copied().unwrap_or_default())
     })
 }
 
@@ -122,28 +115,17 @@ fn decide(quota: &dyn Quota, key: u64, policy: &Policy) -> bool {
 fn governor<C: governor::clock::Clock>(admits: bool, clock: C) -> Rival<C> {
     let quota = governor::Quota::with_period(Duration::from_nanos(1))
         .filter(|_| admits)
-        .map_or(governor::Quota::per_hour(NonZeroU32::MIN), |quota| {
-            quota.allow_burst(NonZeroU32::MAX)
-        });
+        .map_or(governor::Quota::per_hour(NonZeroU32::MIN), |quota| quota.allow_burst(NonZeroU32::MAX));
     RateLimiter::new(quota, DashMapStateStore::default(), clock)
 }
 
-type Rival<C> = RateLimiter<
-    u64,
-    DashMapStateStore<u64>,
-    C,
-    NoOpMiddleware<<C as governor::clock::Clock>::Instant>,
->;
+type Rival<C> = RateLimiter<u64, DashMapStateStore<u64>, C, NoOpMiddleware<<C as governor::clock::Clock>::Instant>>;
 
 /// One row: `held` calls in each of `count` rings, and then only calls that are admitted, or only calls that are not.
 fn speed(name: &str, count: u64, held: u64, admitted: bool) {
     let (policy, keys) = (Policy::DEFAULT, keys(count));
     // As many calls of each connection as leave `held` in a window.
-    let pause = if admitted {
-        60_000_000 / held / count
-    } else {
-        0
-    };
+    let pause = if admitted { 60_000_000 / held / count } else { 0 };
     let ours = LocalQuota::new(Hurried::by(pause));
     let theirs = governor(admitted, DefaultClock::default());
     let still = governor(admitted, FakeRelativeClock::default());
@@ -187,29 +169,15 @@ fn speed(name: &str, count: u64, held: u64, admitted: bool) {
         whole_rival.0,
         whole.0 / whole_rival.0
     );
-    assert_eq!(
-        wrong.get(),
-        0,
-        "{name}: every decision is the one that is measured"
-    );
-    assert!(
-        requests < 200,
-        "{name}: {requests} allocations, more than the measuring takes"
-    );
-    assert!(
-        alone.1 <= MOST_NANOS,
-        "{name}: a decision takes {} ns",
-        alone.1
-    );
+    assert_eq!(wrong.get(), 0, "{name}: every decision is the one that is measured");
+    assert!(requests < 200, "{name}: {requests} allocations, more than the measuring takes");
+    assert!(alone.1 <= MOST_NANOS, "{name}: a decision takes {} ns", alone.1);
 }
 
 /// The memory of this process, in bytes, as the kernel counts it.
 fn resident() -> f64 {
     let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = status
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse::<f64>().ok());
+    let pages = status.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok());
     pages.unwrap_or_default() * 4_096.0
 }
 
@@ -242,41 +210,23 @@ fn memory(count: u64, calls: u64, policy: &Policy) -> f64 {
     }
     let left = HELD.load(Ordering::Relaxed) - before;
     // Only what the kernel had to add is known: a table that reuses freed memory shows less than it holds.
-    let kernel = if kernel < bytes {
-        "-".to_owned()
-    } else {
-        format!("{kernel:.1}")
-    };
+    let kernel = if kernel < bytes { "-".to_owned() } else { format!("{kernel:.1}") };
     println!(
         "{count:>9} {calls:>6} {:>6} {bytes:>10.1} {kernel:>10} {left:>9} {sweep:>10.1} {:>10.2} {saved:>9.1} {:>9.1}",
         policy.period_seconds(),
         longest.as_secs_f64() * 1e3,
         stored as f64 / count as f64,
     );
-    assert!(
-        left < 10_000,
-        "an idle connection takes nothing, yet {left} bytes are left"
-    );
+    assert!(left < 10_000, "an idle connection takes nothing, yet {left} bytes are left");
     bytes
 }
 
 fn main() {
     let minute = Policy::DEFAULT;
-    println!(
-        "bytes a connection; all 16 sweeps of what stays, the longest of them, and a save, in ms"
-    );
+    println!("bytes a connection; all 16 sweeps of what stays, the longest of them, and a save, in ms");
     println!(
         "{:>9} {:>6} {:>6} {:>10} {:>10} {:>9} {:>10} {:>10} {:>9} {:>9}",
-        "rings",
-        "calls",
-        "period",
-        "allocated",
-        "resident",
-        "idle",
-        "sweeps",
-        "longest",
-        "save",
-        "stored"
+        "rings", "calls", "period", "allocated", "resident", "idle", "sweeps", "longest", "save", "stored"
     );
     for count in [1_000_000, 100_000, 1_000] {
         let bytes = memory(count, 100, &minute);

@@ -19,8 +19,8 @@ use crate::layer::guard::{Guard, GuardSettings};
 use crate::openapi;
 use crate::otp::catalogue::Catalogue;
 use crate::otp::housekeeping;
-use crate::otp::store::Outbox as _;
 use crate::otp::service::{Countries, OtpService, SendPolicy};
+use crate::otp::store::Outbox as _;
 use crate::quota::LocalQuota;
 use crate::secret::SystemEntropy;
 use crate::server::{BindError, Deadlines, Drain, Limits, Listener, Network, Server, Settings, Tls, TlsError};
@@ -118,10 +118,16 @@ impl Gateway {
         let (sandbox, providers) = providers(config, &clock);
         let readiness = Readiness::default();
         let base_url = config.base_url(public_address);
-        let document = openapi::document(openapi::Format::V31, Some(&base_url)).map_err(|error| StartError::Document(error.to_string()))?;
-        let page = openapi::page(&document).map_err(|error| StartError::Document(error.to_string()))?;
+        let document = openapi::document(openapi::Format::V31, Some(&base_url))
+            .map_err(StartError::Document)?;
+        let page = openapi::page(&document).map_err(StartError::Document)?;
 
-        let api = Api { otps: Arc::new(service), catalogue: Arc::clone(&catalogue), quota: Arc::clone(&quota) as _, clock: Arc::clone(&clock) };
+        let api = Api {
+            otps: Arc::new(service),
+            catalogue: Arc::clone(&catalogue),
+            quota: Arc::clone(&quota) as _,
+            clock: Arc::clone(&clock),
+        };
         let (keyed_routes, _) = otp::routes().merge(tyntec::routes()).with_state(api).split_for_parts();
         let open_routes = open::routes(Open {
             readiness: readiness.clone(),
@@ -309,9 +315,12 @@ fn sources(
         u64::try_from(outbox.backlog()).unwrap_or(u64::MAX)
     });
     let quota = Arc::clone(quota);
-    metrics.add_source("quota_active_connections", "Connections with a call in their window", SourceKind::Gauge, move || {
-        u64::try_from(quota.active()).unwrap_or(u64::MAX)
-    });
+    metrics.add_source(
+        "quota_active_connections",
+        "Connections with a call in their window",
+        SourceKind::Gauge,
+        move || u64::try_from(quota.active()).unwrap_or(u64::MAX),
+    );
     let guard = guard.clone();
     metrics.add_source("guard_addresses", "Addresses with failed authentications", SourceKind::Gauge, move || {
         u64::try_from(guard.addresses()).unwrap_or(u64::MAX)
@@ -319,13 +328,16 @@ fn sources(
     let keys = Arc::clone(authenticator);
     metrics.add_source("remembered_keys", "Keys in the cache", SourceKind::Gauge, move || keys.remembered().0);
     let keys = Arc::clone(authenticator);
-    metrics.add_source("remembered_misses", "Unknown keys in the cache", SourceKind::Gauge, move || keys.remembered().1);
+    metrics
+        .add_source("remembered_misses", "Unknown keys in the cache", SourceKind::Gauge, move || keys.remembered().1);
     type StoreFigure = (&'static str, &'static str, SourceKind, fn(&StoreStats) -> u64);
     let figures: [StoreFigure; 5] = [
         ("store_commits", "Durable commits", SourceKind::Counter, |stats| stats.commits),
         ("store_changes", "Changes in them", SourceKind::Counter, |stats| stats.jobs),
         ("store_queued", "Changes that wait for the writer", SourceKind::Gauge, |stats| stats.queued),
-        ("store_refused_full", "Changes refused because the disk is full", SourceKind::Counter, |stats| stats.refused_full),
+        ("store_refused_full", "Changes refused because the disk is full", SourceKind::Counter, |stats| {
+            stats.refused_full
+        }),
         ("store_last_commit_microseconds", "Duration of the last commit", SourceKind::Gauge, |stats| {
             u64::try_from(stats.last_commit.as_micros()).unwrap_or(u64::MAX)
         }),

@@ -98,7 +98,11 @@ impl Authenticator {
             && hit.generation == generation
         {
             let live = hit.expires.is_none_or(|expires| self.clock.now() < expires);
-            return if live { Ok(Some(Arc::clone(&hit.caller))) } else { Err(AuthenticationError::Refused(Cause::Expired)) };
+            return if live {
+                Ok(Some(Arc::clone(&hit.caller)))
+            } else {
+                Err(AuthenticationError::Refused(Cause::Expired))
+            };
         }
         match self.misses.get(hash.bytes()) {
             Some(missed) if missed == generation => Err(AuthenticationError::Refused(Cause::Unknown)),

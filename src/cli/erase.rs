@@ -38,9 +38,13 @@ pub async fn run(args: EraseArgs, desk: &Desk<'_>, out: &mut dyn Write) -> Resul
         .map_err(|error| CliError::Data(format!("--number: \"{}\" is no phone number; write {error}", args.number)))?;
     let accounts = match args.account {
         Some(account) => BTreeSet::from([account]),
-        None => {
-            desk.all_connections().await?.into_iter().map(|connection| connection.account).chain([AccountId::default_account()]).collect()
-        }
+        None => desk
+            .all_connections()
+            .await?
+            .into_iter()
+            .map(|connection| connection.account)
+            .chain([AccountId::default_account()])
+            .collect(),
     };
     let mut total = Erased::default();
     for account in &accounts {
@@ -62,7 +66,10 @@ pub async fn run(args: EraseArgs, desk: &Desk<'_>, out: &mut dyn Write) -> Resul
         accounts.len()
     )?;
     if !purged {
-        writeln!(out, "The bytes are still in the files: a text or a reader holds them. Run this once more when it is idle.")?;
+        writeln!(
+            out,
+            "The bytes are still in the files: a text or a reader holds them. Run this once more when it is idle."
+        )?;
     }
     writeln!(out, "Copies in backups and at carriers are yours to erase.")?;
     Ok(())

@@ -56,7 +56,12 @@ impl Fake {
     }
 }
 
-fn put<T: PartialEq>(rows: &mut Vec<T>, before: Option<&T>, after: T, same: impl Fn(&T) -> bool) -> Result<(), WriteError> {
+fn put<T: PartialEq>(
+    rows: &mut Vec<T>,
+    before: Option<&T>,
+    after: T,
+    same: impl Fn(&T) -> bool,
+) -> Result<(), WriteError> {
     let place = rows.iter().position(same);
     match (before, place.and_then(|place| rows.get_mut(place))) {
         (None, None) => rows.push(after),
@@ -98,7 +103,9 @@ impl ConnectionStore for Fake {
 impl ApplicationStore for Fake {
     fn applications(&self, account: &AccountId) -> Later<'_, Result<Vec<Application>, StoreError>> {
         let account = account.clone();
-        Box::pin(async move { Ok(self.applications.lock().iter().filter(|row| row.account == account).cloned().collect()) })
+        Box::pin(
+            async move { Ok(self.applications.lock().iter().filter(|row| row.account == account).cloned().collect()) },
+        )
     }
 
     fn put_application(&self, before: Option<Application>, after: Application) -> Later<'_, Result<(), WriteError>> {

@@ -2,8 +2,8 @@
 //! misspelt keys and the ranges all come from these two tables; the defaults are in the structs.
 
 use super::kind::Kind::{
-    self, Address, Boolean, Count, Countries, Level, Limit, Networks, Path, Providers, PublicUrl, Rates, Seconds, Secret, Span, StoreUrl,
-    Text, Word,
+    self, Address, Boolean, Count, Countries, Level, Limit, Networks, Path, Providers, PublicUrl, Rates, Seconds,
+    Secret, Span, StoreUrl, Text, Word,
 };
 
 /// One setting.

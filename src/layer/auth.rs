@@ -87,7 +87,9 @@ where
                 let (layer, mut inner) = (self.layer.clone(), self.inner.clone());
                 AuthFuture::Waiting {
                     answer: Box::pin(async move {
-                        let Presented::ApiKey(key) = spoken.map_or(Presented::Nothing, |spoken| spoken.0.credential(&head)) else {
+                        let Presented::ApiKey(key) =
+                            spoken.map_or(Presented::Nothing, |spoken| spoken.0.credential(&head))
+                        else {
                             return Ok(layer.guard.refuse(Request::from_parts(head, body)).await);
                         };
                         match layer.authenticator.authenticate(key).await {

@@ -128,9 +128,8 @@ impl OtpService {
     fn draft(&self, wish: Send, application: &Application, now: UnixMillis) -> (Otp, Message) {
         let number_key = NumberKey::of(&self.keyring, &wish.account, &wish.phone.number);
         let id = OtpId::generate(now, number_key, &*self.entropy);
-        let code = wish
-            .code
-            .unwrap_or_else(|| Code::generate(application.code_policy(wish.pin_length), &*self.entropy));
+        let code =
+            wish.code.unwrap_or_else(|| Code::generate(application.code_policy(wish.pin_length), &*self.entropy));
         let channel = wish.via.channel(wish.phone.line);
         let sealed = SealedContent { code, text: wish.text }.seal(&self.keyring, id);
         let mut otp = Otp {
@@ -185,7 +184,9 @@ impl OtpService {
         let touch = Touch { subject: Subject::Otp(id), spend: self.spend_key(&otp, now) };
         let (policy, account) = (Arc::clone(&self.policy), account.clone());
         let verdict = change(&*self.store, touch, move |records| {
-            let Some(mut otp) = owned(records, &account) else { return (Changes::default(), Err(ResendError::Unknown)) };
+            let Some(mut otp) = owned(records, &account) else {
+                return (Changes::default(), Err(ResendError::Unknown));
+            };
             if otp.status_at(now) != OtpStatus::Active {
                 // Whoever asks is told EXPIRED; the record says so as well from now on.
                 let changed = otp.expire_now(now);
@@ -328,7 +329,13 @@ fn admit(policy: &SendPolicy, records: &Records, now: UnixMillis) -> Result<Chan
     })
 }
 
-fn queue_message(otp: &mut Otp, channel: Channel, sender: Option<Sender>, caller: Option<Caller>, now: UnixMillis) -> Message {
+fn queue_message(
+    otp: &mut Otp,
+    channel: Channel,
+    sender: Option<Sender>,
+    caller: Option<Caller>,
+    now: UnixMillis,
+) -> Message {
     otp.messages += 1;
     otp.channel = channel;
     otp.delivery = Delivery::Queued;

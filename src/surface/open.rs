@@ -77,7 +77,8 @@ fn shared(document: Bytes) -> Response {
 #[must_use]
 pub fn html(page: impl Into<axum::body::Body>) -> Response {
     let mut response = bytes_of(StatusCode::OK, HeaderValue::from_static("text/html; charset=utf-8"), page);
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+    let policy =
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
     response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     response
 }

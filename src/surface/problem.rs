@@ -287,7 +287,9 @@ pub fn words(refusal: &Refusal) -> String {
         Refusal::BodyTooSlow => "The body did not arrive in time.".to_owned(),
         Refusal::BodyUnreadable => "The body broke off or is not framed by the rules of HTTP.".to_owned(),
         Refusal::UnsupportedMediaType => "Send the body as JSON, with Content-Type: application/json.".to_owned(),
-        Refusal::Unavailable { .. } => "The store refuses writes or does not answer; nothing was done. Try again.".to_owned(),
+        Refusal::Unavailable { .. } => {
+            "The store refuses writes or does not answer; nothing was done. Try again.".to_owned()
+        }
         Refusal::Internal => "The fault is the gateway's; its log has this request's id.".to_owned(),
     }
 }
@@ -315,9 +317,9 @@ pub const fn status(refusal: &Refusal) -> StatusCode {
 #[must_use]
 pub const fn wait(refusal: &Refusal) -> Option<u64> {
     match refusal {
-        Refusal::Guarded { retry_after } | Refusal::OverQuota { retry_after } | Refusal::Unavailable { retry_after } => {
-            Some(*retry_after)
-        }
+        Refusal::Guarded { retry_after }
+        | Refusal::OverQuota { retry_after }
+        | Refusal::Unavailable { retry_after } => Some(*retry_after),
         _ => None,
     }
 }

@@ -147,7 +147,9 @@ impl Edit {
                     }
                 }
             }
-            Some(_) => input.fault("template", "must be an object of texts, such as {\"en\": \"Your code is {{OTP}}\"}"),
+            Some(_) => {
+                input.fault("template", "must be an object of texts, such as {\"en\": \"Your code is {{OTP}}\"}");
+            }
         }
         edit
     }
@@ -205,7 +207,8 @@ fn read_template(name: &str, text: &Value) -> Result<((Language, Channel), Optio
 pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Response, Response> {
     let call = Call::open(request, Scope::Status)?;
     let applications = api.catalogue.of(&call.caller.account).await.map_err(|error| unavailable(&call, error))?;
-    let entities: Vec<_> = applications.list().iter().map(|application| ApplicationEntity::from(&**application)).collect();
+    let entities: Vec<_> =
+        applications.list().iter().map(|application| ApplicationEntity::from(&**application)).collect();
     Ok(json(StatusCode::OK, &entities))
 }
 
@@ -227,7 +230,8 @@ pub(super) async fn create(State(api): State<Api>, request: Request) -> Result<R
     let mut input = read_body(&mut call).await?;
     let edit = Edit::read(&mut input, "alphanumeric");
     input.finish().map_err(|faults| invalid(&call, faults))?;
-    let made = api.catalogue.create(&call.caller.account, edit.name.clone(), |application| edit.apply(application)).await;
+    let made =
+        api.catalogue.create(&call.caller.account, edit.name.clone(), |application| edit.apply(application)).await;
     let application = made.map_err(|error| refused(&call, error))?;
     Ok(json(StatusCode::OK, &ApplicationEntity::from(&application)))
 }

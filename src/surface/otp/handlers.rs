@@ -13,18 +13,18 @@ use crate::layer::refusal::Refusal;
 use crate::layer::trace::Stamp;
 use crate::layer::{Request, Response};
 use crate::otp::code::EnteredCode;
+use crate::otp::command::{ResendError, SendError, SendRefusal, Verified, VerifyError};
 use crate::otp::id::OtpId;
 use crate::otp::machine::Verdict;
 use crate::otp::record::OtpStatus;
-use crate::otp::command::{ResendError, SendError, SendRefusal, Verified, VerifyError};
 use crate::otp::store::StoreError;
 use crate::quota::ConnectionKey;
 use crate::surface::answer::json;
 use crate::surface::extract::Call;
 use crate::surface::input::Input;
+use crate::surface::otp::Api;
 use crate::surface::otp::entity::{ConnectionEntity, OtpEntity, QuotaEntity, VerdictEntity};
 use crate::surface::otp::send::{ResendBody, SendBody, read_resend, read_send};
-use crate::surface::otp::Api;
 use crate::surface::problem::{Problem, ProblemCode};
 
 /// Over-limit sends that clear within this time are 429: a platform's retry is worth its while then.

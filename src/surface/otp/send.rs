@@ -6,9 +6,9 @@ use utoipa::ToSchema;
 use crate::otp::application::{ApplicationRef, Caller, Reference, Sender};
 use crate::otp::channel::Via;
 use crate::otp::code::{Code, PinLength};
+use crate::otp::command::{Resend, Send};
 use crate::otp::id::AccountId;
 use crate::otp::phone::{Country, Phone};
-use crate::otp::command::{Resend, Send};
 use crate::otp::template::{Language, Template};
 use crate::surface::input::Input;
 

@@ -150,9 +150,13 @@ pub(super) fn send_refused(call: &Call, refusal: &SendRefusal, now: UnixMillis) 
     let id = stamp(call);
     let bad = |cause: Cause, message: String, next| body(StatusCode::BAD_REQUEST, cause as u32, message, id, next);
     match *refusal {
-        SendRefusal::UnknownApplication => {
-            body(StatusCode::BAD_REQUEST, 1005, "applicationId names no application of this account".to_owned(), id, None)
-        }
+        SendRefusal::UnknownApplication => body(
+            StatusCode::BAD_REQUEST,
+            1005,
+            "applicationId names no application of this account".to_owned(),
+            id,
+            None,
+        ),
         SendRefusal::CountryNotServed => {
             bad(Cause::CountryNotServed, "Messages to the number's country are not offered.".to_owned(), None)
         }

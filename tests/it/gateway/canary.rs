@@ -17,7 +17,8 @@ fn nothing_that_must_not_be_seen_is_seen() {
         };
         let gateway = Gateway::with_options(&options);
         let mut client = gateway.client();
-        let body = json!({"number": NUMBER, "otpCode": CODE, "text": format!("{QUERY} {{{{OTP}}}}"), "referenceId": QUERY});
+        let body =
+            json!({"number": NUMBER, "otpCode": CODE, "text": format!("{QUERY} {{{{OTP}}}}"), "referenceId": QUERY});
         let otp = client.post_json("/v1/otp", &body).expect(200).json();
         let id = otp["otpId"].as_str().unwrap();
         gateway.server.code(NUMBER);
@@ -27,8 +28,14 @@ fn nothing_that_must_not_be_seen_is_seen() {
         let own = |body: String| body.replace(NUMBER, "").replace(QUERY, "");
         seen.push(own(client.post_json(&path, &json!({"otpCode": "4444"})).body));
         seen.push(client.post_json(&path, &json!({"otpCode": CODE, "maxAge": "x"})).body);
-        seen.push(client.post_json("/v1/otp", &json!({"number": format!("{NUMBER}x"), "otpCode": format!("{CODE}-")})).body);
-        seen.push(client.call("POST", "/v1/otp", &[("Content-Type", "application/json")], &format!("{{\"otpCode\":\"{CODE}\"")).body);
+        seen.push(
+            client.post_json("/v1/otp", &json!({"number": format!("{NUMBER}x"), "otpCode": format!("{CODE}-")})).body,
+        );
+        seen.push(
+            client
+                .call("POST", "/v1/otp", &[("Content-Type", "application/json")], &format!("{{\"otpCode\":\"{CODE}\""))
+                .body,
+        );
         seen.push(client.call("POST", "/v1/otp", &[("Content-Type", "application/json")], &format!("\"{CODE}\"")).body);
         seen.push(own(client.post(&format!("/2fa/v1/otp/{id}/check?otpCode=4445&x={QUERY}")).body));
         seen.push(client.post(&format!("/2fa/v1/otp?number={}&otpCode={CODE}--&x={QUERY}", &NUMBER[1..])).body);

@@ -53,7 +53,7 @@ async fn reopening_keeps_everything() {
     assert_eq!(store.recall(first), before.0, "a read remembers");
     let again = world.records(&store, Subject::Number(world.key(1))).await;
     assert_eq!((again.number, again.spent), (records.number, records.spent));
-    assert_eq!(store.connections().await.unwrap(), [flow.clone()]);
+    assert_eq!(store.connections().await.unwrap(), std::slice::from_ref(&flow));
     assert_eq!(store.claim(world.now(), 10).await.unwrap().len(), 2, "a claim ends with its process");
     let mut rings = store.take_rings().await.unwrap();
     rings.sort();
@@ -105,12 +105,20 @@ async fn the_command_line_writes_beside_the_server() {
     let beside = SqliteStore::open(world.options(dir.path(), Mode::Beside)).unwrap();
     let flow = connection(&world, "flow");
     beside.put_connection(None, flow.clone()).await.unwrap();
-    assert_eq!(server.by_key(&flow.keys[0].name).await.unwrap().as_ref().map(|found| found.id), Some(flow.id), "works at once");
+    assert_eq!(
+        server.by_key(&flow.keys[0].name).await.unwrap().as_ref().map(|found| found.id),
+        Some(flow.id),
+        "works at once"
+    );
     within_a_second("the generation", || ConnectionStore::generation(&*server) > generation).await;
     assert_eq!(ApplicationStore::generation(&*server), ConnectionStore::generation(&*server));
 
     assert!(server.otp(kept).await.unwrap().is_some() && server.otp(erased).await.unwrap().is_some());
-    assert_eq!((beside.backlog(), beside.claim(world.now(), 10).await.unwrap()), (0, vec![]), "messages are the server's");
+    assert_eq!(
+        (beside.backlog(), beside.claim(world.now(), 10).await.unwrap()),
+        (0, vec![]),
+        "messages are the server's"
+    );
     let done = beside.erase(world.key(2)).await.unwrap();
     assert_eq!((done.deleted, done.anonymised), (1, 0));
     assert!(beside.purge(&e164(2)).await.unwrap());
@@ -344,7 +352,7 @@ fn plant(dir: &Path, bytes: &[u8]) {
     let page = file[4_096..].chunks_exact_mut(4_096).find_map(|page| {
         let number = |at: usize| usize::from(u16::from_be_bytes([page[at], page[at + 1]]));
         let (leaf, gap) = (page[0] == 10, 8 + 2 * number(3)..number(5));
-        (leaf && gap.len() > bytes.len()).then(|| (gap.start, page))
+        (leaf && gap.len() > bytes.len()).then_some((gap.start, page))
     });
     let (start, page) = page.unwrap();
     page[start..start + bytes.len()].copy_from_slice(bytes);
