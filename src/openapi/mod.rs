@@ -1,13 +1,15 @@
-//! The documents are output: OpenAPI 3.1 from the handlers, 3.0 and Swagger 2.0 from it.
+//! The documents are output: OpenAPI 3.1 from the handlers, 3.0 and Swagger 2.0 from it, and the reference page.
 //!
 //! ```text
 //! surface (utoipa on the handlers) -> collect (3.1) -> v3 (3.0.3, held by openapiv3) -> swagger2 (2.0)
+//!                                                  \-> page (/docs)
 //! ```
 //!
 //! Each step is a pure function over a closed subset: what it cannot carry is an error with a JSON pointer, never a loss.
 //! Nothing here knows a handler, or what a one-time password is.
 
 mod collect;
+mod page;
 mod swagger2;
 mod v3;
 mod walk;
@@ -16,6 +18,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 
 pub use collect::{Surface, collect, surfaces};
+pub use page::page;
 pub use swagger2::to_swagger2;
 pub use v3::to_v3;
 pub use walk::{ConversionError, Converted};
