@@ -4,11 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
+use axum::extract::State;
 use axum::routing::get;
 use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::layer::Response;
 use crate::surface::answer::{JSON, bytes_of, json};
@@ -41,22 +45,51 @@ pub struct Open {
     pub page: Bytes,
 }
 
-#[derive(Serialize)]
+/// How the gateway is.
+#[derive(Serialize, ToSchema)]
 struct Health {
+    /// live, ready or not ready.
+    #[schema(example = "ready")]
     status: &'static str,
 }
 
 /// The routes of the open paths.
 pub fn routes(open: Open) -> Router {
     let Open { readiness, document, page } = open;
-    Router::new()
-        .route("/health/live", get(|| std::future::ready(json(StatusCode::OK, &Health { status: "live" }))))
-        .route("/health/ready", get(move || std::future::ready(ready(&readiness))))
+    Router::from(health())
+        .with_state(readiness)
         .route("/openapi.json", get(move || std::future::ready(shared(document.clone()))))
         .route("/docs", get(move || std::future::ready(html(page.clone()))))
 }
 
-fn ready(readiness: &Readiness) -> Response {
+/// The routes that a probe asks, with their description.
+#[must_use]
+pub fn health() -> OpenApiRouter<Readiness> {
+    OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready))
+}
+
+/// Ask whether the gateway lives
+///
+/// It does as long as it answers.
+#[utoipa::path(
+    get, path = "/health/live", operation_id = "Live", tag = "health",
+    responses((status = 200, description = "It lives", body = Health))
+)]
+async fn live() -> Response {
+    json(StatusCode::OK, &Health { status: "live" })
+}
+
+/// Ask whether the gateway can do its work
+///
+/// It cannot while it drains, and once its store has failed.
+#[utoipa::path(
+    get, path = "/health/ready", operation_id = "Ready", tag = "health",
+    responses(
+        (status = 200, description = "It is ready", body = Health),
+        (status = 503, description = "It is not ready", body = Health),
+    )
+)]
+async fn ready(State(readiness): State<Readiness>) -> Response {
     if readiness.get() {
         json(StatusCode::OK, &Health { status: "ready" })
     } else {

@@ -14,6 +14,7 @@ mod architecture;
 mod config;
 mod edge;
 mod gateway;
+mod openapi;
 mod quota;
 mod store;
 mod support;

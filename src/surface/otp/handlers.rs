@@ -88,7 +88,7 @@ pub(super) async fn status_otp(
 ///
 /// The code and its expiry stay as they are.
 #[utoipa::path(
-    post, path = "/v1/otp/{otpID}/resend", operation_id = "ResendOTP", tag = "otp", request_body = ResendBody,
+    post, path = "/v1/otp/{otpID}/resend", operation_id = "ResendOTP", tag = "otp", request_body = Option<ResendBody>,
     params(("otpID" = String, Path, description = "Id of the one-time password")),
     responses(
         (status = 200, description = "The one-time password", body = OtpEntity),
@@ -133,14 +133,14 @@ pub(super) async fn resend_otp(
 
 /// What was entered.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(dead_code, reason = "the schema of the body; the handler reads it, to name every fault at once")]
 pub(super) struct VerifyBody {
     /// The code that the person typed.
     #[schema(example = "012345")]
     otp_code: String,
     /// The greatest age of the code in seconds, where less than its lifetime is wanted.
-    #[schema(minimum = 1, maximum = 7200)]
+    #[schema(nullable = false, minimum = 1, maximum = 7200)]
     max_age: Option<u32>,
 }
 
