@@ -119,8 +119,8 @@ impl Gateway {
         let readiness = Readiness::default();
         let base_url = config.base_url(public_address);
         let document = openapi::document(openapi::Format::V31, Some(&base_url))
-            .map_err(StartError::Document)?;
-        let page = openapi::page(&document).map_err(StartError::Document)?;
+            .map_err(|error| StartError::Document(error.to_string()))?;
+        let page = openapi::page(&document).map_err(|error| StartError::Document(error.to_string()))?;
 
         let api = Api {
             otps: Arc::new(service),

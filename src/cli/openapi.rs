@@ -43,6 +43,6 @@ fn document(format: Format) -> Result<String, CliError> {
         Format::V30 => crate::openapi::Format::V30,
         Format::V20 => crate::openapi::Format::V20,
     };
-    let document = crate::openapi::document(format, None).map_err(CliError::Internal)?;
+    let document = crate::openapi::document(format, None).map_err(|error| CliError::Internal(error.to_string()))?;
     Ok(crate::openapi::text(&document).trim_end().to_owned())
 }

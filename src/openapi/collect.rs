@@ -18,14 +18,12 @@ const SCHEME: &str = "apikey";
 /// The members of a path item that are operations.
 pub(super) const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 /// Every tag that an operation may bear, in the order of the reference. Only those in use are written.
-const TAGS: [(&str, &str); 8] = [
+const TAGS: [(&str, &str); 6] = [
     ("otp", "Send, resend, check and delete one-time passwords."),
     ("applications", "The settings that one-time passwords are sent with. Writing needs the scope admin."),
     ("connection", "Who the caller is, and what is left of its quota."),
     ("webhooks", "Subscriptions to what becomes of one-time passwords."),
     ("tyntec", "The same under the paths, parameters and answers of the tyntec 2FA API, version 1."),
-    ("unimatrix", "The same in the dialect of Unimatrix' otp.send and otp.verify."),
-    ("oneaccess", "The same in the dialect of the verification codes of Huawei OneAccess."),
     ("health", "Whether the gateway lives and can do its work. No API key is needed."),
 ];
 const DESCRIPTION: &str = "Send one-time passwords by text message or call, and check them. Every call is \
@@ -51,6 +49,7 @@ impl Surface {
 pub fn surfaces() -> Vec<Surface> {
     vec![
         Surface::of(surface::otp::routes()),
+        Surface::of(surface::tyntec::routes()),
         Surface::of(surface::open::health()),
     ]
 }

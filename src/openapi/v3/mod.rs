@@ -94,7 +94,13 @@ fn operation(node: &Node<'_>) -> Converted {
 
 fn parameter(node: &Node<'_>) -> Converted {
     let mut parameter = node.object()?;
-    parameter.keep(&["name", "in", "description", "required", "deprecated", "style", "explode", "example"]);
+    parameter.keep(&["name", "in", "description", "deprecated", "style", "explode", "example"]);
+    // The typed model leaves out what holds anyway: a parameter that is not required.
+    if let Some(required) = parameter.take("required")
+        && required.truth()?
+    {
+        parameter.put("required", true);
+    }
     parameter.convert("schema", schema)?;
     parameter.finish()
 }

@@ -113,8 +113,9 @@ fn every_keyed_operation_tells_of_the_quota() {
 fn a_member_without_a_value_is_left_out_so_null_is_in_no_answer() {
     let document = document(Format::V31, None).unwrap();
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
-        // The one null that means something: it drops a template.
-        let schema = if name == "ApplicationBody" { json!({}) } else { schema.clone() };
+        // The nulls that mean something: one drops a template, and tyntec's contract writes what is absent so.
+        let excepted = name == "ApplicationBody" || name.starts_with("Tyntec");
+        let schema = if excepted { json!({}) } else { schema.clone() };
         assert!(!schema.to_string().contains("\"null\""), "{name}: {schema}");
     }
 }
