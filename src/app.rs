@@ -28,7 +28,6 @@ use crate::stack::{Parts, finish, stack};
 use crate::store::sqlite::{SqliteStore, StoreStats};
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Open, Readiness};
-use crate::surface::otp::Api;
 use crate::surface::{DIALECTS, admin, keyed, open, otp, tyntec};
 use crate::telemetry::{Metrics, Observers, SourceKind};
 
@@ -122,12 +121,12 @@ impl Gateway {
             .map_err(|error| StartError::Document(error.to_string()))?;
         let page = openapi::page(&document).map_err(|error| StartError::Document(error.to_string()))?;
 
-        let api = Api {
+        let api = Arc::new(otp::Parts {
             otps: Arc::new(service),
             catalogue: Arc::clone(&catalogue),
             quota: Arc::clone(&quota) as _,
             clock: Arc::clone(&clock),
-        };
+        });
         let (keyed_routes, _) = otp::routes().merge(tyntec::routes()).with_state(api).split_for_parts();
         let open_routes = open::routes(Open {
             readiness: readiness.clone(),

@@ -28,7 +28,10 @@ pub trait AuthObserver: Send + Sync + 'static {
 
 /// Authenticates.
 #[derive(Clone)]
-pub struct AuthLayer {
+pub struct AuthLayer(Arc<Parts>);
+
+/// Behind one pointer, because the stack is cloned for every request.
+struct Parts {
     authenticator: Arc<Authenticator>,
     guard: Guard,
     observer: Arc<dyn AuthObserver>,
@@ -37,8 +40,8 @@ pub struct AuthLayer {
 impl AuthLayer {
     /// Looks keys up in `authenticator`; refused requests go to `guard`.
     #[must_use]
-    pub const fn new(authenticator: Arc<Authenticator>, guard: Guard, observer: Arc<dyn AuthObserver>) -> Self {
-        Self { authenticator, guard, observer }
+    pub fn new(authenticator: Arc<Authenticator>, guard: Guard, observer: Arc<dyn AuthObserver>) -> Self {
+        Self(Arc::new(Parts { authenticator, guard, observer }))
     }
 }
 
@@ -76,7 +79,7 @@ where
         let presented = spoken.map_or(Presented::Nothing, |spoken| spoken.0.credential(&head));
         let recalled = match presented {
             Presented::Nothing => Err(AuthenticationError::Refused(Cause::Missing)),
-            Presented::ApiKey(key) => self.layer.authenticator.recall(key),
+            Presented::ApiKey(key) => self.layer.0.authenticator.recall(key),
         };
         match recalled {
             Ok(Some(caller)) => {
@@ -84,7 +87,7 @@ where
                 AuthFuture::Inner { inner: self.inner.call(request) }
             }
             Ok(None) => {
-                let (layer, mut inner) = (self.layer.clone(), self.inner.clone());
+                let (layer, mut inner) = (Arc::clone(&self.layer.0), self.inner.clone());
                 AuthFuture::Waiting {
                     answer: Box::pin(async move {
                         let Presented::ApiKey(key) =
@@ -108,9 +111,9 @@ where
             }
             Err(error) => {
                 if let AuthenticationError::Refused(cause) = error {
-                    self.layer.observer.refused(cause);
+                    self.layer.0.observer.refused(cause);
                 }
-                let guard = self.layer.guard.clone();
+                let guard = self.layer.0.guard.clone();
                 let request = Request::from_parts(head, body);
                 AuthFuture::Waiting { answer: Box::pin(async move { Ok(guard.refuse(request).await) }) }
             }
