@@ -111,7 +111,9 @@ pub fn collect(surfaces: Vec<Surface>, public_url: Option<&str>) -> Converted {
 /// Adds a member; one that is there already must be the same.
 fn join(members: &mut Map<String, Value>, name: &str, value: Value, at: &Node<'_>) -> Converted<()> {
     match members.insert(name.to_owned(), value) {
-        Some(known) if members.get(name) != Some(&known) => Err(at.fault("another surface gives this name to something else")),
+        Some(known) if members.get(name) != Some(&known) => {
+            Err(at.fault("another surface gives this name to something else"))
+        }
         _ => Ok(()),
     }
 }
@@ -140,7 +142,8 @@ fn complete(operation: &Node<'_>) -> Converted {
         let refusal = made.get("429").and_then(|response| response.get("content")).cloned();
         let content = refusal.ok_or_else(|| responses.fault("a keyed operation must describe 429 and its content"))?;
         let headers = common_headers(keyed, "default");
-        let other = json!({ "description": "Any other problem, in the same form", "content": content, "headers": headers });
+        let other =
+            json!({ "description": "Any other problem, in the same form", "content": content, "headers": headers });
         made.insert("default".to_owned(), other);
     }
     let mut whole = operation.value.clone();

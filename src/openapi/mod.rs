@@ -25,8 +25,22 @@ pub use walk::{ConversionError, Converted};
 
 /// The order of a document's own members, in every format; what is not named follows by the alphabet.
 const ORDER: [&str; 16] = [
-    "openapi", "swagger", "info", "host", "basePath", "schemes", "servers", "consumes", "produces", "tags", "paths",
-    "components", "definitions", "parameters", "securityDefinitions", "security",
+    "openapi",
+    "swagger",
+    "info",
+    "host",
+    "basePath",
+    "schemes",
+    "servers",
+    "consumes",
+    "produces",
+    "tags",
+    "paths",
+    "components",
+    "definitions",
+    "parameters",
+    "securityDefinitions",
+    "security",
 ];
 
 /// A format of the document.

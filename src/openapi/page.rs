@@ -98,10 +98,13 @@ struct Word {
 impl Page {
     fn of(document: &Value) -> Self {
         let at = |pointer: &str| document.pointer(pointer).unwrap_or(&Value::Null);
-        let operations: Vec<_> = members(at("/paths")).flat_map(|(path, item)| {
-            METHODS.into_iter().filter_map(move |method| Some((path, method, item.get(method)?)))
-        }).collect();
-        let bodies: Vec<_> = operations.iter().filter_map(|(_, _, operation)| body_schema(operation)).filter_map(reference).collect();
+        let operations: Vec<_> = members(at("/paths"))
+            .flat_map(|(path, item)| {
+                METHODS.into_iter().filter_map(move |method| Some((path, method, item.get(method)?)))
+            })
+            .collect();
+        let bodies: Vec<_> =
+            operations.iter().filter_map(|(_, _, operation)| body_schema(operation)).filter_map(reference).collect();
         let groups = items(at("/tags")).map(|tag| Group {
             name: string(tag, "name"),
             words: text(tag, "description"),
@@ -117,7 +120,9 @@ impl Page {
             description: text(at("/info"), "description"),
             base: at("/servers/0/url").as_str().unwrap_or(LOCAL).to_owned(),
             groups: groups.collect(),
-            headers: members(at("/components/headers")).map(|(name, header)| Member::of(name, "", false, header)).collect(),
+            headers: members(at("/components/headers"))
+                .map(|(name, header)| Member::of(name, "", false, header))
+                .collect(),
             // A body stands beside its operation.
             schemas: members(at("/components/schemas"))
                 .filter(|(name, _)| !bodies.contains(name))
@@ -164,7 +169,8 @@ impl Member {
     /// Of a parameter or header field, which has a schema; or of a schema itself.
     fn of(name: &str, place: &str, required: bool, owner: &Value) -> Self {
         let schema = owner.get("schema").unwrap_or(owner);
-        let example = owner.get("example").or_else(|| schema.get("example")).or_else(|| items(get(schema, "examples")).next());
+        let example =
+            owner.get("example").or_else(|| schema.get("example")).or_else(|| items(get(schema, "examples")).next());
         Self {
             name: name.to_owned(),
             place: place.to_owned(),
@@ -265,7 +271,9 @@ fn kind(schema: &Value) -> Kind {
         }
         made.push(word(name));
         let of = if *name == "array" { schema.get("items") } else { None };
-        if let Some(inner) = of.or_else(|| schema.get("additionalProperties").filter(|inner| *name == "object" && inner.is_object())) {
+        if let Some(inner) =
+            of.or_else(|| schema.get("additionalProperties").filter(|inner| *name == "object" && inner.is_object()))
+        {
             made.push(word(" of "));
             made.extend(kind(inner));
         }
@@ -283,7 +291,9 @@ fn rules(schema: &Value) -> Text {
     if !values.is_empty() {
         rules.push(format!("One of {}.", values.join(", ")));
     }
-    for (least, most, unit) in [("minimum", "maximum", ""), ("minLength", "maxLength", " characters"), ("minItems", "maxItems", " items")] {
+    for (least, most, unit) in
+        [("minimum", "maximum", ""), ("minLength", "maxLength", " characters"), ("minItems", "maxItems", " items")]
+    {
         match (schema.get(least), schema.get(most)) {
             (Some(least), Some(most)) if least == most => rules.push(format!("Exactly {least}{unit}.")),
             (Some(least), Some(most)) => rules.push(format!("{least} to {most}{unit}.")),

@@ -125,7 +125,9 @@ impl<'v> Object<'v> {
     /// Drops a member that says what holds anyway.
     pub(super) fn drop_if(&mut self, name: &str, holds_anyway: &Value) -> Converted<()> {
         match self.take(name) {
-            Some(node) if node.value != holds_anyway => Err(node.fault(format!("only {name}: {holds_anyway} can be carried"))),
+            Some(node) if node.value != holds_anyway => {
+                Err(node.fault(format!("only {name}: {holds_anyway} can be carried")))
+            }
             _ => Ok(()),
         }
     }

@@ -77,7 +77,9 @@ fn one_schema(body: &mut Object<'_>, media: &mut Object<'_>) -> Converted<()> {
     let node = media.need("schema")?;
     let converted = schema(&node)?;
     match body.made("schema") {
-        Some(known) if *known != converted => Err(node.fault("another schema for another media type cannot be carried")),
+        Some(known) if *known != converted => {
+            Err(node.fault("another schema for another media type cannot be carried"))
+        }
         _ => {
             body.put("schema", converted);
             Ok(())
@@ -114,7 +116,8 @@ fn header(node: &Node<'_>, shared: &Shared<'_>) -> Converted {
         let name = reference.text()?.strip_prefix("#/components/headers/");
         let known = shared.headers.as_ref().map(Node::entries).transpose()?.unwrap_or_default();
         let target = known.into_iter().find(|(known, _)| Some(*known) == name);
-        let (_, target) = target.ok_or_else(|| reference.fault("no header field of #/components/headers has this name"))?;
+        let (_, target) =
+            target.ok_or_else(|| reference.fault("no header field of #/components/headers has this name"))?;
         header = target.object()?;
     }
     header.keep(&["description"]);

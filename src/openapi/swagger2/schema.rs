@@ -7,8 +7,21 @@ use crate::openapi::walk::{Converted, Node, Object};
 
 /// Keywords that say the same in both, in bodies, parameters and header fields.
 const SAME: [&str; 15] = [
-    "type", "format", "enum", "default", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
-    "minLength", "maxLength", "pattern", "minItems", "maxItems", "uniqueItems",
+    "type",
+    "format",
+    "enum",
+    "default",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
 ];
 /// More of them, in bodies.
 const SAME_IN_BODIES: [&str; 7] =
@@ -65,7 +78,9 @@ pub(super) fn flat(node: &Node<'_>) -> Converted {
 
 /// 2.0 has no null; the extension that tools read is `x-nullable`.
 fn nullable(schema: &mut Object<'_>) -> Converted<()> {
-    if let Some(node) = schema.take("nullable") && node.truth()? {
+    if let Some(node) = schema.take("nullable")
+        && node.truth()?
+    {
         schema.put("x-nullable", true);
     }
     Ok(())

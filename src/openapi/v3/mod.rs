@@ -137,7 +137,8 @@ fn response(status: &str, node: &Node<'_>) -> Converted {
 /// The document must parse as `openapiv3`'s model of 3.0, and say the same when that model is written again.
 fn gate(document: &Value) -> Converted<()> {
     let parsed: openapiv3::OpenAPI = serde_path_to_error::deserialize(document).map_err(|error| {
-        let pointer = error.path().iter().map(|segment| format!("/{}", segment.to_string().replace('/', "~1"))).collect();
+        let pointer =
+            error.path().iter().map(|segment| format!("/{}", segment.to_string().replace('/', "~1"))).collect();
         ConversionError { pointer, what: error.inner().to_string() }
     })?;
     // openapiv3 takes any version.

@@ -6,15 +6,35 @@ use crate::openapi::walk::{Converted, Node, Object};
 
 /// Keywords that say the same in both.
 const SAME: [&str; 21] = [
-    "title", "description", "format", "enum", "default", "minimum", "maximum", "multipleOf", "minLength", "maxLength",
-    "pattern", "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties", "required", "readOnly",
-    "writeOnly", "deprecated", "example",
+    "title",
+    "description",
+    "format",
+    "enum",
+    "default",
+    "minimum",
+    "maximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+    "minProperties",
+    "maxProperties",
+    "required",
+    "readOnly",
+    "writeOnly",
+    "deprecated",
+    "example",
 ];
 
 /// A schema.
 pub(super) fn schema(node: &Node<'_>) -> Converted {
     let mut schema = node.object()?;
-    if node.entries()?.len() == 1 && let Some(reference) = schema.take("$ref") {
+    if node.entries()?.len() == 1
+        && let Some(reference) = schema.take("$ref")
+    {
         return Ok(json!({ "$ref": local(&reference)? }));
     }
     schema.keep(&SAME);

@@ -32,9 +32,11 @@ pub(super) struct TyntecError {
     timestamp: u64,
     /// The id of the request, as in `x-request-id`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     id: Option<String>,
     /// When the next message to this number may be sent (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     next_send_at: Option<String>,
 }
 

@@ -9,7 +9,8 @@ use serde_json::Value;
 const SCHEMA: &str = "$ref title description type format enum default example required properties additionalProperties items \
     allOf minimum maximum minLength maxLength pattern minItems maxItems uniqueItems readOnly x-nullable";
 /// Members of what is typed outside of a body: parameters, their items, header fields.
-const FLAT: &str = "type format enum default items collectionFormat minimum maximum minLength maxLength pattern x-example x-nullable";
+const FLAT: &str =
+    "type format enum default items collectionFormat minimum maximum minLength maxLength pattern x-example x-nullable";
 
 fn only(value: &Value, allowed: &str, at: &str) {
     let members = value.as_object().unwrap_or_else(|| panic!("{at} is no object: {value}"));
@@ -54,7 +55,10 @@ fn schema(root: &Value, value: &Value, at: &str) {
         }
     }
     for part in value["allOf"].as_array().into_iter().flatten() {
-        assert!(part["type"].is_null() || part["properties"].is_object(), "{at}/allOf: {part} adds nothing but contradiction");
+        assert!(
+            part["type"].is_null() || part["properties"].is_object(),
+            "{at}/allOf: {part} adds nothing but contradiction"
+        );
         schema(root, part, &format!("{at}/allOf"));
     }
 }
@@ -90,7 +94,8 @@ fn operation(root: &Value, path: &str, value: &Value, at: &str) {
         }
     }
     assert!(named.iter().filter(|(_, place)| place == "body").count() <= 1, "{at}: two bodies");
-    let in_template: BTreeSet<_> = path.split('{').skip(1).map(|rest| rest.split('}').next().unwrap().to_owned()).collect();
+    let in_template: BTreeSet<_> =
+        path.split('{').skip(1).map(|rest| rest.split('}').next().unwrap().to_owned()).collect();
     assert_eq!(in_path, in_template, "{at}");
     for (status, answer, at) in entries(&value["responses"], &format!("{at}/responses")) {
         assert!(status == "default" || status.parse::<u16>().is_ok_and(|code| (100..600).contains(&code)), "{at}");
