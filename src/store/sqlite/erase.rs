@@ -23,8 +23,10 @@ use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::records;
 use crate::store::sqlite::writer::Reach;
 
-/// How often the log is tried to be emptied while somebody reads from it; each try waits up to five seconds.
-const TRIES: usize = 3;
+/// How long the log is tried to be emptied: a reader may hold it, or another checkpoint be at work.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// The pause between two tries.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Bytes that a search reads at once.
 const CHUNK: usize = 1 << 20;
 
@@ -71,15 +73,25 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn purge(&self, number: &E164) -> Result<bool, StoreError> {
-        let mut emptied = false;
-        for _ in 0..TRIES {
-            emptied = emptied || self.on_writer(|writer| writer.empty_log()).await?;
+        if !self.empty_log().await? {
+            return Ok(false);
         }
-        if !emptied || self.is_clean_of(number).await? {
-            return Ok(emptied);
+        if self.is_clean_of(number).await? {
+            return Ok(true);
         }
-        let rewritten = self.on_writer(|writer| Ok(writer.rewrite()? && writer.empty_log()?)).await?;
-        Ok(rewritten && self.is_clean_of(number).await?)
+        let rewritten = self.on_writer(|writer| writer.rewrite()).await?;
+        Ok(rewritten && self.empty_log().await? && self.is_clean_of(number).await?)
+    }
+
+    async fn empty_log(&self) -> Result<bool, StoreError> {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        while !self.on_writer(|writer| writer.empty_log()).await? {
+            if tokio::time::Instant::now() >= end {
+                return Ok(false);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(true)
     }
 
     async fn is_clean_of(&self, number: &E164) -> Result<bool, StoreError> {
