@@ -53,7 +53,7 @@ async fn reopening_keeps_everything() {
     assert_eq!(store.recall(first), before.0, "a read remembers");
     let again = world.records(&store, Subject::Number(world.key(1))).await;
     assert_eq!((again.number, again.spent), (records.number, records.spent));
-    assert_eq!(store.connections().await.unwrap(), [flow.clone()]);
+    assert_eq!(store.connections().await.unwrap(), std::slice::from_ref(&flow));
     assert_eq!(store.claim(world.now(), 10).await.unwrap().len(), 2, "a claim ends with its process");
     let mut rings = store.take_rings().await.unwrap();
     rings.sort();
@@ -344,7 +344,7 @@ fn plant(dir: &Path, bytes: &[u8]) {
     let page = file[4_096..].chunks_exact_mut(4_096).find_map(|page| {
         let number = |at: usize| usize::from(u16::from_be_bytes([page[at], page[at + 1]]));
         let (leaf, gap) = (page[0] == 10, 8 + 2 * number(3)..number(5));
-        (leaf && gap.len() > bytes.len()).then(|| (gap.start, page))
+        (leaf && gap.len() > bytes.len()).then_some((gap.start, page))
     });
     let (start, page) = page.unwrap();
     page[start..start + bytes.len()].copy_from_slice(bytes);
