@@ -5,9 +5,18 @@
 
 pub mod abuse;
 pub mod access;
+pub mod app;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod delivery;
+pub mod layer;
+pub mod openapi;
 pub mod otp;
 pub mod quota;
 pub mod secret;
 pub mod server;
+pub mod stack;
 pub mod store;
+pub mod surface;
+pub mod telemetry;

@@ -40,10 +40,23 @@ pub struct Caller {
 /// Why there is no caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthenticationError {
-    /// No key, or none that opens anything. Which of these it was is told to nobody.
-    Refused,
+    /// No key that opens anything. The caller is not told why; a metric is.
+    Refused(Cause),
     /// The store could not be asked.
     Store(StoreError),
+}
+
+/// Why a key opens nothing: for metrics only, every one of them gets the same answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// There is none.
+    Missing,
+    /// It is no key of this gateway's making.
+    Malformed,
+    /// No connection has it, or has it any more.
+    Unknown,
+    /// Its overlap is over.
+    Expired,
 }
 
 /// A remembered hit: good for one generation of the store and until the key expires.
@@ -76,7 +89,7 @@ impl Authenticator {
     /// # Errors
     /// [`AuthenticationError::Refused`] when the key is known to open nothing.
     pub fn recall(&self, presented: &str) -> Result<Option<Arc<Caller>>, AuthenticationError> {
-        let key: ApiKey = presented.parse().map_err(|_| AuthenticationError::Refused)?;
+        let key: ApiKey = presented.parse().map_err(|_| AuthenticationError::Refused(Cause::Malformed))?;
         self.recall_hash(&key.hash(&self.keyring), self.store.generation())
     }
 
@@ -85,10 +98,14 @@ impl Authenticator {
             && hit.generation == generation
         {
             let live = hit.expires.is_none_or(|expires| self.clock.now() < expires);
-            return if live { Ok(Some(Arc::clone(&hit.caller))) } else { Err(AuthenticationError::Refused) };
+            return if live {
+                Ok(Some(Arc::clone(&hit.caller)))
+            } else {
+                Err(AuthenticationError::Refused(Cause::Expired))
+            };
         }
         match self.misses.get(hash.bytes()) {
-            Some(missed) if missed == generation => Err(AuthenticationError::Refused),
+            Some(missed) if missed == generation => Err(AuthenticationError::Refused(Cause::Unknown)),
             _ => Ok(None),
         }
     }
@@ -98,7 +115,7 @@ impl Authenticator {
     /// # Errors
     /// [`AuthenticationError`].
     pub async fn authenticate(&self, presented: &str) -> Result<Arc<Caller>, AuthenticationError> {
-        let key: ApiKey = presented.parse().map_err(|_| AuthenticationError::Refused)?;
+        let key: ApiKey = presented.parse().map_err(|_| AuthenticationError::Refused(Cause::Malformed))?;
         let hash = key.hash(&self.keyring);
         let lane = self.lanes.get(usize::from(hash.bytes()[0]) % LANES);
         let _one_at_a_time = match lane {
@@ -113,7 +130,7 @@ impl Authenticator {
         let opened = found.as_deref().and_then(|connection| self.open(connection, &hash, generation));
         let Some(hit) = opened else {
             self.misses.insert(*hash.bytes(), generation);
-            return Err(AuthenticationError::Refused);
+            return Err(AuthenticationError::Refused(Cause::Unknown));
         };
         let caller = Arc::clone(&hit.caller);
         self.hits.insert(*hash.bytes(), Arc::new(hit));

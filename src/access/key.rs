@@ -141,7 +141,8 @@ impl<'de> Deserialize<'de> for KeyHash {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let mut bytes = [0; 32];
-        crate::secret::from_hex(&text, &mut bytes).ok_or_else(|| serde::de::Error::custom("64 hexadecimal digits expected"))?;
+        crate::secret::from_hex(&text, &mut bytes)
+            .ok_or_else(|| serde::de::Error::custom("64 hexadecimal digits expected"))?;
         Ok(Self(bytes))
     }
 }

@@ -1,1 +1,46 @@
-//! Sockets to requests.
+//! Sockets to requests: accepts connections, holds them to their deadlines, and calls a tower service with requests.
+//! Knows nothing of OTPs, keys, quotas or dialects; the public and the admin listener are two [`Server`]s.
+//!
+//! A connection's way:
+//! [`listener`] takes it when a permit is free → `connection` waits for its first byte, does the TLS handshake
+//! ([`tls`]) and tells HTTP/1 from HTTP/2 → `http1` or `http2` lets hyper speak, over a `wire` that watches the
+//! message boundaries (`framing`) and the time → `bridge` turns hyper's request into the tower service's, after the
+//! checks of `strict`, with a [`Peer`] in its extensions and a `body` that has a deadline.
+//! A [`Drain`] ends it all in order; [`ServerStats`] counts.
+//!
+//! What is answered here, never reaching the service, always with `Connection: close`:
+//!
+//! | status | when | by |
+//! |---|---|---|
+//! | 400 | malformed request line or fields | hyper |
+//! | 400 | message length ambiguous: two framing fields, bare LF | `framing`, through hyper |
+//! | 400 | Host missing, doubled, malformed; coding other than `chunked`; CONNECT | `strict` |
+//! | 414 | request line over [`Limits::target_bytes`] | `framing`, then `strict` |
+//! | 431 | over [`Limits::header_bytes`] or [`Limits::header_fields`] | `framing` or `strict`, through hyper |
+//!
+//! hyper's own answers have no body; those of `strict` have one line of plain text. Whoever is late is closed on
+//! without an answer, save in a body: that is the service's to answer (408), since it holds the request.
+
+mod body;
+mod bridge;
+mod connection;
+mod drain;
+mod framing;
+mod http1;
+mod http2;
+mod link;
+pub mod listener;
+mod peer;
+mod settings;
+mod stats;
+mod strict;
+pub mod tls;
+mod wire;
+
+pub use body::BodyTimeout;
+pub use drain::{Drain, Stage};
+pub use listener::{BindError, Listener, Server};
+pub use peer::{Network, NetworkError, Peer};
+pub use settings::{Deadlines, Limits, Settings};
+pub use stats::{Counter, ServerStats};
+pub use tls::{Tls, TlsError};

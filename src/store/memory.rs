@@ -20,8 +20,8 @@ use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
 use crate::otp::outbox::Message;
 use crate::otp::record::Otp;
 use crate::otp::store::{
-    ApplicationStore, Changes, Later, OtpChange, OtpStore, Outbox, OutboxChange, Records, StoreError, Subject, Touch, Transition,
-    WriteError,
+    ApplicationStore, Changes, Later, OtpChange, OtpStore, Outbox, OutboxChange, Records, StoreError, Subject, Touch,
+    Transition, WriteError,
 };
 use crate::store::pending::{Pending, Step};
 use crate::store::{PRUNE_STEP, first_day_kept, pruned, rules};
@@ -168,7 +168,8 @@ impl OtpStore for MemoryStore {
         let mut state = self.state.lock();
         state.spent.retain(|key, _| key.day >= first_day_kept(now));
         let from = state.unpruned.map_or(Bound::Unbounded, Bound::Excluded);
-        let step: Vec<_> = state.numbers.range((from, Bound::Unbounded)).take(PRUNE_STEP).map(|(key, _)| *key).collect();
+        let step: Vec<_> =
+            state.numbers.range((from, Bound::Unbounded)).take(PRUNE_STEP).map(|(key, _)| *key).collect();
         state.unpruned = if step.len() < PRUNE_STEP { None } else { step.last().copied() };
         for key in step {
             let kept = state.numbers.get(&key).and_then(|record| pruned(record, now));

@@ -5,7 +5,16 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test says by failing what was not as it should be"
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test ends by panicking, prints its seed, and looks at the real clock"
 )]
 
+mod architecture;
+mod config;
+mod edge;
+mod gateway;
+mod openapi;
+mod quota;
 mod store;
+mod support;

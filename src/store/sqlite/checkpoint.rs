@@ -66,7 +66,9 @@ fn run(connection: &Connection, woken: &Receiver<()>, shared: &Shared) {
 pub(super) fn copy(connection: &Connection, shared: &Shared, mode: CheckpointMode) -> Result<bool, StoreError> {
     match connection.wal_checkpoint_v2(Some(c"main"), mode) {
         Ok((pages, copied)) => Ok(copied >= pages),
-        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Err(StoreError::Unavailable),
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {
+            Err(StoreError::Unavailable)
+        }
         Err(error) => Err(shared.latch.judge(&error)),
     }
 }

@@ -17,8 +17,8 @@ use crate::abuse::NumberRecord;
 use crate::clock::UnixMillis;
 use crate::otp::id::{NumberKey, OtpId};
 use crate::otp::phone::E164;
-use crate::otp::record::OtpStatus;
-use crate::otp::store::StoreError;
+use crate::otp::store::{Erased, Eraser, Later, OtpChange, StoreError};
+use crate::store::rules;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::records;
 use crate::store::sqlite::writer::Reach;
@@ -30,23 +30,22 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Bytes that a search reads at once.
 const CHUNK: usize = 1 << 20;
 
-/// What an erasure did in the tables.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Erased {
-    /// OTPs that could still be checked: deleted, with their messages.
-    pub deleted: usize,
-    /// OTPs in a final state: kept for the statistics, without the number, the reference and the code.
-    pub anonymised: usize,
-    /// Whether there was a record of failures or sends.
-    pub record: bool,
+impl Eraser for SqliteStore {
+    fn erase(&self, key: NumberKey) -> Later<'_, Result<Erased, StoreError>> {
+        Box::pin(self.erase_now(key))
+    }
+
+    fn purge<'a>(&'a self, number: &'a E164) -> Later<'a, Result<bool, StoreError>> {
+        Box::pin(self.purge_now(number))
+    }
 }
 
 impl SqliteStore {
-    /// Erases the number behind `key` (one account's view of a number) from the tables. [`SqliteStore::purge`] is to follow.
+    /// Erases the number behind `key` (one account's view of a number) from the tables. A purge is to follow.
     ///
     /// # Errors
     /// [`StoreError`]; nothing was erased then.
-    pub async fn erase(&self, key: NumberKey) -> Result<Erased, StoreError> {
+    async fn erase_now(&self, key: NumberKey) -> Result<Erased, StoreError> {
         let now = self.shared.clock.now();
         // The long way through the whole index does not hold the writer up; what joins meanwhile is found inside.
         let known = self.readers.read(move |sql| records::ids_of_number(sql, key, 0)).await?;
@@ -58,7 +57,7 @@ impl SqliteStore {
             for id in ids {
                 erase_otp(sql, id, key, now, retention, &mut erased)?;
             }
-            erased.record = records::put_number(sql, key, &NumberRecord::default())?;
+            records::put_number(sql, key, &NumberRecord::default())?;
             Ok(Some(erased))
         });
         Ok(erased.await?.unwrap_or_default())
@@ -72,7 +71,7 @@ impl SqliteStore {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn purge(&self, number: &E164) -> Result<bool, StoreError> {
+    async fn purge_now(&self, number: &E164) -> Result<bool, StoreError> {
         if !self.empty_log().await? {
             return Ok(false);
         }
@@ -117,18 +116,19 @@ fn erase_otp(
     erased: &mut Erased,
 ) -> rusqlite::Result<()> {
     // Two numbers may share what the index holds of their keys.
-    let Some(mut otp) = records::otp(sql, id)?.filter(|otp| otp.number_key == key) else { return Ok(()) };
+    let Some(otp) = records::otp(sql, id)?.filter(|otp| otp.number_key == key) else { return Ok(()) };
     records::forget_messages(sql, id)?;
-    otp.expire_now(now);
-    if otp.status == OtpStatus::Active {
-        erased.deleted += 1;
-        return records::delete_otp(sql, id);
+    match rules::erased(otp, now) {
+        OtpChange::Keep => Ok(()),
+        OtpChange::Delete => {
+            erased.deleted += 1;
+            records::delete_otp(sql, id)
+        }
+        OtpChange::Put(otp) => {
+            erased.anonymised += 1;
+            records::put_otp(sql, &otp, otp.due(retention))
+        }
     }
-    if otp.erase_number() {
-        erased.anonymised += 1;
-        records::put_otp(sql, &otp, otp.due(retention))?;
-    }
-    Ok(())
 }
 
 /// Whether the bytes are anywhere in the file.

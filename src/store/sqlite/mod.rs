@@ -51,7 +51,6 @@ use crate::store::sqlite::shared::{Figures, Log, Shared};
 use crate::store::sqlite::writer::{Change, Job, Reach, Writer};
 use crate::store::{PRUNE_STEP, first_day_kept, pruned};
 
-pub use erase::Erased;
 pub use open::{Mode, OpenError, Options};
 pub use shared::StoreStats;
 

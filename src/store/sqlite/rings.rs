@@ -3,6 +3,7 @@
 use rusqlite::params;
 
 use crate::otp::store::StoreError;
+use crate::quota::{ConnectionKey, Pending, RingStore, SavedRing, Unavailable};
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::writer::Reach;
 
@@ -38,5 +39,23 @@ impl SqliteStore {
         })
         .await
         .map(drop)
+    }
+}
+
+/// The quota keeps its rings here from a drain to the next start.
+impl RingStore for SqliteStore {
+    fn take(&self) -> Pending<'_, Vec<SavedRing>> {
+        Box::pin(async move {
+            let rings = self.take_rings().await.map_err(Unavailable::new)?;
+            let saved = |(connection, bytes)| SavedRing { connection: ConnectionKey(connection), bytes };
+            Ok(rings.into_iter().map(saved).collect())
+        })
+    }
+
+    fn put(&self, rings: Vec<SavedRing>) -> Pending<'_, ()> {
+        Box::pin(async move {
+            let rings = rings.into_iter().map(|ring| (ring.connection.0, ring.bytes)).collect();
+            self.save_rings(rings).await.map_err(Unavailable::new)
+        })
     }
 }

@@ -64,7 +64,11 @@ impl Writer {
     ///
     /// # Errors
     /// Those of reading.
-    pub(super) fn new(mut connection: Connection, shared: Arc<Shared>, checkpointer: Checkpointer) -> rusqlite::Result<Self> {
+    pub(super) fn new(
+        mut connection: Connection,
+        shared: Arc<Shared>,
+        checkpointer: Checkpointer,
+    ) -> rusqlite::Result<Self> {
         let log = Arc::clone(&shared);
         connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
             log.log.pages.store(u32::try_from(pages).unwrap_or_default(), Ordering::Relaxed);

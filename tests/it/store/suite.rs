@@ -137,7 +137,8 @@ pub(crate) async fn messages_go_to_one_claimant_in_order<S: Store>(world: &World
         ids.push(world.send(&**store, number, 3).await);
         world.clock.advance(Duration::from_millis(10));
     }
-    let otps = |claimed: &[otpgate::otp::outbox::Message]| claimed.iter().map(|message| message.id.otp).collect::<Vec<_>>();
+    let otps =
+        |claimed: &[otpgate::otp::outbox::Message]| claimed.iter().map(|message| message.id.otp).collect::<Vec<_>>();
     let before_all = UnixMillis(world.now().0 - 31);
     assert!(store.claim(before_all, 10).await.unwrap().is_empty());
     assert_eq!(otps(&store.claim(world.now(), 2).await.unwrap()), ids[..2]);
@@ -245,8 +246,10 @@ pub(crate) async fn pruning_keeps_what_a_rule_may_ask_for<S: Store>(world: &Worl
         (record(3, None, vec![]), record(3, None, vec![])),
     ];
     for (number, (before, _)) in (0..).zip(&cases) {
-        let (touch, before) = (Touch { subject: Subject::Number(world.key(number)), spend: Some(world.spend()) }, before.clone());
-        let put = move |_: &Records| (Changes { number: Some(before.clone()), spent: Some(5), ..Changes::default() }, ());
+        let (touch, before) =
+            (Touch { subject: Subject::Number(world.key(number)), spend: Some(world.spend()) }, before.clone());
+        let put =
+            move |_: &Records| (Changes { number: Some(before.clone()), spent: Some(5), ..Changes::default() }, ());
         change(&**store, touch, put).await.unwrap();
     }
     store.prune(now).await.unwrap();

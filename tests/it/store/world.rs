@@ -132,7 +132,12 @@ impl World {
         self.try_check(store, id, code).await.unwrap()
     }
 
-    pub(crate) async fn try_check(&self, store: &dyn OtpStore, id: OtpId, code: &str) -> Result<Option<Verdict>, StoreError> {
+    pub(crate) async fn try_check(
+        &self,
+        store: &dyn OtpStore,
+        id: OtpId,
+        code: &str,
+    ) -> Result<Option<Verdict>, StoreError> {
         let (keyring, now, entered) = (Arc::clone(&self.keyring), self.now(), EnteredCode::new(code));
         let transition = move |records: &Records| {
             let Some(mut otp) = records.otp.as_deref().cloned() else { return (Changes::default(), None) };

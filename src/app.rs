@@ -1,0 +1,353 @@
+//! The composition root: from a configuration and an open store to a gateway that serves. The only file that names
+//! concrete adapters; nobody but the command line and the tests imports it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::abuse::{CeilingPolicy, SendLimits};
+use crate::access::authenticator::Authenticator;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Countries as ConfigCountries, ProviderKind};
+use crate::delivery::courier::Courier;
+use crate::delivery::provider::Provider;
+use crate::delivery::sandbox::Sandbox;
+use crate::layer::guard::{Guard, GuardSettings};
+use crate::openapi;
+use crate::otp::catalogue::Catalogue;
+use crate::otp::housekeeping;
+use crate::otp::service::{Countries, OtpService, SendPolicy};
+use crate::otp::store::Outbox as _;
+use crate::quota::LocalQuota;
+use crate::secret::SystemEntropy;
+use crate::server::{BindError, Deadlines, Drain, Limits, Listener, Network, Server, Settings, Tls, TlsError};
+use crate::stack::{Parts, finish, stack};
+use crate::store::sqlite::{SqliteStore, StoreStats};
+use crate::surface::admin::{Admin, TokenGate};
+use crate::surface::open::{Open, Readiness};
+use crate::surface::otp::Api;
+use crate::surface::{DIALECTS, admin, keyed, open, otp, tyntec};
+use crate::telemetry::{Metrics, Observers, SourceKind};
+
+/// How often idle rings and old failures are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// How long the courier may finish what is on its way when the process ends.
+const COURIER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener could not be bound.
+    #[error("{key}: {error}")]
+    Bind {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong.
+        error: BindError,
+    },
+    /// The certificate or its key cannot be used.
+    #[error("tls: {0}")]
+    Tls(#[from] TlsError),
+    /// The documents could not be made: a fault of this build.
+    #[error("the OpenAPI document: {0}")]
+    Document(String),
+}
+
+/// How a gateway ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Drained; this many connections had to be cut.
+    Drained(usize),
+    /// The store failed: what was acknowledged is there after the next start.
+    StoreFailed,
+}
+
+/// A gateway that serves.
+pub struct Gateway {
+    public: SocketAddr,
+    admin: SocketAddr,
+    store: Arc<SqliteStore>,
+    quota: Arc<LocalQuota>,
+    readiness: Readiness,
+    drain: Drain,
+    drain_delay: Duration,
+    drain_timeout: Duration,
+    stop: watch::Sender<bool>,
+    courier: tokio::task::JoinHandle<()>,
+    tasks: JoinSet<()>,
+}
+
+impl Gateway {
+    /// Binds both listeners and begins to serve. `store` is open, `config` is checked.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing serves then.
+    pub async fn start(config: &Config, store: Arc<SqliteStore>) -> Result<Self, StartError> {
+        let bind = |key, address| Listener::bind(address).map_err(|error| StartError::Bind { key, error });
+        let public = bind("listen", config.listen)?;
+        let admin_listener = bind("admin_listen", config.admin_listen)?;
+        let (public_address, admin_address) = (public.address(), admin_listener.address());
+        let tls = config.tls.files().map(|(certificate, key)| Tls::load(certificate, key)).transpose()?;
+
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+        let observers = Arc::new(Observers::new(Arc::clone(&metrics)));
+        let quota = Arc::new(LocalQuota::new(Arc::clone(&clock)));
+        if let Err(error) = quota.load(&*store).await {
+            tracing::warn!(%error, "saved quota rings could not be read; every window begins empty");
+        }
+        let catalogue = Arc::new(Catalogue::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::new(SystemEntropy)));
+        let service = OtpService::new(
+            Arc::clone(&store) as _,
+            Arc::clone(&catalogue),
+            store.keyring(),
+            Arc::clone(&clock),
+            Arc::new(SystemEntropy),
+            send_policy(config),
+            Arc::clone(&observers) as _,
+        );
+        let guard = Guard::new(GuardSettings {
+            failures: config.guard.failures,
+            refill: config.guard.refill,
+            addresses: usize::try_from(config.guard.keys).unwrap_or(usize::MAX),
+        });
+        let authenticator = Arc::new(Authenticator::new(Arc::clone(&store) as _, store.keyring(), Arc::clone(&clock)));
+        let (sandbox, providers) = providers(config, &clock);
+        let readiness = Readiness::default();
+        let base_url = config.base_url(public_address);
+        let document = openapi::document(openapi::Format::V31, Some(&base_url))
+            .map_err(|error| StartError::Document(error.to_string()))?;
+        let page = openapi::page(&document).map_err(|error| StartError::Document(error.to_string()))?;
+
+        let api = Api {
+            otps: Arc::new(service),
+            catalogue: Arc::clone(&catalogue),
+            quota: Arc::clone(&quota) as _,
+            clock: Arc::clone(&clock),
+        };
+        let (keyed_routes, _) = otp::routes().merge(tyntec::routes()).with_state(api).split_for_parts();
+        let open_routes = open::routes(Open {
+            readiness: readiness.clone(),
+            document: openapi::text(&document).into(),
+            page: page.into(),
+        });
+        let gateway = stack(Parts {
+            dialects: DIALECTS,
+            keyed_paths: keyed,
+            authenticator: Arc::clone(&authenticator),
+            guard: guard.clone(),
+            quota: Arc::clone(&quota) as _,
+            clock: Arc::clone(&clock),
+            observer: Arc::clone(&observers) as _,
+            auth_observer: Arc::clone(&observers) as _,
+            quota_observer: Arc::clone(&observers) as _,
+            keyed: finish(keyed_routes),
+            open: finish(open_routes),
+        });
+
+        let drain = Drain::new();
+        let server = Server::new(settings(config, tls.clone()), &drain);
+        let admin_server = Server::new(Settings::default(), &drain);
+        let courier = Arc::new(Courier {
+            outbox: Arc::clone(&store) as _,
+            store: Arc::clone(&store) as _,
+            catalogue,
+            keyring: store.keyring(),
+            clock: Arc::clone(&clock),
+            providers,
+            observer: Arc::clone(&observers) as _,
+        });
+        sources(&metrics, &store, &server, &quota, &guard, &authenticator);
+
+        let (stop, stopped) = watch::channel(false);
+        let courier = tokio::spawn(courier.run(stopped.clone()));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(housekeeping::run(Arc::clone(&store) as _, Arc::clone(&clock), config.store.retention(), stopped));
+        if let Some(tls) = tls {
+            let every = config.tls.reload;
+            tasks.spawn(async move { tls.watch(every).await });
+        }
+        tasks.spawn(sweep(Arc::clone(&quota), guard));
+        tasks.spawn(async {
+            let _ = tokio::task::spawn_blocking(crate::otp::phone::warm).await;
+        });
+        let admin_routes = admin::routes(Admin { metrics: Arc::new(move || metrics.render()), sandbox });
+        tasks.spawn(admin_server.serve(admin_listener, TokenGate::new(admin_routes, config.admin_token.clone())));
+        tasks.spawn(server.serve(public, gateway));
+        readiness.set(true);
+
+        Ok(Self {
+            public: public_address,
+            admin: admin_address,
+            store,
+            quota,
+            readiness,
+            drain,
+            drain_delay: config.server.drain_delay,
+            drain_timeout: config.server.drain_timeout,
+            stop,
+            courier,
+            tasks,
+        })
+    }
+
+    /// Where the public listener was bound.
+    #[must_use]
+    pub const fn public(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// Where the admin listener was bound.
+    #[must_use]
+    pub const fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Serves until `signal` or until the store fails; then drains, or ends at once.
+    pub async fn run(mut self, signal: impl Future<Output = ()>) -> Ended {
+        let failed = self.store.failed();
+        tokio::pin!(failed);
+        tokio::select! {
+            () = &mut failed => return self.fail(),
+            () = signal => {}
+        }
+        self.readiness.set(false);
+        let cut = tokio::select! {
+            cut = self.drain.run(self.drain_delay, self.drain_timeout) => cut,
+            () = &mut failed => return self.fail(),
+        };
+        self.stop.send_replace(true);
+        if tokio::time::timeout(COURIER_PATIENCE, &mut self.courier).await.is_err() {
+            tracing::warn!("messages were still on their way; they are claimed again after the next start");
+        }
+        self.tasks.shutdown().await;
+        if let Err(error) = self.quota.save(&*self.store).await {
+            tracing::warn!(%error, "the quota's rings could not be saved; the next start begins with empty windows");
+        }
+        // The last owner waits for the writer: on a thread that may block.
+        let store = self.store;
+        let _ = tokio::task::spawn_blocking(move || drop(store)).await;
+        Ended::Drained(cut)
+    }
+
+    /// Nothing is acknowledged any more; the process has to end, and its next start recovers from the log.
+    fn fail(self) -> Ended {
+        self.readiness.set(false);
+        tracing::error!("the store failed; nothing is acknowledged any more, and the process ends");
+        Ended::StoreFailed
+    }
+}
+
+async fn sweep(quota: Arc<LocalQuota>, guard: Guard) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        quota.sweep();
+        guard.sweep();
+    }
+}
+
+fn send_policy(config: &Config) -> SendPolicy {
+    SendPolicy {
+        limits: SendLimits::new(config.limits.sends_per_number.clone()),
+        ceiling: CeilingPolicy(config.delivery.messages_per_day),
+        countries: match &config.delivery.countries {
+            ConfigCountries::All => Countries::All,
+            ConfigCountries::These(list) => Countries::Only(list.clone()),
+        },
+    }
+}
+
+fn providers(config: &Config, clock: &Arc<dyn Clock>) -> (Option<Arc<Sandbox>>, Vec<Arc<dyn Provider>>) {
+    let mut sandbox = None;
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    for provider in &config.delivery.providers {
+        match provider.kind {
+            ProviderKind::Sandbox => {
+                let one = Arc::new(Sandbox::new(Arc::clone(clock)));
+                sandbox = Some(Arc::clone(&one));
+                providers.push(one);
+            }
+            // Refused when the configuration is checked.
+            ProviderKind::Http | ProviderKind::Smpp => {}
+        }
+    }
+    (sandbox, providers)
+}
+
+fn settings(config: &Config, tls: Option<Tls>) -> Settings {
+    let defaults = Limits::default();
+    let server = &config.server;
+    Settings {
+        limits: Limits {
+            connections: usize::try_from(server.max_connections).unwrap_or(usize::MAX),
+            header_bytes: usize::try_from(server.header_bytes).unwrap_or(defaults.header_bytes),
+            ..defaults
+        },
+        deadlines: Deadlines {
+            first_byte: server.first_byte,
+            handshake: server.handshake,
+            headers: server.headers,
+            idle: server.idle,
+            body: server.body,
+            write: server.write,
+            ..Deadlines::default()
+        },
+        // Checked with the configuration.
+        trusted_proxies: config.trusted_proxies.iter().filter_map(|text| text.parse::<Network>().ok()).collect(),
+        tls,
+    }
+}
+
+fn sources(
+    metrics: &Metrics,
+    store: &Arc<SqliteStore>,
+    server: &Server,
+    quota: &Arc<LocalQuota>,
+    guard: &Guard,
+    authenticator: &Arc<Authenticator>,
+) {
+    let outbox = Arc::clone(store);
+    metrics.add_source("outbox_backlog", "Messages that are not settled", SourceKind::Gauge, move || {
+        u64::try_from(outbox.backlog()).unwrap_or(u64::MAX)
+    });
+    let quota = Arc::clone(quota);
+    metrics.add_source(
+        "quota_active_connections",
+        "Connections with a call in their window",
+        SourceKind::Gauge,
+        move || u64::try_from(quota.active()).unwrap_or(u64::MAX),
+    );
+    let guard = guard.clone();
+    metrics.add_source("guard_addresses", "Addresses with failed authentications", SourceKind::Gauge, move || {
+        u64::try_from(guard.addresses()).unwrap_or(u64::MAX)
+    });
+    let keys = Arc::clone(authenticator);
+    metrics.add_source("remembered_keys", "Keys in the cache", SourceKind::Gauge, move || keys.remembered().0);
+    let keys = Arc::clone(authenticator);
+    metrics
+        .add_source("remembered_misses", "Unknown keys in the cache", SourceKind::Gauge, move || keys.remembered().1);
+    type StoreFigure = (&'static str, &'static str, SourceKind, fn(&StoreStats) -> u64);
+    let figures: [StoreFigure; 5] = [
+        ("store_commits", "Durable commits", SourceKind::Counter, |stats| stats.commits),
+        ("store_changes", "Changes in them", SourceKind::Counter, |stats| stats.jobs),
+        ("store_queued", "Changes that wait for the writer", SourceKind::Gauge, |stats| stats.queued),
+        ("store_refused_full", "Changes refused because the disk is full", SourceKind::Counter, |stats| {
+            stats.refused_full
+        }),
+        ("store_last_commit_microseconds", "Duration of the last commit", SourceKind::Gauge, |stats| {
+            u64::try_from(stats.last_commit.as_micros()).unwrap_or(u64::MAX)
+        }),
+    ];
+    for (name, help, kind, read) in figures {
+        let store = Arc::clone(store);
+        metrics.add_source(name, help, kind, move || read(&store.stats()));
+    }
+    let stats = server.stats();
+    metrics.add_source("accepted_sockets", "Connections accepted", SourceKind::Counter, move || stats.accepted.get());
+    let stats = server.stats();
+    metrics.add_source("open_sockets", "Connections open", SourceKind::Gauge, move || stats.open.get());
+}

@@ -1,0 +1,164 @@
+//! How a command fails: one variant a cause, each with its exit code and one line that says what, where, and what would
+//! be right. The table of codes is in the module above.
+
+use std::path::PathBuf;
+
+use crate::config::ConfigError;
+use crate::otp::store::{StoreError, WriteError};
+
+/// Why a command failed. The codes are those of BSD's `sysexits.h`, where it has one that fits.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The command line is wrong: 64.
+    #[error("{0}")]
+    Usage(String),
+    /// What the command was given names nothing, or is no value: 65.
+    #[error("{0}")]
+    Data(String),
+    /// A listener's address cannot be had: 69.
+    #[error("{key}: {problem}; choose another address with {flag}")]
+    Listener {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong.
+        problem: String,
+        /// Its flag.
+        flag: &'static str,
+    },
+    /// A listener's address is in use: 69.
+    #[error("{key}: {address} is in use; stop what listens there (ss -ltnp), or choose another address with {flag}")]
+    PortInUse {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        address: String,
+        /// Its flag.
+        flag: &'static str,
+    },
+    /// Something that should not happen: 70.
+    #[error("{0}")]
+    Internal(String),
+    /// The data directory cannot be made, read or written: 73.
+    #[error("data_dir: {}: {problem}; choose another one with --data-dir, or make it writable for this user", directory.display())]
+    DataDirectory {
+        /// The directory.
+        directory: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The store failed, at a command or while serving: 74.
+    #[error("the store in {}: {problem}", directory.display())]
+    StoreFailed {
+        /// The data directory.
+        directory: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Another server holds the data directory: 75.
+    #[error("data_dir: {}: another otpgate serves from it; stop that one, or choose another directory with --data-dir", directory.display())]
+    InUse {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// A newer otpgate wrote the data: 76.
+    #[error("data_dir: {}: its schema is version {found}, this otpgate knows {known}; run a newer otpgate", directory.display())]
+    NewerSchema {
+        /// The directory.
+        directory: PathBuf,
+        /// What lies there.
+        found: u32,
+        /// What is known.
+        known: u32,
+    },
+    /// The master key is not the data's: 77.
+    #[error("master_key_file: {}: the master key is not the one that the data in {} was made with; give the file that was in use then", file.display(), directory.display())]
+    WrongMasterKey {
+        /// The key's file.
+        file: PathBuf,
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// There is no usable master key: 77.
+    #[error("master_key_file: {0}")]
+    MasterKey(String),
+    /// The certificate or its key is wrong: 78.
+    #[error("tls: {0}")]
+    Tls(String),
+    /// The configuration is wrong: 78.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+impl CliError {
+    /// The process's exit code.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 64,
+            Self::Data(_) => 65,
+            Self::PortInUse { .. } | Self::Listener { .. } => 69,
+            Self::Internal(_) => 70,
+            Self::DataDirectory { .. } => 73,
+            Self::StoreFailed { .. } => 74,
+            Self::InUse { .. } => 75,
+            Self::NewerSchema { .. } => 76,
+            Self::WrongMasterKey { .. } | Self::MasterKey(_) => 77,
+            Self::Config(_) | Self::Tls(_) => 78,
+        }
+    }
+
+    /// A failure of the store in `directory`.
+    #[must_use]
+    pub fn store(directory: PathBuf, error: StoreError) -> Self {
+        let problem = match error {
+            StoreError::Full => "no room is left on its disk; make room, then try again",
+            StoreError::Unavailable => "it did not answer in time; try again, and see whether the server is overloaded",
+            StoreError::Failed => "a read or write failed; see the log and the disk's health (dmesg)",
+        };
+        Self::StoreFailed { directory, problem: problem.to_owned() }
+    }
+
+    /// A write that was not done, in `directory`.
+    #[must_use]
+    pub fn write(directory: PathBuf, error: WriteError) -> Self {
+        match error {
+            WriteError::Store(error) => Self::store(directory, error),
+            WriteError::Conflict => Self::StoreFailed {
+                directory,
+                problem: "somebody else kept changing the same thing; try again".to_owned(),
+            },
+        }
+    }
+}
+
+/// Standard output could not be written.
+impl From<std::io::Error> for CliError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Internal(format!("standard output cannot be written: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_a_code_of_its_own() {
+        let directory = PathBuf::from("/d");
+        let errors = [
+            CliError::Usage(String::new()),
+            CliError::Data(String::new()),
+            CliError::PortInUse { key: "listen", address: String::new(), flag: "--listen" },
+            CliError::Internal(String::new()),
+            CliError::DataDirectory { directory: directory.clone(), problem: String::new() },
+            CliError::store(directory.clone(), StoreError::Failed),
+            CliError::InUse { directory: directory.clone() },
+            CliError::NewerSchema { directory: directory.clone(), found: 2, known: 1 },
+            CliError::WrongMasterKey { file: directory.clone(), directory },
+            CliError::Config(ConfigError { faults: Vec::new() }),
+        ];
+        let mut codes: Vec<_> = errors.iter().map(CliError::exit_code).collect();
+        codes.dedup();
+        assert_eq!(codes, [64, 65, 69, 70, 73, 74, 75, 76, 77, 78]);
+    }
+}

@@ -1,0 +1,212 @@
+//! The command line: what may be said, and which file does it. Knows the words, not the work.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | done; or a drain that was asked for is over |
+//! | 64 | the command line is wrong |
+//! | 65 | a value is wrong or names nothing: no such connection or application, no phone number |
+//! | 69 | a listener's address is in use |
+//! | 70 | an internal fault: please report it |
+//! | 73 | the data directory cannot be made, read or written |
+//! | 74 | the store failed, at a command or while serving |
+//! | 75 | another server holds the data directory |
+//! | 76 | a newer otpgate wrote the data |
+//! | 77 | the master key is not the data's |
+//! | 78 | the configuration is wrong |
+//!
+//! What a command prints goes to stdout; what went wrong goes to stderr, one line a fault: what, where, and what would be
+//! right.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, Flags, Sources};
+
+pub mod application;
+pub mod banner;
+pub mod check_config;
+pub mod desk;
+pub mod erase;
+pub mod error;
+#[cfg(test)]
+mod fake;
+pub mod key;
+pub mod openapi;
+pub mod serve;
+pub mod store;
+
+pub use desk::Desk;
+pub use error::CliError;
+
+/// The variables of the process: names and values.
+pub type Environment = Vec<(OsString, OsString)>;
+
+/// A self-hosted gateway for one-time passwords.
+#[derive(Debug, Parser)]
+#[command(name = "otpgate", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API, until SIGTERM or SIGINT
+    Serve(serve::ServeArgs),
+    /// Create, list, rotate and revoke API keys, also while the server runs
+    Key(key::KeyArgs),
+    /// List, show, create, edit and delete applications, also while the server runs
+    Application(application::ApplicationArgs),
+    /// Print the OpenAPI document
+    Openapi(openapi::OpenapiArgs),
+    /// Check a configuration file and print what is in effect
+    CheckConfig(check_config::CheckConfigArgs),
+    /// Erase a phone number from everything that is kept of it
+    Erase(erase::EraseArgs),
+}
+
+/// Where the data are: the same three flags for every command that needs them.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DataArgs {
+    /// The configuration, a TOML file; otpgate.example.toml lists what it may say
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Data")]
+    pub config: Option<PathBuf>,
+    /// Where the embedded store lies [default: ./otpgate-data]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Data")]
+    pub data_dir: Option<PathBuf>,
+    /// Which store: sqlite, or redis://host:port [default: sqlite]
+    #[arg(long, global = true, value_name = "STORE", help_heading = "Data")]
+    pub store: Option<String>,
+}
+
+impl DataArgs {
+    /// The effective configuration.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with everything that is wrong.
+    pub fn load(self, environment: Environment) -> Result<Config, ConfigError> {
+        let flags = Flags { data_dir: self.data_dir, store: self.store, ..Flags::default() };
+        Config::load(Sources { file: self.config, environment, flags })
+    }
+}
+
+/// Runs the command line `arguments` (the program's name first) and says how it went.
+pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors, and go to stdout.
+            let code = if error.use_stderr() { 64 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    // Not locked: a server's threads write to it as well.
+    let mut out = std::io::stdout();
+    match run(cli, environment, &mut out).and_then(|()| Ok(out.flush()?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where stderr is gone there is nobody to tell.
+            for line in error.to_string().lines() {
+                let _ = writeln!(std::io::stderr(), "otpgate: {line}");
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli, environment: Environment, out: &mut dyn Write) -> Result<(), CliError> {
+    match cli.command {
+        Command::Serve(args) => serve::run(args, environment, out),
+        Command::Openapi(args) => openapi::run(args, out),
+        Command::CheckConfig(args) => check_config::run(args, environment, out),
+        Command::Key(args) => {
+            let config = args.data.clone().load(environment)?;
+            at_desk(&config, async |desk| key::run(args.command, &config.quota, desk, out).await)
+        }
+        Command::Application(args) => {
+            let config = args.data.clone().load(environment)?;
+            at_desk(&config, async |desk| application::run(args.command, &args.account, desk, out).await)
+        }
+        Command::Erase(args) => {
+            let config = args.data.clone().load(environment)?;
+            at_desk(&config, async |desk| erase::run(args, desk, out).await)
+        }
+    }
+}
+
+/// Opens the store, runs one command on it, and closes it.
+fn at_desk(config: &Config, command: impl AsyncFnOnce(&Desk<'_>) -> Result<(), CliError>) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| CliError::Internal(format!("no runtime: {error}")))?;
+    runtime.block_on(async {
+        let opened = store::open_store(config)?;
+        let clock = crate::clock::SystemClock::new();
+        command(&opened.desk(&clock, &config.data_dir)).await
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn verify_cli() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_same_three_flags_are_taken_before_and_after_the_last_word() {
+        for line in ["otpgate key --data-dir d create --name n", "otpgate key create --name n --data-dir d"] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            let Command::Key(args) = cli.command else { panic!("{line}") };
+            assert_eq!(args.data.data_dir, Some(PathBuf::from("d")), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_fixed_command_lines_parse() {
+        for line in [
+            "serve",
+            "serve --config f --listen 127.0.0.1:8080 --admin-listen 127.0.0.1:8081 --data-dir d --store sqlite",
+            "key create --name N --account a --calls 100 --period 60 --unlimited --scopes send,verify --allow-simple --allow-client-id --json",
+            "key list --json",
+            "key rotate con_0123456789abcdef --overlap 24h --json",
+            "key revoke con_0123456789abcdef",
+            "application list --account a",
+            "application show default --json",
+            "application create --name Shop --pin-length 8 --alphanumeric --attempts 5 --expire 10m --sender Shop --caller +4930123 --template en={{OTP}} --template en-voice={{OTP}}",
+            "application edit default --no-sender --no-caller --no-alphanumeric --drop-template en-voice",
+            "application delete 3",
+            "openapi",
+            "openapi --format 2.0",
+            "check-config f",
+            "erase --number +4915112345678",
+        ] {
+            let words = std::iter::once("otpgate").chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+        for line in [
+            "",
+            "serve now",
+            "key create",
+            "key create --name n --calls 0",
+            "key create --name n --calls 10001",
+            "key create --name n --period 3601",
+            "key create --name n --scopes fly",
+            "key rotate a --overlap soon",
+            "openapi --format 4",
+            "application create --name n --template en",
+        ] {
+            let words = std::iter::once("otpgate").chain(line.split_ascii_whitespace());
+            assert!(Cli::try_parse_from(words).is_err(), "{line}");
+        }
+    }
+}

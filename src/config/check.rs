@@ -1,0 +1,344 @@
+//! What must fit together: defaults that depend on the provider, files that must be there, settings that demand others.
+//! Knows nothing of how the values were read.
+
+use std::path::Path;
+
+use toml::Value;
+
+use super::Config;
+use super::delivery::ProviderKind;
+use super::fault::{ConfigError, Fault};
+use super::sections::StoreUrl;
+use super::sources::Tree;
+use crate::abuse::SendLimits;
+use crate::secret::{MasterKey, Secret};
+
+/// What counts as a token: what one guesses must not be.
+const TOKEN_CHARACTERS: usize = 16;
+/// Messages a day per account and country where real carriers are paid.
+const REAL_MESSAGES_PER_DAY: i64 = 1_000;
+
+/// The configuration, where it came from, and what is wrong with it.
+struct Assembled {
+    config: Config,
+    tree: Tree,
+    faults: Vec<Fault>,
+}
+
+/// Turns what was given into the effective configuration.
+pub(super) fn finish(tree: Tree) -> Result<Config, ConfigError> {
+    let Assembled { config, tree, mut faults } = assemble(tree)?;
+    faults.extend(unavailable(&config, &tree));
+    if faults.is_empty() { Ok(config) } else { Err(ConfigError { faults }) }
+}
+
+/// Everything but the question whether this version can do it.
+fn assemble(mut tree: Tree) -> Result<Assembled, ConfigError> {
+    if is_real(&tree) {
+        real_defaults(&mut tree);
+    }
+    let table = Value::Table(tree.table.clone());
+    let mut config: Config = serde_path_to_error::deserialize(table).map_err(|error| {
+        let path = error.path().to_string();
+        ConfigError { faults: vec![tree.fault(&path, error.inner().message().trim().replace('\n', "; "))] }
+    })?;
+    config.file.clone_from(&tree.file);
+    if let Some(url) = &mut config.public_url {
+        url.truncate(url.trim_end_matches('/').len());
+    }
+    let mut faults = Vec::new();
+    check_admin(&mut config, &tree, &mut faults);
+    check_files(&config, &tree, &mut faults);
+    check_public_url(&config, &tree, &mut faults);
+    check_providers(&config, &tree, &mut faults);
+    Ok(Assembled { config, tree, faults })
+}
+
+fn is_real(tree: &Tree) -> bool {
+    let providers = tree.get("delivery.providers").and_then(Value::as_array);
+    providers.is_some_and(|providers| {
+        providers
+            .iter()
+            .any(|provider| provider.get("type").and_then(Value::as_str) != Some(ProviderKind::Sandbox.as_str()))
+    })
+}
+
+/// The defaults where messages cost money.
+fn real_defaults(tree: &mut Tree) {
+    let place = tree.place("delivery.providers");
+    if tree.get("limits.sends_per_number").is_none() {
+        let rates =
+            Value::try_from(SendLimits::for_real_carriers().rates()).unwrap_or_else(|_| Value::Array(Vec::new()));
+        tree.set("limits.sends_per_number", rates, place.clone());
+    }
+    if tree.get("delivery.messages_per_day").is_none() {
+        tree.set("delivery.messages_per_day", Value::Integer(REAL_MESSAGES_PER_DAY), place);
+    }
+}
+
+fn check_admin(config: &mut Config, tree: &Tree, faults: &mut Vec<Fault>) {
+    if config.admin_token.is_some() && config.admin_token_file.is_some() {
+        faults.push(tree.fault("admin_token_file", "admin_token is given as well; give one of the two"));
+    }
+    let mut key = "admin_token";
+    if let Some(file) = &config.admin_token_file {
+        key = "admin_token_file";
+        match std::fs::read_to_string(file) {
+            Ok(text) => config.admin_token = Some(Secret::new(text.trim().to_owned())),
+            Err(error) => {
+                return faults.push(tree.fault(
+                    key,
+                    format!("{} cannot be read: {error}; name a file that holds the token", file.display()),
+                ));
+            }
+        }
+    }
+    let make_one =
+        format!("{TOKEN_CHARACTERS} or more characters without white space; make one with: openssl rand -hex 32");
+    match &config.admin_token {
+        Some(token) => {
+            let token = token.expose();
+            if token.len() < TOKEN_CHARACTERS || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                faults.push(tree.fault(key, format!("the token must be {make_one}")));
+            }
+        }
+        None if !config.admin_listen.ip().to_canonical().is_loopback() => {
+            faults.push(tree.fault(
+                "admin_token",
+                format!("missing; an admin listener on {} demands one: {make_one}", config.admin_listen),
+            ));
+        }
+        None => {}
+    }
+    if config.admin_listen == config.listen && config.listen.port() != 0 {
+        faults.push(tree.fault(
+            "admin_listen",
+            format!("{} is the public listener's address; give the admin listener a port of its own", config.listen),
+        ));
+    }
+}
+
+fn check_files(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
+    let unreadable = |file: &Path| {
+        std::fs::File::open(file).err().map(|error| format!("{} cannot be read: {error}", file.display()))
+    };
+    for (key, file, other, other_file) in [
+        ("tls.certificate", &config.tls.certificate, "tls.key", &config.tls.key),
+        ("tls.key", &config.tls.key, "tls.certificate", &config.tls.certificate),
+    ] {
+        let Some(file) = file else { continue };
+        faults.extend(unreadable(file).map(|problem| tree.fault(key, format!("{problem}; name a PEM file"))));
+        if other_file.is_none() {
+            faults.push(tree.fault(key, format!("{other} is missing; TLS takes both")));
+        }
+    }
+    match &config.master_key_file {
+        Some(file) => match std::fs::read_to_string(file) {
+            Ok(text) => {
+                if let Err(error) = MasterKey::parse(Secret::new(text).expose()) {
+                    faults.push(tree.fault("master_key_file", format!("{}: {error}", file.display())));
+                }
+            }
+            Err(error) => faults.push(tree.fault(
+                "master_key_file",
+                format!("{} cannot be read: {error}; make it with: openssl rand -hex 32", file.display()),
+            )),
+        },
+        None if config.store.url != StoreUrl::Sqlite => {
+            faults.push(tree.fault(
+                "master_key_file",
+                "missing; a store other than sqlite demands one: a file with 64 hexadecimal digits (openssl rand -hex 32)",
+            ));
+        }
+        None => {}
+    }
+}
+
+fn check_public_url(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
+    let cause = if config.delivery.is_real() {
+        "a real provider's receipts, callbacks and links"
+    } else if !config.listen.ip().to_canonical().is_loopback() {
+        "a listener beyond the loopback"
+    } else {
+        return;
+    };
+    if config.public_url.is_none() {
+        faults.push(tree.fault(
+            "public_url",
+            format!("missing; {cause} must know the address that callers use, such as https://otp.example.com"),
+        ));
+    }
+}
+
+fn check_providers(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
+    let delivery = &config.delivery;
+    if delivery.providers.is_empty() {
+        faults.push(
+            tree.fault("delivery.providers", "empty; name at least one provider, or leave it out for the sandbox"),
+        );
+    }
+    if delivery.is_real() && tree.get("delivery.countries").is_none() {
+        faults.push(tree.fault(
+            "delivery.countries",
+            "missing; with a real provider say which countries are sent to, such as [\"DE\", \"AT\"], or \"all\"",
+        ));
+    }
+    for (index, provider) in delivery.providers.iter().enumerate() {
+        let mut wrong = |key: &str, problem: String| {
+            faults.push(tree.fault(&format!("delivery.providers[{index}].{key}"), problem));
+        };
+        let plain = provider.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        if !plain || provider.name.len() > 32 {
+            wrong("name", "must be 1 to 32 letters, digits, - or _".to_owned());
+        }
+        if delivery.providers.iter().take(index).any(|other| other.name == provider.name) {
+            wrong("name", format!("\"{}\" is taken; each provider has a name of its own", provider.name));
+        }
+        if provider.channels.is_empty() {
+            wrong("channels", "empty; write [\"SMS\"], [\"VOICE\"] or both".to_owned());
+        }
+        let schemes: &[&str] = match provider.kind {
+            ProviderKind::Sandbox => &[],
+            ProviderKind::Http => &["https", "http"],
+            ProviderKind::Smpp => &["smpp", "smpps"],
+        };
+        match &provider.url {
+            Some(_) if schemes.is_empty() => wrong("url", "the sandbox has none; leave it out".to_owned()),
+            Some(url) if !schemes.contains(&url.scheme()) => {
+                wrong("url", format!("must begin with {}://", schemes.join(":// or ")));
+            }
+            None if provider.kind == ProviderKind::Smpp => {
+                wrong("url", "missing; write smpp://user:password@host:port, or smpps:// with TLS".to_owned());
+            }
+            _ => {}
+        }
+        if provider.preset.is_some() && provider.kind != ProviderKind::Http {
+            wrong("preset", "only a provider of type http has one; leave it out".to_owned());
+        }
+    }
+}
+
+/// What the file may say and this version cannot do.
+fn unavailable(config: &Config, tree: &Tree) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    if config.store.url != StoreUrl::Sqlite {
+        faults.push(tree.fault("store.url", "Redis is not available in this version; write \"sqlite\""));
+    }
+    for (index, provider) in config.delivery.providers.iter().enumerate() {
+        if !provider.kind.is_available() {
+            let name = provider.kind.as_str();
+            faults.push(tree.fault(
+                &format!("delivery.providers[{index}].type"),
+                format!("\"{name}\" is not available in this version; write \"sandbox\""),
+            ));
+        }
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+    use crate::config::sources::Flags;
+
+    const REAL: &str =
+        "[[delivery.providers]]\nname = \"carrier\"\ntype = \"smpp\"\nurl = \"smpp://user:hunter2@host:2775\"\n";
+
+    fn assembled(text: &str) -> (Config, String) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a.toml");
+        std::fs::write(&file, text).unwrap();
+        let tree = Sources { file: Some(file), ..Sources::default() }.read().unwrap();
+        let Assembled { config, tree, mut faults } = assemble(tree).unwrap();
+        faults.extend(unavailable(&config, &tree));
+        let faults = ConfigError { faults }.to_string();
+        (config, faults.replace(directory.path().to_str().unwrap(), ""))
+    }
+
+    #[test]
+    fn nothing_given_is_the_default() {
+        assert_eq!(Config::load(Sources::default()).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn a_real_provider_needs_countries_and_an_address_and_changes_two_defaults() {
+        let (config, faults) = assembled(REAL);
+        let rates: Vec<_> = config.limits.sends_per_number.iter().map(ToString::to_string).collect();
+        assert_eq!(rates, ["1/30s", "5/10m", "10/1d"]);
+        assert_eq!(config.delivery.messages_per_day, Some(1_000));
+        assert!(faults.contains("/a.toml: public_url: missing"), "{faults}");
+        assert!(faults.contains("/a.toml: delivery.countries: missing"), "{faults}");
+        assert!(faults.contains("/a.toml:3:1: delivery.providers[0].type: \"smpp\" is not available"), "{faults}");
+        assert!(!config.effective_redacted().contains("hunter2"), "{}", config.effective_redacted());
+
+        let given = format!(
+            "public_url = \"https://a.example/\"\n[limits]\nsends_per_number = []\n[delivery]\ncountries = \"all\"\nmessages_per_day = \"none\"\n{REAL}"
+        );
+        let (config, faults) = assembled(&given);
+        assert_eq!((config.limits.sends_per_number.len(), config.delivery.messages_per_day), (0, None));
+        assert_eq!(faults.lines().count(), 1, "{faults}");
+        assert_eq!(config.public_url.as_deref(), Some("https://a.example"));
+    }
+
+    #[test]
+    fn what_is_open_to_others_is_guarded() {
+        let (_, faults) = assembled("listen = \"0.0.0.0:80\"\nadmin_listen = \"[::]:81\"\n");
+        assert!(faults.contains("public_url: missing") && faults.contains("admin_token: missing"), "{faults}");
+        let (_, faults) = assembled("listen = \"[::ffff:127.0.0.1]:80\"\nadmin_listen = \"127.0.0.2:81\"\n");
+        assert_eq!(faults, "");
+        let (_, faults) = assembled("admin_token = \"short\"\n");
+        assert!(
+            faults.contains("/a.toml:1:1: admin_token: the token must be") && !faults.contains("\"short\""),
+            "{faults}"
+        );
+        let (_, faults) = assembled("admin_listen = \"127.0.0.1:8080\"\n");
+        assert!(faults.contains("public listener's address"), "{faults}");
+    }
+
+    #[test]
+    fn another_store_needs_a_master_key_and_files_must_be_there() {
+        let (_, faults) =
+            assembled("[store]\nurl = \"redis://user:hunter2@host\"\n[tls]\ncertificate = \"/nowhere/c.pem\"\n");
+        for expected in [
+            "master_key_file: missing",
+            "store.url: Redis is not available",
+            "/a.toml:4:1: tls.certificate: /nowhere/c.pem cannot be read",
+            "tls.key is missing",
+        ] {
+            assert!(faults.contains(expected), "{expected} in {faults}");
+        }
+        assert!(!faults.contains("hunter2"));
+    }
+
+    #[test]
+    fn providers_are_checked_one_by_one() {
+        let (_, faults) = assembled(
+            "[[delivery.providers]]\nname = \"a b\"\ntype = \"sandbox\"\nurl = \"https://h\"\npreset = \"x\"\nchannels = []\n[[delivery.providers]]\nname = \"a b\"\ntype = \"sandbox\"\n",
+        );
+        for expected in [
+            ":2:1: delivery.providers[0].name",
+            ":4:1: delivery.providers[0].url",
+            ":5:1: delivery.providers[0].preset",
+            ":6:1: delivery.providers[0].channels",
+            ":8:1: delivery.providers[1].name: \"a b\" is taken",
+        ] {
+            assert!(faults.contains(expected), "{expected} in {faults}");
+        }
+        assert!(assembled("[delivery]\nproviders = []\n").1.contains("name at least one provider"));
+    }
+
+    #[test]
+    fn flags_win_and_name_themselves() {
+        let flags = Flags {
+            listen: Some("127.0.0.1:0".to_owned()),
+            store: Some("redis://host".to_owned()),
+            ..Flags::default()
+        };
+        let environment =
+            vec![("OTPGATE_LISTEN".into(), "127.0.0.1:1".into()), ("OTPGATE_STORE_URL".into(), "sqlite".into())];
+        let error = Config::load(Sources { flags, environment, ..Sources::default() }).unwrap_err().to_string();
+        assert!(error.contains("--store: store.url: Redis is not available"), "{error}");
+        assert!(!error.contains("OTPGATE_LISTEN"), "{error}");
+    }
+}

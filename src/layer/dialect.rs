@@ -1,0 +1,79 @@
+//! Picks the dialect of a request by its path, before anything can be refused: every refusal is worded by it.
+
+use std::task::{Context, Poll};
+
+use tower::{Layer, Service};
+
+use crate::layer::refusal::{Dialect, Refusal};
+use crate::layer::trace::Stamp;
+use crate::layer::{Request, Response};
+
+/// Which dialect speaks on which path.
+#[derive(Clone, Copy)]
+pub struct Dialects {
+    /// The dialects beside the native one: path prefix and dialect, the first that fits wins.
+    pub prefixes: &'static [(&'static str, &'static dyn Dialect)],
+    /// Where no prefix fits.
+    pub native: &'static dyn Dialect,
+}
+
+impl Dialects {
+    /// The dialect of a path.
+    #[must_use]
+    pub fn of(&self, path: &str) -> &'static dyn Dialect {
+        let fitting = self.prefixes.iter().find(|(prefix, _)| path.starts_with(prefix));
+        fitting.map_or(self.native, |(_, dialect)| *dialect)
+    }
+}
+
+/// The dialect of a request, kept in its extensions.
+#[derive(Clone, Copy)]
+pub struct Spoken(pub &'static dyn Dialect);
+
+/// Words a refusal in the dialect of the request that `extensions` belong to.
+#[must_use]
+pub fn refuse(extensions: &http::Extensions, refusal: &Refusal) -> Response {
+    match extensions.get::<Spoken>() {
+        Some(spoken) => spoken.0.refuse(refusal, Stamp::of(extensions)),
+        None => {
+            let mut response = Response::default();
+            *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        }
+    }
+}
+
+/// Puts [`Spoken`] into the request.
+#[derive(Clone, Copy)]
+pub struct DialectLayer(pub Dialects);
+
+impl<S> Layer<S> for DialectLayer {
+    type Service = DialectService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        DialectService { inner, dialects: self.0 }
+    }
+}
+
+/// The service of [`DialectLayer`].
+#[derive(Clone)]
+pub struct DialectService<S> {
+    inner: S,
+    dialects: Dialects,
+}
+
+impl<S: Service<Request>> Service<Request> for DialectService<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let dialect = self.dialects.of(request.uri().path());
+        request.extensions_mut().insert(Spoken(dialect));
+        self.inner.call(request)
+    }
+}

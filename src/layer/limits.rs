@@ -1,0 +1,68 @@
+//! Refuses what is too large before it is read: the address, and a body that announces its length. (Header fields are
+//! bounded below, by the server; a body without a length is bounded above, while it is read.)
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
+
+use futures_util::future::Either;
+use http::header::CONTENT_LENGTH;
+use tower::{Layer, Service};
+
+use crate::layer::dialect::refuse;
+use crate::layer::refusal::Refusal;
+use crate::layer::{Request, Response};
+
+/// The longest address in bytes: RFC 9110 section 4.1 asks for at least 8,000.
+pub const URI_BYTES: usize = 8_192;
+/// The largest body in bytes.
+pub const BODY_BYTES: usize = 16 * 1024;
+
+/// Refuses what is too large.
+#[derive(Clone, Copy)]
+pub struct LimitsLayer;
+
+impl<S> Layer<S> for LimitsLayer {
+    type Service = LimitsService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        LimitsService { inner }
+    }
+}
+
+/// The service of [`LimitsLayer`].
+#[derive(Clone)]
+pub struct LimitsService<S> {
+    inner: S,
+}
+
+impl<S> Service<Request> for LimitsService<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<S::Future, Ready<Result<Response, Infallible>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        match fault(&request) {
+            None => Either::Left(self.inner.call(request)),
+            Some(refusal) => Either::Right(ready(Ok(refuse(request.extensions(), &refusal)))),
+        }
+    }
+}
+
+fn fault(request: &Request) -> Option<Refusal> {
+    let uri = request.uri();
+    let length = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
+    if length > URI_BYTES {
+        return Some(Refusal::UriTooLong(URI_BYTES));
+    }
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let limit = u64::try_from(BODY_BYTES).unwrap_or(u64::MAX);
+    announced.filter(|length| *length > limit).map(|_| Refusal::BodyTooLarge(BODY_BYTES))
+}

@@ -1,0 +1,78 @@
+//! What the layers may refuse, and the trait by which a dialect words it. One refusal, one variant, one answer a dialect.
+
+use http::request::Parts;
+
+use crate::access::scope::Scope;
+use crate::layer::Response;
+use crate::layer::trace::Stamp;
+
+/// Why a layer, the router or an extractor refused a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No credential, or none that opens anything. Which of these is told to nobody.
+    Unauthenticated,
+    /// Too many failed authentications from this address.
+    Guarded {
+        /// Whole seconds, at least 1.
+        retry_after: u64,
+    },
+    /// The connection's quota is used up.
+    OverQuota {
+        /// Whole seconds, 1 to the period: the exact wait, rounded up.
+        retry_after: u64,
+    },
+    /// The connection lacks this scope.
+    Forbidden(Scope),
+    /// No such path.
+    NotFound,
+    /// The path exists, the method does not.
+    MethodNotAllowed,
+    /// The address is longer than the limit, in bytes.
+    UriTooLong(usize),
+    /// The body is larger than the limit, in bytes.
+    BodyTooLarge(usize),
+    /// The body did not arrive in time.
+    BodyTooSlow,
+    /// The body broke off or was not sent by the rules of HTTP.
+    BodyUnreadable,
+    /// The body is of another media type than the one that is understood.
+    UnsupportedMediaType,
+    /// The store refuses writes or does not answer; nothing was done.
+    Unavailable {
+        /// Whole seconds, at least 1.
+        retry_after: u64,
+    },
+    /// A fault of ours.
+    Internal,
+}
+
+/// Where a dialect found a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presented<'r> {
+    /// Nowhere.
+    Nothing,
+    /// An API key, as it was sent.
+    ApiKey(&'r str),
+}
+
+/// How one of the interfaces speaks: where it takes its credential from, and how it words a refusal.
+pub trait Dialect: Send + Sync + 'static {
+    /// Its name in metrics and logs.
+    fn name(&self) -> &'static str;
+
+    /// The credential of a request.
+    fn credential<'r>(&self, head: &'r Parts) -> Presented<'r>;
+
+    /// The answer to a refused request.
+    fn refuse(&self, refusal: &Refusal, stamp: Stamp) -> Response;
+}
+
+/// The API key in the header `apikey` (header names are case-insensitive). Two of them are none.
+#[must_use]
+pub fn api_key_header(head: &Parts) -> Presented<'_> {
+    let mut values = head.headers.get_all("apikey").iter();
+    match (values.next().and_then(|value| value.to_str().ok()), values.next()) {
+        (Some(key), None) => Presented::ApiKey(key),
+        _ => Presented::Nothing,
+    }
+}

@@ -1,0 +1,208 @@
+//! The byte stream that hyper reads and writes: the socket, plus what was read before hyper came, minus what hyper
+//! must not see. It tells the [`Link`] how things stand. Knows nothing of requests beyond their boundaries.
+//!
+//! When the framing finds a fault, the wire withholds the rest of the stream and gives hyper a few bytes instead that
+//! hyper itself refuses with the right status, or that bring the request to where the bridge refuses it. So the answer
+//! comes in its turn behind the answers of pipelined requests, without a second HTTP writer.
+//!
+//! Shutting down lingers: a socket that is closed with unread bytes in it sends a reset, which can destroy the
+//! answer on its way (RFC 9112 section 9.6). So after the last byte is out the rest is read and thrown away for
+//! [`LINGER`] at most; the connection's task keeps the time.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::framing::{Cut, Fault, Framing, Position};
+use super::link::Link;
+
+/// How long a closed connection is read from at most.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+/// How much of it.
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// A socket under observation.
+pub(super) struct Wire<T> {
+    io: T,
+    link: Arc<Link>,
+    /// Bytes that come before those of the socket.
+    first: Bytes,
+    /// On HTTP/1 the message boundaries; HTTP/2 has frames.
+    framing: Option<Framing>,
+    /// The last byte that passed.
+    last: u8,
+    /// After a fault nothing comes behind `first`.
+    fault: Option<Position>,
+    shut: bool,
+    discarded: usize,
+}
+
+impl<T> Wire<T> {
+    pub(super) fn http1(io: T, first: Bytes, link: Arc<Link>) -> Self {
+        let framing = Some(Framing::new(link.common.framing()));
+        Self { io, link, first, framing, last: 0, fault: None, shut: false, discarded: 0 }
+    }
+
+    pub(super) const fn http2(io: T, first: Bytes, link: Arc<Link>) -> Self {
+        Self { io, link, first, framing: None, last: 0, fault: None, shut: false, discarded: 0 }
+    }
+
+    /// The socket, and the bytes that were not yet taken.
+    pub(super) fn into_parts(self) -> (T, Bytes) {
+        (self.io, self.first)
+    }
+
+    /// Follows the bytes of `buffer` from `start` on, and takes away those that must not pass.
+    fn follow(&mut self, buffer: &mut ReadBuf<'_>, start: usize) {
+        let Some(framing) = &mut self.framing else { return };
+        let before = framing.heads();
+        let (_, fresh) = buffer.filled().split_at(start);
+        let outcome = framing.scan(fresh);
+        let heads = framing.heads().wrapping_sub(before);
+        self.link.read(heads, framing.position());
+        let passed = outcome.map_or_else(|cut| cut.passed, |()| fresh.len());
+        self.last = fresh.split_at(passed).0.last().copied().unwrap_or(self.last);
+        if let Err(Cut { fault, .. }) = outcome {
+            self.link.common.stats.refused_framing.add_one();
+            tracing::debug!(peer = %self.link.socket, ?fault, "request refused");
+            buffer.set_filled(start + passed);
+            self.first = substitute(fault, self.last, self.link.common.settings.limits.header_fields);
+            self.fault = Some(framing.position());
+            self.framing = None;
+        }
+    }
+}
+
+/// What hyper gets to read instead of the rest of a faulty request, after the byte `last` of it.
+fn substitute(fault: Fault, last: u8, fields: usize) -> Bytes {
+    match fault {
+        // No part of a message may hold a NUL.
+        Fault::Framing => Bytes::from_static(b"\0\r\n\r\n"),
+        // The cut line gets a version. The bridge refuses a head whose end the framing did not see.
+        Fault::TargetTooLong => Bytes::from_static(b" HTTP/1.0\r\n\r\n"),
+        // One field too many.
+        Fault::FieldsTooLarge => {
+            let end = match last {
+                b'\n' => "",
+                b'\r' => "\n",
+                _ => "\r\n",
+            };
+            Bytes::from([end, &"a:\r\n".repeat(fields + 1), "\r\n"].concat())
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let me = &mut *self;
+        let start = buffer.filled().len();
+        loop {
+            if me.first.has_remaining() {
+                let (piece, _) = me.first.split_at(me.first.len().min(buffer.remaining()));
+                buffer.put_slice(piece);
+                me.first.advance(buffer.filled().len() - start);
+            } else {
+                match me.fault {
+                    None => ready!(Pin::new(&mut me.io).poll_read(cx, buffer))?,
+                    // A body ends here, incomplete.
+                    Some(Position::Body) => {}
+                    // Not the end: hyper would take it for the peer's, and leave without a word.
+                    Some(_) => return Poll::Pending,
+                }
+            }
+            if buffer.filled().len() == start {
+                me.link.read_closed();
+                return Poll::Ready(Ok(()));
+            }
+            me.follow(buffer, start);
+            // When all that came was withheld, the substitute is next: nothing read would mean the end.
+            if buffer.filled().len() > start {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
+    fn watch<R>(&self, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        if written.is_pending() {
+            self.link.blocked();
+        }
+        written
+    }
+
+    /// Reads what still comes, until the end, the limit or, if nothing was missing, the first pause.
+    fn linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut space = [const { MaybeUninit::uninit() }; 4096];
+        while self.discarded < LINGER_BYTES {
+            let mut buffer = ReadBuf::uninit(&mut space);
+            match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => self.discarded += buffer.filled().len(),
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => {
+                    let complete = self.framing.as_ref().is_some_and(|at| at.position() == Position::Boundary);
+                    return if complete && self.discarded == 0 { Poll::Ready(()) } else { Poll::Pending };
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.link.wrote();
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.watch(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.link.wrote();
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.watch(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        if flushed.is_ready() {
+            self.link.flushed();
+        }
+        self.watch(flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.link.leaving();
+        if !self.shut {
+            ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+            self.shut = true;
+        }
+        self.linger(cx).map(Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn substitutes_end_the_line_that_was_cut() {
+        let text = |last| String::from_utf8(substitute(Fault::FieldsTooLarge, last, 2).to_vec()).unwrap();
+        assert_eq!(text(b'x'), "\r\na:\r\na:\r\na:\r\n\r\n");
+        assert_eq!(text(b'\r'), "\na:\r\na:\r\na:\r\n\r\n");
+        assert_eq!(text(b'\n'), "a:\r\na:\r\na:\r\n\r\n");
+    }
+}

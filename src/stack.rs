@@ -1,0 +1,126 @@
+//! The tower stack, from the outside in. Each line says why it stands at its height.
+//!
+//! ```text
+//! trace      gives the id that every answer below carries, and sees every answer
+//! dialect    everything below refuses in the caller's dialect
+//! rescue     a panic below is answered in that dialect, and still traced
+//! limits     too large is refused before anything is looked up or read
+//! classes    open | keyed | capability: the path alone decides who may pass
+//!   keyed:   auth    before the quota: nobody drains a connection's quota with wrong keys
+//!            quota   before the handler: every authenticated call counts, whatever becomes of it
+//! routes     axum's router, with the OpenAPI document collected from its handlers
+//! ```
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::routing::future::RouteFuture;
+use futures_util::future::Either;
+use tower::{Service, ServiceBuilder};
+
+use crate::access::authenticator::Authenticator;
+use crate::clock::Clock;
+use crate::layer::auth::{AuthLayer, AuthObserver, AuthService};
+use crate::layer::dialect::{DialectLayer, DialectService, Dialects};
+use crate::layer::guard::Guard;
+use crate::layer::limits::{LimitsLayer, LimitsService};
+use crate::layer::quota::{QuotaLayer, QuotaObserver, QuotaService};
+use crate::layer::rescue::{RescueLayer, RescueService};
+use crate::layer::route::RouteLayer;
+use crate::layer::trace::{Observer, TraceLayer, TraceService};
+use crate::layer::{Request, Response};
+use crate::quota::Quota;
+
+/// What the stack is made of.
+pub struct Parts {
+    /// Which dialect speaks where.
+    pub dialects: Dialects,
+    /// Which paths need a key.
+    pub keyed_paths: fn(&str) -> bool,
+    /// Looks keys up.
+    pub authenticator: Arc<Authenticator>,
+    /// Answers refused authentications.
+    pub guard: Guard,
+    /// Counts calls.
+    pub quota: Arc<dyn Quota>,
+    /// The present.
+    pub clock: Arc<dyn Clock>,
+    /// Is told of requests.
+    pub observer: Arc<dyn Observer>,
+    /// Is told of refused authentications.
+    pub auth_observer: Arc<dyn AuthObserver>,
+    /// Is told of quota decisions.
+    pub quota_observer: Arc<dyn QuotaObserver>,
+    /// The routes that need a key.
+    pub keyed: Router,
+    /// The routes that need none.
+    pub open: Router,
+}
+
+/// The whole stack.
+pub type Gateway = TraceService<DialectService<RescueService<LimitsService<Classes>>>>;
+
+/// Builds the stack.
+#[must_use]
+pub fn stack(parts: Parts) -> Gateway {
+    let keyed = ServiceBuilder::new()
+        // First the key: a wrong one costs its holder, not the connection it claims.
+        .layer(AuthLayer::new(parts.authenticator, parts.guard, parts.auth_observer))
+        // Then the quota, whatever the handler will say.
+        .layer(QuotaLayer::new(parts.quota, parts.quota_observer))
+        .service(parts.keyed);
+    let classes = Classes { keyed, open: parts.open, keyed_paths: parts.keyed_paths };
+    ServiceBuilder::new()
+        // Outermost: an answer without an id cannot be asked about.
+        .layer(TraceLayer::new(parts.dialects, parts.clock, parts.observer))
+        // Above everything that refuses.
+        .layer(DialectLayer(parts.dialects))
+        // Below the dialect, which words its answer; above everything that may panic.
+        .layer(RescueLayer)
+        // Above the look-up of a key, which a large request should not cost.
+        .layer(LimitsLayer)
+        .service(classes)
+}
+
+/// Sends a request to the routes of its class, by its path.
+#[derive(Clone)]
+pub struct Classes {
+    keyed: AuthService<QuotaService<Router>>,
+    open: Router,
+    keyed_paths: fn(&str) -> bool,
+}
+
+type Keyed = <AuthService<QuotaService<Router>> as Service<Request>>::Future;
+
+impl Service<Request> for Classes {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<Keyed, RouteFuture<Infallible>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        // Routers and the layers above them are always ready.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        if (self.keyed_paths)(request.uri().path()) {
+            Either::Left(self.keyed.call(request))
+        } else {
+            Either::Right(self.open.call(request))
+        }
+    }
+}
+
+/// Finishes a router: its 404 and 405 speak the caller's dialect, its spans name their route.
+pub fn finish(router: Router) -> Router {
+    use crate::layer::dialect::refuse;
+    use crate::layer::refusal::Refusal;
+    router
+        .route_layer(RouteLayer)
+        .fallback(|request: Request| std::future::ready(refuse(request.extensions(), &Refusal::NotFound)))
+        .method_not_allowed_fallback(|request: Request| {
+            std::future::ready(refuse(request.extensions(), &Refusal::MethodNotAllowed))
+        })
+}

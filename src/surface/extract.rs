@@ -1,0 +1,89 @@
+//! What handlers take out of a request: a bounded body, the query, an OTP id from the path, the caller with a scope.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+
+use crate::access::authenticator::Caller;
+use crate::access::scope::Scope;
+use crate::layer::dialect::refuse;
+use crate::layer::limits::BODY_BYTES;
+use crate::layer::refusal::Refusal;
+use crate::layer::{Request, Response};
+use crate::server::BodyTimeout;
+
+/// A request taken apart, with the caller that the authentication put into it.
+pub struct Call {
+    /// Everything but the body.
+    pub head: Parts,
+    /// Who is calling.
+    pub caller: Arc<Caller>,
+    body: Body,
+}
+
+impl Call {
+    /// Takes a request apart and checks that its caller has `scope`.
+    ///
+    /// # Errors
+    /// The answer in the caller's dialect, when the scope is missing.
+    pub fn open(request: Request, scope: Scope) -> Result<Self, Response> {
+        let (head, body) = request.into_parts();
+        let Some(caller) = head.extensions.get::<Arc<Caller>>().cloned() else {
+            return Err(refuse(&head.extensions, &Refusal::Internal));
+        };
+        if !caller.scopes.allow(scope) {
+            return Err(refuse(&head.extensions, &Refusal::Forbidden(scope)));
+        }
+        Ok(Self { head, caller, body })
+    }
+
+    /// The answer to a refusal, in the caller's dialect.
+    #[must_use]
+    pub fn refuse(&self, refusal: &Refusal) -> Response {
+        refuse(&self.head.extensions, refusal)
+    }
+
+    /// The query string, without `?`.
+    #[must_use]
+    pub fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or_default()
+    }
+
+    /// The body of a JSON request, at most [`BODY_BYTES`]. An empty body needs no media type.
+    ///
+    /// # Errors
+    /// The answer in the caller's dialect.
+    pub async fn json_body(&mut self) -> Result<bytes::Bytes, Response> {
+        let bytes = self.body().await?;
+        if !bytes.is_empty() && !is_json(&self.head) {
+            return Err(self.refuse(&Refusal::UnsupportedMediaType));
+        }
+        Ok(bytes)
+    }
+
+    async fn body(&mut self) -> Result<bytes::Bytes, Response> {
+        let body = std::mem::take(&mut self.body);
+        match Limited::new(body, BODY_BYTES).collect().await {
+            Ok(collected) => Ok(collected.to_bytes()),
+            Err(error) => {
+                let refusal = if error.is::<LengthLimitError>() {
+                    Refusal::BodyTooLarge(BODY_BYTES)
+                } else if BodyTimeout::caused(&*error) {
+                    Refusal::BodyTooSlow
+                } else {
+                    Refusal::BodyUnreadable
+                };
+                Err(self.refuse(&refusal))
+            }
+        }
+    }
+}
+
+fn is_json(head: &Parts) -> bool {
+    let Some(value) = head.headers.get(CONTENT_TYPE) else { return true };
+    let essence = value.to_str().unwrap_or("?").split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json") || essence.to_ascii_lowercase().ends_with("+json")
+}

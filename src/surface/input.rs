@@ -1,0 +1,386 @@
+//! Input from a caller: a JSON object or a query string, read field by field, every fault noted with its place.
+//!
+//! A reader takes each field once, with the parser of its type; at the end all faults come out together. `null` and `""`
+//! in an optional field mean that it is absent.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+
+/// One thing that is wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where.
+    pub at: Place,
+    /// What would be right, in words that follow "must be" or stand alone.
+    pub detail: String,
+}
+
+/// Where a fault is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the JSON body: a JSON pointer (RFC 6901); empty for the whole body.
+    Pointer(String),
+    /// A query parameter.
+    Parameter(String),
+}
+
+impl Fault {
+    /// The name of the field or parameter, for dialects that have no pointers.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match &self.at {
+            Place::Pointer(pointer) if pointer.is_empty() => "body",
+            Place::Pointer(pointer) => pointer.trim_start_matches('/'),
+            Place::Parameter(name) => name,
+        }
+    }
+}
+
+/// How the fields came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// A JSON object: names are exact, types are told apart, unknown members are faults.
+    Json,
+    /// A JSON object of a dialect: names in any case, types are told apart, unknown members are ignored.
+    LenientJson,
+    /// A query string: names in any case, everything is text, unknown parameters are ignored.
+    Query,
+}
+
+/// A member's value.
+#[derive(Clone, Debug)]
+enum Field {
+    Text(String),
+    Json(Value),
+}
+
+/// The fields of one request and the faults found so far.
+#[derive(Debug)]
+pub struct Input {
+    source: Source,
+    fields: Vec<(String, Field)>,
+    faults: Vec<Fault>,
+}
+
+impl Input {
+    /// Reads a JSON object; no bytes at all are an empty one.
+    ///
+    /// # Errors
+    /// The fault, when it is no JSON object or names a member twice.
+    pub fn json(bytes: &[u8]) -> Result<Self, Fault> {
+        let whole = |detail: String| Fault { at: Place::Pointer(String::new()), detail };
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self { source: Source::Json, fields: Vec::new(), faults: Vec::new() });
+        }
+        if let Err(error) = std::str::from_utf8(bytes) {
+            return Err(whole(format!("must be UTF-8; the byte at {} is not", error.valid_up_to())));
+        }
+        let members: Members = serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => whole(format!("must be a JSON object: {}", plain(&error))),
+            _ => whole(format!("must be JSON: {} at line {} column {}", plain(&error), error.line(), error.column())),
+        })?;
+        let mut faults = Vec::new();
+        let mut fields: Vec<(String, Field)> = Vec::with_capacity(members.0.len());
+        for (name, value) in members.0 {
+            if fields.iter().any(|(known, _)| *known == name) {
+                faults.push(Fault { at: pointer(&name), detail: "must be given once".to_owned() });
+            } else {
+                let field = match value {
+                    Value::String(text) => Field::Text(text),
+                    other => Field::Json(other),
+                };
+                fields.push((name, field));
+            }
+        }
+        Ok(Self { source: Source::Json, fields, faults })
+    }
+
+    /// As [`Input::json`], for dialects: names in any case, unknown members are ignored.
+    ///
+    /// # Errors
+    /// As [`Input::json`].
+    pub fn lenient_json(bytes: &[u8]) -> Result<Self, Fault> {
+        Self::json(bytes).map(|input| Self { source: Source::LenientJson, ..input })
+    }
+
+    /// Reads a query string. `+` stands for a space. Of a parameter that comes twice the first counts.
+    #[must_use]
+    pub fn query(query: &str) -> Self {
+        let mut faults = Vec::new();
+        let mut fields = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match (decode(name), decode(value)) {
+                (Some(name), Some(value)) => fields.push((name, Field::Text(value))),
+                (Some(name), None) => {
+                    faults.push(Fault {
+                        at: Place::Parameter(name),
+                        detail: "must be UTF-8, percent-encoded".to_owned(),
+                    });
+                }
+                (None, _) => faults.push(Fault {
+                    at: Place::Parameter("?".to_owned()),
+                    detail: "must be named in UTF-8, percent-encoded".to_owned(),
+                }),
+            }
+        }
+        Self { source: Source::Query, fields, faults }
+    }
+
+    /// Notes a fault of a field.
+    pub fn fault(&mut self, name: &str, detail: impl Into<String>) {
+        let at = match self.source {
+            Source::Json | Source::LenientJson => pointer(name),
+            Source::Query => Place::Parameter(name.to_owned()),
+        };
+        self.faults.push(Fault { at, detail: detail.into() });
+    }
+
+    fn take(&mut self, name: &str) -> Option<Field> {
+        let fits = |known: &str| match self.source {
+            Source::Json => known == name,
+            Source::Query | Source::LenientJson => known.eq_ignore_ascii_case(name),
+        };
+        let index = self.fields.iter().position(|(known, _)| fits(known))?;
+        let field = self.fields.remove(index).1;
+        match &field {
+            Field::Text(text) if text.is_empty() => None,
+            Field::Json(Value::Null) => None,
+            _ => Some(field),
+        }
+    }
+
+    /// A text that is absent, or parsed by `parse`.
+    pub fn optional<T, E: fmt::Display>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+        match self.take(name)? {
+            Field::Text(text) => match parse(&text) {
+                Ok(value) => Some(value),
+                Err(error) => {
+                    self.fault(name, format!("must be {error}"));
+                    None
+                }
+            },
+            Field::Json(other) => {
+                self.fault(name, format!("must be a string, not {}", kind(&other)));
+                None
+            }
+        }
+    }
+
+    /// As [`Input::optional`], but its absence is a fault.
+    pub fn required<T, E: fmt::Display>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+        let faults = self.faults.len();
+        let value = self.optional(name, parse);
+        if value.is_none() && self.faults.len() == faults {
+            self.fault(name, "is required");
+        }
+        value
+    }
+
+    /// A text as it came, absent or not.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        self.optional(name, |text| Ok::<_, std::convert::Infallible>(text.to_owned()))
+    }
+
+    /// A whole number that is absent, or parsed by `parse`. A query's digits count as one.
+    pub fn optional_number<T, E: fmt::Display>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(u64) -> Result<T, E>,
+    ) -> Option<T> {
+        let number = match self.take(name)? {
+            Field::Json(Value::Number(number)) => number.as_u64().or_else(|| whole(number.as_f64())),
+            Field::Text(text) if self.source == Source::Query => {
+                text.strip_suffix(".0").unwrap_or(&text).parse::<u64>().ok()
+            }
+            Field::Text(_) => {
+                self.fault(name, "must be a number, not a string");
+                return None;
+            }
+            Field::Json(other) => {
+                self.fault(name, format!("must be a number, not {}", kind(&other)));
+                return None;
+            }
+        };
+        match number.map(parse) {
+            Some(Ok(value)) => Some(value),
+            Some(Err(error)) => {
+                self.fault(name, format!("must be {error}"));
+                None
+            }
+            None => {
+                self.fault(name, "must be a whole number, not negative");
+                None
+            }
+        }
+    }
+
+    /// A truth value that is absent or given; a query's `true` and `false` count as one.
+    pub fn optional_bool(&mut self, name: &str) -> Option<bool> {
+        match self.take(name)? {
+            Field::Json(Value::Bool(value)) => Some(value),
+            Field::Text(text) if self.source == Source::Query && text.eq_ignore_ascii_case("true") => Some(true),
+            Field::Text(text) if self.source == Source::Query && text.eq_ignore_ascii_case("false") => Some(false),
+            _ => {
+                self.fault(name, "must be true or false");
+                None
+            }
+        }
+    }
+
+    /// Any JSON value that is absent or given.
+    pub fn optional_value(&mut self, name: &str) -> Option<Value> {
+        Some(match self.take(name)? {
+            Field::Text(text) => Value::String(text),
+            Field::Json(value) => value,
+        })
+    }
+
+    /// The faults, when there are any: of the fields that were read, and of members nobody asked for.
+    ///
+    /// # Errors
+    /// All of them.
+    pub fn finish(mut self) -> Result<(), Vec<Fault>> {
+        if self.source == Source::Json {
+            for (name, _) in std::mem::take(&mut self.fields) {
+                self.fault(&name, "is not known here");
+            }
+        }
+        if self.faults.is_empty() { Ok(()) } else { Err(self.faults) }
+    }
+}
+
+fn pointer(name: &str) -> Place {
+    let mut shown: String = name.chars().take(64).collect();
+    if shown.contains(['~', '/']) {
+        shown = shown.replace('~', "~0").replace('/', "~1");
+    }
+    Place::Pointer(format!("/{shown}"))
+}
+
+const fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a truth value",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// `3.0` is 3: some clients write every number as a decimal.
+fn whole(number: Option<f64>) -> Option<u64> {
+    let number = number.filter(|number| number.fract() == 0.0 && (0.0..=9e15).contains(number))?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole and in range, by the line above"
+    )]
+    Some(number as u64)
+}
+
+/// serde_json's own words without its place, which is said otherwise. They quote no value of a string.
+fn plain(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let end = text.rfind(" at line ").unwrap_or(text.len());
+    let text = text.get(..end).unwrap_or_default();
+    // "invalid type: string \"…\"" would repeat what was sent.
+    text.split_once(", expected").map_or(text, |_| "it is another value").to_owned()
+}
+
+fn decode(text: &str) -> Option<String> {
+    let spaced: Cow<'_, str> = if text.contains('+') { text.replace('+', " ").into() } else { text.into() };
+    percent_encoding::percent_decode_str(&spaced).decode_utf8().ok().map(Cow::into_owned)
+}
+
+/// The members of an object in their order, doubles included.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Members;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(result: Result<(), Vec<Fault>>) -> Vec<String> {
+        result.err().unwrap_or_default().into_iter().map(|fault| format!("{} {}", fault.name(), fault.detail)).collect()
+    }
+
+    #[test]
+    fn every_fault_of_a_body_is_named() {
+        let mut input = Input::json(br#"{"a":1,"b":"x","c":-1,"d":2.5,"e":"","f":null,"a":2,"g~/":0}"#).unwrap();
+        assert_eq!(input.text("a"), None);
+        assert_eq!(input.optional("b", |_| Err::<(), _>("y")), None);
+        assert_eq!(input.optional_number("c", Ok::<_, String>), None);
+        assert_eq!(input.optional_number("d", Ok::<_, String>), None);
+        assert_eq!(input.required("e", |text| Ok::<_, String>(text.to_owned())), None);
+        assert_eq!(input.text("f"), None);
+        assert_eq!(
+            faults(input.finish()),
+            [
+                "a must be given once",
+                "a must be a string, not a number",
+                "b must be y",
+                "c must be a whole number, not negative",
+                "d must be a whole number, not negative",
+                "e is required",
+                "g~0~1 is not known here",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_says_so_without_repeating_it() {
+        for (body, says) in [
+            (&b"[1]"[..], "must be a JSON object: it is another value"),
+            (b"\"0123456\"", "must be a JSON object: it is another value"),
+            (b"{\"a\":", "must be JSON: EOF while parsing a value at line 1 column 5"),
+            (b"\xff", "must be UTF-8; the byte at 0 is not"),
+        ] {
+            assert_eq!(Input::json(body).unwrap_err().detail, says);
+        }
+        assert_eq!(faults(Input::json(b" ").unwrap().finish()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_query_is_read_in_any_case_and_ignores_what_it_does_not_know() {
+        let mut input = Input::query("Sender=A%20B&pinLength=6.0&other=1&number=+49151&x=%ff&deleteCaller=TRUE");
+        assert_eq!(input.text("sender").as_deref(), Some("A B"));
+        assert_eq!(input.optional_number("pinLength", Ok::<_, String>), Some(6));
+        assert_eq!(input.text("number").as_deref(), Some(" 49151"));
+        assert_eq!(input.optional_bool("deleteCaller"), Some(true));
+        assert_eq!(faults(input.finish()), ["x must be UTF-8, percent-encoded"]);
+    }
+
+    #[test]
+    fn whole_decimals_are_numbers() {
+        let mut input = Input::json(br#"{"a":6.0}"#).unwrap();
+        assert_eq!(input.optional_number("a", Ok::<_, String>), Some(6));
+    }
+}

@@ -1,0 +1,350 @@
+//! The native operations on applications. Reading needs the scope status, writing admin.
+
+use axum::extract::{Path, State};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+use crate::access::scope::Scope;
+use crate::layer::{Request, Response};
+use crate::otp::application::{
+    Application, ApplicationName, ApplicationRef, Attempts, Caller, DEFAULT_NAME, Lifetime, Sender,
+    TEMPLATES_PER_APPLICATION,
+};
+use crate::otp::catalogue::CatalogueError;
+use crate::otp::channel::Channel;
+use crate::otp::code::PinLength;
+use crate::otp::template::{Language, Template, parse_template_name};
+use crate::surface::answer::json;
+use crate::surface::extract::Call;
+use crate::surface::input::Input;
+use crate::surface::otp::Api;
+use crate::surface::otp::handlers::{answer, invalid, read_body, unavailable};
+use crate::surface::problem::{Problem, ProblemCode};
+
+/// An application.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ApplicationEntity {
+    /// Its id (UUID).
+    #[schema(format = "uuid")]
+    application_id: String,
+    /// Its small number within the account: what a field typed integer can name.
+    application_number: u32,
+    /// Its account.
+    account_id: String,
+    /// Its name.
+    name: String,
+    /// Length of generated codes.
+    pin_length: u8,
+    /// Whether generated codes hold letters.
+    alphanumeric: bool,
+    /// Checks that a code allows.
+    attempts: u32,
+    /// Lifetime of a code in seconds.
+    expire: u32,
+    /// Who text messages come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sender: Option<String>,
+    /// Which number calls show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    caller: Option<String>,
+    /// Its own texts: `en` for a text message, `en-voice` for a call.
+    template: BTreeMap<String, String>,
+    /// When it was made, in milliseconds since 1970.
+    #[schema(format = "int64")]
+    created: u64,
+}
+
+impl From<&Application> for ApplicationEntity {
+    fn from(application: &Application) -> Self {
+        Self {
+            application_id: application.id.to_string(),
+            application_number: application.alias,
+            account_id: application.account.to_string(),
+            name: application.name.as_str().to_owned(),
+            pin_length: application.pin_length.get(),
+            alphanumeric: application.alphanumeric,
+            attempts: application.attempts.get(),
+            expire: application.expire.get(),
+            sender: application.sender.as_ref().map(|sender| sender.as_str().to_owned()),
+            caller: application.caller.as_ref().map(|caller| caller.as_str().to_owned()),
+            template: application.templates.named().map(|(name, text)| (name, text.as_str().to_owned())).collect(),
+            created: application.created.0,
+        }
+    }
+}
+
+/// What an application is to be; absent members keep their default, or stay as they are.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "the schema of the body; `Edit::read` reads it, to name every fault at once")]
+pub(super) struct ApplicationBody {
+    /// Its name, without control characters; `default` is reserved.
+    #[schema(nullable = false, max_length = 64)]
+    name: Option<String>,
+    /// Length of generated codes.
+    #[schema(nullable = false, minimum = 4, maximum = 10)]
+    pin_length: Option<u8>,
+    /// Whether generated codes hold letters.
+    #[schema(nullable = false)]
+    alphanumeric: Option<bool>,
+    /// Checks that a code allows.
+    #[schema(nullable = false, minimum = 1, maximum = 20)]
+    attempts: Option<u32>,
+    /// Lifetime of a code in seconds.
+    #[schema(nullable = false, minimum = 30, maximum = 7200)]
+    expire: Option<u32>,
+    /// Who text messages come from: 1 to 11 letters, digits, spaces or `. _ - & +`, or a number of 3 to 15 digits.
+    #[schema(nullable = false, max_length = 16)]
+    sender: Option<String>,
+    /// Which number calls show: 3 to 15 digits, with or without `+`.
+    #[schema(nullable = false, max_length = 16)]
+    caller: Option<String>,
+    /// Whether calls are to show no number any more.
+    #[schema(nullable = false)]
+    delete_caller: Option<bool>,
+    /// Texts by `en` or `en-voice`; null drops one. Each holds `{{OTP}}`, and may hold `{{SEC}}`, the lifetime in seconds.
+    #[schema(nullable = false)]
+    template: Option<BTreeMap<String, Option<String>>>,
+}
+
+/// What is to change.
+#[derive(Default)]
+pub(crate) struct Edit {
+    pub(crate) name: Option<ApplicationName>,
+    pub(crate) pin_length: Option<PinLength>,
+    pub(crate) alphanumeric: Option<bool>,
+    pub(crate) attempts: Option<Attempts>,
+    pub(crate) expire: Option<Lifetime>,
+    pub(crate) sender: Option<Sender>,
+    pub(crate) caller: Option<Caller>,
+    pub(crate) delete_caller: bool,
+    pub(crate) templates: Vec<((Language, Channel), Option<Template>)>,
+}
+
+impl Edit {
+    /// Reads the members; faults stay with the input.
+    pub(crate) fn read(input: &mut Input, alphanumeric: &str) -> Self {
+        let name = input.optional("name", |text| match ApplicationName::parse(text) {
+            Ok(_) if text == DEFAULT_NAME => Err("another name than default, which is reserved".to_owned()),
+            parsed => parsed.map_err(|error| error.to_string()),
+        });
+        let mut edit = Self {
+            name,
+            pin_length: input.optional_number("pinLength", PinLength::new),
+            alphanumeric: input.optional_bool(alphanumeric),
+            attempts: input.optional_number("attempts", Attempts::new),
+            expire: input.optional_number("expire", Lifetime::new),
+            sender: input.optional("sender", Sender::parse),
+            caller: input.optional("caller", Caller::parse),
+            delete_caller: input.optional_bool("deleteCaller").unwrap_or(false),
+            templates: Vec::new(),
+        };
+        match input.optional_value("template") {
+            None => {}
+            Some(Value::Object(members)) if members.len() <= TEMPLATES_PER_APPLICATION => {
+                for (name, text) in members {
+                    match read_template(&name, &text) {
+                        Ok(template) => edit.templates.push(template),
+                        Err(detail) => input.fault("template", format!("{name}: {detail}")),
+                    }
+                }
+            }
+            Some(_) => {
+                input.fault("template", "must be an object of texts, such as {\"en\": \"Your code is {{OTP}}\"}");
+            }
+        }
+        edit
+    }
+
+    pub(crate) fn apply(&self, application: &mut Application) {
+        if let Some(name) = &self.name {
+            application.name = name.clone();
+        }
+        application.pin_length = self.pin_length.unwrap_or(application.pin_length);
+        application.alphanumeric = self.alphanumeric.unwrap_or(application.alphanumeric);
+        application.attempts = self.attempts.unwrap_or(application.attempts);
+        application.expire = self.expire.unwrap_or(application.expire);
+        if self.sender.is_some() {
+            application.sender.clone_from(&self.sender);
+        }
+        if self.delete_caller {
+            application.caller = None;
+        }
+        if self.caller.is_some() {
+            application.caller.clone_from(&self.caller);
+        }
+        for ((language, channel), template) in &self.templates {
+            match template {
+                Some(template) => application.templates.set(*language, *channel, template.clone()),
+                None => {
+                    application.templates.drop_one(*language, *channel);
+                }
+            }
+        }
+    }
+}
+
+fn read_template(name: &str, text: &Value) -> Result<((Language, Channel), Option<Template>), String> {
+    let key = parse_template_name(name).ok_or("must be a language such as en, or en-voice for calls")?;
+    match text {
+        Value::Null => Ok((key, None)),
+        Value::String(text) => match Template::parse(text) {
+            Ok(template) => Ok((key, Some(template))),
+            Err(error) => Err(format!("must be {error}")),
+        },
+        _ => Err("must be a string, or null to drop it".to_owned()),
+    }
+}
+
+/// List the account's applications
+#[utoipa::path(
+    get, path = "/v1/applications", operation_id = "ListApplications", tag = "applications",
+    responses(
+        (status = 200, description = "The applications, oldest first", body = [ApplicationEntity]),
+        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("apikey" = []))
+)]
+pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Response, Response> {
+    let call = Call::open(request, Scope::Status)?;
+    let applications = api.catalogue.of(&call.caller.account).await.map_err(|error| unavailable(&call, error))?;
+    let entities: Vec<_> =
+        applications.list().iter().map(|application| ApplicationEntity::from(&**application)).collect();
+    Ok(json(StatusCode::OK, &entities))
+}
+
+/// Make an application
+#[utoipa::path(
+    post, path = "/v1/applications", operation_id = "CreateApplication", tag = "applications", request_body = Option<ApplicationBody>,
+    responses(
+        (status = 200, description = "The application", body = ApplicationEntity),
+        (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The scope admin is missing", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The account has enough applications", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("apikey" = []))
+)]
+pub(super) async fn create(State(api): State<Api>, request: Request) -> Result<Response, Response> {
+    let mut call = Call::open(request, Scope::Admin)?;
+    let mut input = read_body(&mut call).await?;
+    let edit = Edit::read(&mut input, "alphanumeric");
+    input.finish().map_err(|faults| invalid(&call, faults))?;
+    let made =
+        api.catalogue.create(&call.caller.account, edit.name.clone(), |application| edit.apply(application)).await;
+    let application = made.map_err(|error| refused(&call, error))?;
+    Ok(json(StatusCode::OK, &ApplicationEntity::from(&application)))
+}
+
+/// Get an application
+#[utoipa::path(
+    get, path = "/v1/applications/{id}", operation_id = "GetApplication", tag = "applications",
+    params(("id" = String, Path, description = "Its id, its number, or default")),
+    responses(
+        (status = 200, description = "The application", body = ApplicationEntity),
+        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such application", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("apikey" = []))
+)]
+pub(super) async fn read(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Response> {
+    let call = Call::open(request, Scope::Status)?;
+    let reference = reference(&call, &id)?;
+    let applications = api.catalogue.of(&call.caller.account).await.map_err(|error| unavailable(&call, error))?;
+    let application = applications.find(reference).ok_or_else(|| refused(&call, CatalogueError::Unknown))?;
+    Ok(json(StatusCode::OK, &ApplicationEntity::from(&**application)))
+}
+
+/// Edit an application
+#[utoipa::path(
+    patch, path = "/v1/applications/{id}", operation_id = "EditApplication", tag = "applications", request_body = Option<ApplicationBody>,
+    params(("id" = String, Path, description = "Its id, its number, or default")),
+    responses(
+        (status = 200, description = "The application", body = ApplicationEntity),
+        (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The scope admin is missing", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such application", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The default application keeps its name", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("apikey" = []))
+)]
+pub(super) async fn edit(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Response> {
+    let mut call = Call::open(request, Scope::Admin)?;
+    let reference = reference(&call, &id)?;
+    let mut input = read_body(&mut call).await?;
+    let edit = Edit::read(&mut input, "alphanumeric");
+    input.finish().map_err(|faults| invalid(&call, faults))?;
+    let edited = api.catalogue.edit(&call.caller.account, reference, |application| edit.apply(application)).await;
+    let application = edited.map_err(|error| refused(&call, error))?;
+    Ok(json(StatusCode::OK, &ApplicationEntity::from(&application)))
+}
+
+/// Delete an application
+///
+/// Its one-time passwords stay readable; resend and verify of them stop working.
+#[utoipa::path(
+    delete, path = "/v1/applications/{id}", operation_id = "DeleteApplication", tag = "applications",
+    params(("id" = String, Path, description = "Its id or its number")),
+    responses(
+        (status = 200, description = "The application as it was", body = ApplicationEntity),
+        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The scope admin is missing", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such application", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The default application stays", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("apikey" = []))
+)]
+pub(super) async fn delete(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Response> {
+    let call = Call::open(request, Scope::Admin)?;
+    let reference = reference(&call, &id)?;
+    let deleted = api.catalogue.delete(&call.caller.account, reference).await;
+    let application = deleted.map_err(|error| refused(&call, error))?;
+    Ok(json(StatusCode::OK, &ApplicationEntity::from(&application)))
+}
+
+fn reference(call: &Call, text: &str) -> Result<ApplicationRef, Response> {
+    ApplicationRef::parse(text).map_err(|_| refused(call, CatalogueError::Unknown))
+}
+
+fn refused(call: &Call, error: CatalogueError) -> Response {
+    let problem = match error {
+        CatalogueError::Unknown => {
+            let words = "No application of this account has this id.";
+            Problem::new(StatusCode::NOT_FOUND, ProblemCode::ApplicationNotFound, words)
+        }
+        CatalogueError::TooMany => {
+            let words = "An account has at most 1000 applications; delete one.";
+            Problem::new(StatusCode::CONFLICT, ProblemCode::TooManyApplications, words)
+        }
+        CatalogueError::Default => {
+            let words = "It cannot be deleted or renamed.";
+            Problem::new(StatusCode::CONFLICT, ProblemCode::DefaultApplication, words)
+        }
+        CatalogueError::Store(error) => return unavailable(call, error),
+    };
+    answer(call, problem)
+}

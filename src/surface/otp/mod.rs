@@ -1,0 +1,46 @@
+//! The native interface `/v1`: JSON in, JSON out, 200 for every success; a wrong code is an answer, not an error.
+
+mod application;
+mod entity;
+mod handlers;
+mod send;
+
+use std::sync::Arc;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::clock::Clock;
+use crate::otp::catalogue::Catalogue;
+use crate::otp::service::OtpService;
+use crate::quota::Quota;
+
+pub(crate) use application::Edit;
+pub use entity::{ConnectionEntity, OtpEntity, QuotaEntity, VerdictEntity};
+pub(crate) use send::{read_resend, read_send};
+
+/// What the handlers call.
+#[derive(Clone)]
+pub struct Api {
+    /// The domain.
+    pub otps: Arc<OtpService>,
+    /// Its applications.
+    pub catalogue: Arc<Catalogue>,
+    /// For `GET /v1/connection`.
+    pub quota: Arc<dyn Quota>,
+    /// The present.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The routes of the native interface.
+#[must_use]
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(handlers::send_otp))
+        .routes(routes!(handlers::status_otp, handlers::delete_otp))
+        .routes(routes!(handlers::resend_otp))
+        .routes(routes!(handlers::verify_otp))
+        .routes(routes!(handlers::connection))
+        .routes(routes!(application::list, application::create))
+        .routes(routes!(application::read, application::edit, application::delete))
+}

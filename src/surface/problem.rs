@@ -1,0 +1,373 @@
+//! The native dialect: RFC 9457 problem documents with a stable `type`, a `code`, and a place for every fault.
+
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::access::scope::Scope;
+use crate::clock::UnixMillis;
+use crate::layer::Response;
+use crate::layer::refusal::{Dialect, Presented, Refusal, api_key_header};
+use crate::layer::trace::Stamp;
+use crate::surface::answer::{challenge, retry_after, typed};
+use crate::surface::input::{Fault, Place};
+use crate::surface::vocabulary;
+
+/// The media type of RFC 9457.
+pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// The registered type of an exhausted quota (draft-ietf-httpapi-ratelimit-headers-11).
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
+/// What is wrong, one code a cause. Codes and types are stable: clients may branch on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemCode {
+    /// 400: parameters or members are wrong; `errors` names each.
+    InvalidRequest,
+    /// 401: no API key, or none that is valid.
+    Unauthenticated,
+    /// 403: the key lacks a scope.
+    Forbidden,
+    /// 403: messages to the number's country are not offered.
+    CountryNotServed,
+    /// 403: today's messages to the country are used up.
+    DailyCeiling,
+    /// 404: no such path.
+    NotFound,
+    /// 404: no such OTP.
+    OtpNotFound,
+    /// 404: no such application.
+    ApplicationNotFound,
+    /// 405: the path knows other methods.
+    MethodNotAllowed,
+    /// 408: the body did not arrive in time.
+    BodyTooSlow,
+    /// 409: the OTP is final.
+    OtpNotActive,
+    /// 409: the OTP was resent as often as it may be.
+    ResendLimit,
+    /// 409, or 429 when it clears within a minute: the number had enough messages for now.
+    SendLimit,
+    /// 409: the number is locked after too many wrong codes.
+    NumberLocked,
+    /// 409: the default application stays.
+    DefaultApplication,
+    /// 409: the account has as many applications as it may have.
+    TooManyApplications,
+    /// 413: the body is too large.
+    BodyTooLarge,
+    /// 414: the address is too long.
+    UriTooLong,
+    /// 415: the body is not JSON.
+    UnsupportedMediaType,
+    /// 429: the connection's quota is used up.
+    QuotaExceeded,
+    /// 429: too many failed authentications from this address.
+    TooManyFailures,
+    /// 500: a fault of the gateway.
+    Internal,
+    /// 503: the store refuses or does not answer; nothing was done.
+    Unavailable,
+}
+
+impl ProblemCode {
+    /// The code as it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::CountryNotServed => "country_not_served",
+            Self::DailyCeiling => "daily_ceiling",
+            Self::NotFound => "not_found",
+            Self::OtpNotFound => "otp_not_found",
+            Self::ApplicationNotFound => "application_not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::BodyTooSlow => "body_too_slow",
+            Self::OtpNotActive => "otp_not_active",
+            Self::ResendLimit => "resend_limit",
+            Self::SendLimit => "send_limit",
+            Self::NumberLocked => "number_locked",
+            Self::DefaultApplication => "default_application",
+            Self::TooManyApplications => "too_many_applications",
+            Self::BodyTooLarge => "body_too_large",
+            Self::UriTooLong => "uri_too_long",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::TooManyFailures => "too_many_failures",
+            Self::Internal => "internal",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "The request is not valid",
+            Self::Unauthenticated => "A valid API key is required",
+            Self::Forbidden => "The API key may not do this",
+            Self::CountryNotServed => "The country is not served",
+            Self::DailyCeiling => "Today's messages to this country are used up",
+            Self::NotFound => "There is nothing here",
+            Self::OtpNotFound => "There is no such one-time password",
+            Self::ApplicationNotFound => "There is no such application",
+            Self::MethodNotAllowed => "The method is not allowed here",
+            Self::BodyTooSlow => "The body did not arrive in time",
+            Self::OtpNotActive => "The one-time password is no longer active",
+            Self::ResendLimit => "The one-time password was resent often enough",
+            Self::SendLimit => "The number had enough messages for now",
+            Self::NumberLocked => "The number is locked",
+            Self::DefaultApplication => "The default application stays",
+            Self::TooManyApplications => "The account has enough applications",
+            Self::BodyTooLarge => "The body is too large",
+            Self::UriTooLong => "The address is too long",
+            Self::UnsupportedMediaType => "The body must be JSON",
+            Self::QuotaExceeded => "The quota is exceeded",
+            Self::TooManyFailures => "Too many failed authentications",
+            Self::Internal => "Internal error",
+            Self::Unavailable => "Temporarily unavailable",
+        }
+    }
+}
+
+/// One fault of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ProblemFault {
+    /// JSON pointer (RFC 6901) into the body; empty for the whole of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pointer: Option<String>,
+    /// Name of a query parameter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    parameter: Option<String>,
+    /// What would be right.
+    detail: String,
+}
+
+impl From<Fault> for ProblemFault {
+    fn from(fault: Fault) -> Self {
+        let (pointer, parameter) = match fault.at {
+            Place::Pointer(pointer) => (Some(pointer), None),
+            Place::Parameter(name) => (None, Some(name)),
+        };
+        Self { pointer, parameter, detail: fault.detail }
+    }
+}
+
+/// A problem document (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// A stable address that names the problem.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:otpgate:problem:invalid_request")]
+    kind: String,
+    /// The problem in a few words.
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599, example = 400)]
+    status: u16,
+    /// The problem's stable code.
+    code: ProblemCode,
+    /// What is wrong here, and what would be right.
+    detail: String,
+    /// Each fault with its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<ProblemFault>,
+    /// When the next message to this number may be sent (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "date-time")]
+    next_send_at: Option<String>,
+    /// Where the one-time password stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = vocabulary::status)]
+    otp_status: Option<&'static str>,
+    /// The status again, as Azure API Management writes it when a quota is exceeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    status_code: Option<u16>,
+    /// The sentence that Azure API Management writes when a quota is exceeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    message: Option<String>,
+    /// The id of the request, as in `x-request-id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    request_id: Option<String>,
+    #[serde(skip)]
+    retry_after: Option<u64>,
+}
+
+impl Problem {
+    /// A problem with these words.
+    #[must_use]
+    pub fn new(status: StatusCode, code: ProblemCode, detail: impl Into<String>) -> Self {
+        let kind = match code {
+            ProblemCode::QuotaExceeded => QUOTA_EXCEEDED.to_owned(),
+            code => format!("urn:otpgate:problem:{}", code.as_str()),
+        };
+        Self {
+            kind,
+            title: code.title(),
+            status: status.as_u16(),
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            next_send_at: None,
+            otp_status: None,
+            status_code: None,
+            message: None,
+            request_id: None,
+            retry_after: None,
+        }
+    }
+
+    /// A 400 that names each fault.
+    #[must_use]
+    pub fn invalid(faults: Vec<Fault>) -> Self {
+        let named: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.name(), fault.detail)).collect();
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, ProblemCode::InvalidRequest, named.join("; "));
+        problem.errors = faults.into_iter().map(ProblemFault::from).collect();
+        problem
+    }
+
+    /// Adds the instant from which on a message may be sent.
+    #[must_use]
+    pub fn next_send_at(mut self, at: UnixMillis) -> Self {
+        self.next_send_at = Some(at.to_rfc3339());
+        self
+    }
+
+    /// Adds where the OTP stands.
+    #[must_use]
+    pub const fn otp_status(mut self, status: &'static str) -> Self {
+        self.otp_status = Some(status);
+        self
+    }
+
+    /// Adds `Retry-After`.
+    #[must_use]
+    pub const fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// The answer to the request of `stamp`.
+    #[must_use]
+    pub fn answer(mut self, stamp: Stamp) -> Response {
+        self.request_id = Some(stamp.id.to_string());
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let response = typed(status, PROBLEM_JSON, &self);
+        let response = if status == StatusCode::UNAUTHORIZED { challenge(response) } else { response };
+        match self.retry_after {
+            Some(seconds) => retry_after(response, seconds),
+            None => response,
+        }
+    }
+}
+
+/// The sentence that Azure API Management writes; clients in the wild read the number out of it.
+#[must_use]
+pub fn quota_sentence(seconds: u64) -> String {
+    format!("Rate limit is exceeded. Try again in {seconds} seconds.")
+}
+
+/// What a scope lets its holder do, for the 403.
+#[must_use]
+pub fn scope_sentence(scope: Scope) -> String {
+    format!("This needs an API key with the scope {}; make one with: otpgate key create --scopes …", scope.name())
+}
+
+/// A refusal in words: shared by all dialects, each in its own frame.
+#[must_use]
+pub fn words(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Unauthenticated => "Send a valid API key in the header apikey.".to_owned(),
+        Refusal::Guarded { retry_after } => {
+            format!("Too many failed authentications from this address. Try again in {retry_after} seconds.")
+        }
+        Refusal::OverQuota { retry_after } => quota_sentence(*retry_after),
+        Refusal::Forbidden(scope) => scope_sentence(*scope),
+        Refusal::NotFound => "No operation has this path; /openapi.json lists all of them.".to_owned(),
+        Refusal::MethodNotAllowed => "The header Allow names the methods of this path.".to_owned(),
+        Refusal::UriTooLong(limit) => format!("The path and query may have at most {limit} bytes."),
+        Refusal::BodyTooLarge(limit) => format!("The body may have at most {limit} bytes."),
+        Refusal::BodyTooSlow => "The body did not arrive in time.".to_owned(),
+        Refusal::BodyUnreadable => "The body broke off or is not framed by the rules of HTTP.".to_owned(),
+        Refusal::UnsupportedMediaType => "Send the body as JSON, with Content-Type: application/json.".to_owned(),
+        Refusal::Unavailable { .. } => {
+            "The store refuses writes or does not answer; nothing was done. Try again.".to_owned()
+        }
+        Refusal::Internal => "The fault is the gateway's; its log has this request's id.".to_owned(),
+    }
+}
+
+/// The HTTP status of a refusal, in every dialect that does not say otherwise.
+#[must_use]
+pub const fn status(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Refusal::Guarded { .. } | Refusal::OverQuota { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::Forbidden(_) => StatusCode::FORBIDDEN,
+        Refusal::NotFound => StatusCode::NOT_FOUND,
+        Refusal::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Refusal::UriTooLong(_) => StatusCode::URI_TOO_LONG,
+        Refusal::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        Refusal::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+        Refusal::BodyUnreadable => StatusCode::BAD_REQUEST,
+        Refusal::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Refusal::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The wait that a refusal names, in whole seconds.
+#[must_use]
+pub const fn wait(refusal: &Refusal) -> Option<u64> {
+    match refusal {
+        Refusal::Guarded { retry_after }
+        | Refusal::OverQuota { retry_after }
+        | Refusal::Unavailable { retry_after } => Some(*retry_after),
+        _ => None,
+    }
+}
+
+/// The native dialect.
+pub struct Native;
+
+impl Dialect for Native {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn credential<'r>(&self, head: &'r Parts) -> Presented<'r> {
+        api_key_header(head)
+    }
+
+    fn refuse(&self, refusal: &Refusal, stamp: Stamp) -> Response {
+        let code = match refusal {
+            Refusal::Unauthenticated => ProblemCode::Unauthenticated,
+            Refusal::Guarded { .. } => ProblemCode::TooManyFailures,
+            Refusal::OverQuota { .. } => ProblemCode::QuotaExceeded,
+            Refusal::Forbidden(_) => ProblemCode::Forbidden,
+            Refusal::NotFound => ProblemCode::NotFound,
+            Refusal::MethodNotAllowed => ProblemCode::MethodNotAllowed,
+            Refusal::UriTooLong(_) => ProblemCode::UriTooLong,
+            Refusal::BodyTooLarge(_) => ProblemCode::BodyTooLarge,
+            Refusal::BodyTooSlow => ProblemCode::BodyTooSlow,
+            Refusal::BodyUnreadable => ProblemCode::InvalidRequest,
+            Refusal::UnsupportedMediaType => ProblemCode::UnsupportedMediaType,
+            Refusal::Unavailable { .. } => ProblemCode::Unavailable,
+            Refusal::Internal => ProblemCode::Internal,
+        };
+        let mut problem = Problem::new(status(refusal), code, words(refusal));
+        problem.retry_after = wait(refusal);
+        if let Refusal::OverQuota { retry_after } = refusal {
+            problem.status_code = Some(problem.status);
+            problem.message = Some(quota_sentence(*retry_after));
+        }
+        problem.answer(stamp)
+    }
+}

@@ -1,0 +1,258 @@
+//! The contract's operations on OTPs.
+
+use axum::extract::{Path, State};
+use http::StatusCode;
+
+use crate::access::scope::Scope;
+use crate::layer::refusal::Refusal;
+use crate::layer::{Request, Response};
+use crate::otp::code::EnteredCode;
+use crate::otp::command::{ResendError, SendError, VerifyError};
+use crate::otp::id::OtpId;
+use crate::otp::machine::Verdict;
+use crate::otp::phone::{Country, Phone};
+use crate::surface::answer::{empty, json};
+use crate::surface::extract::Call;
+use crate::surface::input::Input;
+use crate::surface::otp::{Api, read_resend, read_send};
+use crate::surface::tyntec::entity::{TyntecEvent, TyntecOtp};
+use crate::surface::tyntec::error::{
+    Cause, TyntecError, error, invalid, send_refused, unknown_application, unknown_otp,
+};
+
+/// Send a one-time password
+#[utoipa::path(
+    post, path = "/2fa/v1/otp", operation_id = "Tyntec_SendOTP", tag = "tyntec",
+    params(
+        ("number" = String, Query, description = "Whom to send to: E.164 with +, with 00 or bare; or a national number together with country"),
+        ("text" = Option<String>, Query, description = "Replaces the template; holds {{OTP}} unless otpCode is given"),
+        ("pinLength" = Option<u8>, Query, description = "4 to 10"),
+        ("via" = Option<String>, Query, description = "AUTO (default), SMS or VOICE"),
+        ("applicationId" = Option<String>, Query, description = "The application's id, its number, or default"),
+        ("language" = Option<String>, Query, description = "ISO 639-1"),
+        ("country" = Option<String>, Query, description = "ISO 3166-1 alpha-2"),
+        ("otpCode" = Option<String>, Query, description = "The caller's own code, 4 to 11 letters or digits"),
+        ("sender" = Option<String>, Query, description = "Who the text message comes from"),
+        ("caller" = Option<String>, Query, description = "The number that a call shows"),
+        ("referenceId" = Option<String>, Query, description = "The caller's own reference"),
+    ),
+    responses(
+        (status = 200, description = "The one-time password", body = TyntecOtp),
+        (status = 400, description = "A parameter is wrong, or the message may not leave", body = TyntecError),
+        (status = 401, description = "No valid API key", body = TyntecError),
+        (status = 429, description = "Over quota, or the number had enough messages for less than a minute", body = TyntecError),
+    ),
+    security(("apikey" = []))
+)]
+pub(super) async fn send(State(api): State<Api>, request: Request) -> Result<Response, Response> {
+    let call = Call::open(request, Scope::Send)?;
+    let mut input = Input::query(call.query());
+    let send = read_send(&mut input, &call.caller.account);
+    input.finish().map_err(|faults| invalid(&call, &faults))?;
+    let Some(send) = send else { return Err(call.refuse(&Refusal::Internal)) };
+    match api.otps.send(send).await {
+        Ok(otp) => Ok(json(StatusCode::OK, &TyntecOtp::of(&otp, otp.created))),
+        Err(SendError::Refused(refusal)) => Err(send_refused(&call, &refusal, api.otps.now())),
+        Err(SendError::Store(_)) => Err(unavailable(&call)),
+    }
+}
+
+/// List the one-time passwords of a number
+#[utoipa::path(
+    get, path = "/2fa/v1/otp", operation_id = "Tyntec_ListOTP", tag = "tyntec",
+    params(
+        ("number" = String, Query, description = "Whose they are"),
+        ("country" = Option<String>, Query, description = "ISO 3166-1 alpha-2"),
+    ),
+    responses(
+        (status = 200, description = "The one-time passwords, newest first", body = [TyntecOtp]),
+        (status = 204, description = "There are none"),
+        (status = 400, description = "The number is wrong", body = TyntecError),
+        (status = 401, description = "No valid API key", body = TyntecError),
+        (status = 429, description = "Over quota", body = TyntecError),
+    ),
+    security(("apikey" = []))
+)]
+pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Response, Response> {
+    let call = Call::open(request, Scope::Status)?;
+    let mut input = Input::query(call.query());
+    let country = input.optional("country", str::parse::<Country>);
+    let phone = input.required("number", |text| Phone::parse(text, country));
+    input.finish().map_err(|faults| invalid(&call, &faults))?;
+    let Some(phone) = phone else { return Err(call.refuse(&Refusal::Internal)) };
+    let otps = api.otps.list(&call.caller.account, &phone).await.map_err(|_| unavailable(&call))?;
+    let now = api.otps.now();
+    let entities: Vec<_> = otps.iter().map(|otp| TyntecOtp::of(otp, now)).collect();
+    Ok(if entities.is_empty() { empty(StatusCode::NO_CONTENT) } else { json(StatusCode::OK, &entities) })
+}
+
+/// Get the status of a one-time password
+#[utoipa::path(
+    get, path = "/2fa/v1/otp/{otpID}", operation_id = "Tyntec_StatusOTP", tag = "tyntec",
+    params(("otpID" = String, Path, description = "Id of the one-time password")),
+    responses(
+        (status = 200, description = "The one-time password", body = TyntecOtp),
+        (status = 401, description = "No valid API key", body = TyntecError),
+        (status = 404, description = "No such one-time password", body = TyntecError),
+        (status = 429, description = "Over quota", body = TyntecError),
+    ),
+    security(("apikey" = []))
+)]
+pub(super) async fn status(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Response> {
+    let call = Call::open(request, Scope::Status)?;
+    let id = otp_id(&call, &id)?;
+    let found = api.otps.find(&call.caller.account, id).await.map_err(|_| unavailable(&call))?;
+    let otp = found.ok_or_else(|| unknown_otp(&call))?;
+    Ok(json(StatusCode::OK, &TyntecOtp::of(&otp, api.otps.now())))
+}
+
+/// Send the same code again
+#[utoipa::path(
+    post, path = "/2fa/v1/otp/{otpID}", operation_id = "Tyntec_ResendOTP", tag = "tyntec",
+    params(
+        ("otpID" = String, Path, description = "Id of the one-time password"),
+        ("via" = Option<String>, Query, description = "AUTO (default), SMS or VOICE"),
+        ("sender" = Option<String>, Query, description = "Who the text message comes from"),
+        ("caller" = Option<String>, Query, description = "The number that a call shows"),
+    ),
+    responses(
+        (status = 200, description = "The one-time password", body = TyntecOtp),
+        (status = 400, description = "A parameter is wrong, or the message may not leave", body = TyntecError),
+        (status = 401, description = "No valid API key, or the one-time password is no longer active", body = TyntecError),
+        (status = 404, description = "No such one-time password", body = TyntecError),
+        (status = 429, description = "Over quota, or the number had enough messages for less than a minute", body = TyntecError),
+    ),
+    security(("apikey" = []))
+)]
+pub(super) async fn resend(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Response> {
+    let call = Call::open(request, Scope::Send)?;
+    let id = otp_id(&call, &id)?;
+    let mut input = Input::query(call.query());
+    let resend = read_resend(&mut input);
+    input.finish().map_err(|faults| invalid(&call, &faults))?;
+    let now = api.otps.now();
+    match api.otps.resend(&call.caller.account, id, resend).await {
+        Ok(otp) => Ok(json(StatusCode::OK, &TyntecOtp::of(&otp, now))),
+        Err(ResendError::Unknown) => Err(unknown_otp(&call)),
+        Err(ResendError::NotActive(otp)) => {
+            let message = format!("The one-time password is {}; send a new one.", otp.status_at(now).as_str());
+            Err(error(&call, StatusCode::UNAUTHORIZED, Cause::NotActive, &message))
+        }
+        Err(ResendError::ApplicationGone) => Err(unknown_application(&call)),
+        Err(ResendError::Refused(refusal)) => Err(send_refused(&call, &refusal, now)),
+        Err(ResendError::Store(_)) => Err(unavailable(&call)),
+    }
+}
+
+/// Delete a one-time password
+#[utoipa::path(
+    delete, path = "/2fa/v1/otp/{otpID}", operation_id = "Tyntec_DeleteOTP", tag = "tyntec",
+    params(("otpID" = String, Path, description = "Id of the one-time password")),
+    responses(
+        (status = 200, description = "The one-time password as it was", body = TyntecOtp),
+        (status = 401, description = "No valid API key", body = TyntecError),
+        (status = 404, description = "No such one-time password", body = TyntecError),
+        (status = 429, description = "Over quota", body = TyntecError),
+    ),
+    security(("apikey" = []))
+)]
+pub(super) async fn delete(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Response> {
+    let call = Call::open(request, Scope::Delete)?;
+    let id = otp_id(&call, &id)?;
+    let deleted = api.otps.delete(&call.caller.account, id).await.map_err(|_| unavailable(&call))?;
+    let otp = deleted.ok_or_else(|| unknown_otp(&call))?;
+    Ok(json(StatusCode::OK, &TyntecOtp::of(&otp, api.otps.now())))
+}
+
+/// Verify a one-time password
+///
+/// 401 with the entity for a wrong code, 403 when it was the last attempt or the code has just expired, 410 afterwards.
+#[utoipa::path(
+    post, path = "/2fa/v1/otp/{otpID}/check", operation_id = "Tyntec_VerifyOTP", tag = "tyntec",
+    params(
+        ("otpID" = String, Path, description = "Id of the one-time password"),
+        ("otpCode" = String, Query, description = "The code that the person typed; digits may have lost their leading zeros"),
+    ),
+    responses(
+        (status = 200, description = "The code is right", body = TyntecOtp),
+        (status = 400, description = "otpCode is missing", body = TyntecError),
+        (status = 401, description = "The code is wrong, attempts are left (or no valid API key: then the error body)", body = TyntecOtp),
+        (status = 403, description = "The code is wrong and no attempt is left, or it has expired", body = TyntecOtp),
+        (status = 404, description = "No such one-time password", body = TyntecError),
+        (status = 410, description = "It was final already", body = TyntecOtp),
+        (status = 429, description = "Over quota", body = TyntecError),
+    ),
+    security(("apikey" = []))
+)]
+pub(super) async fn check(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Response> {
+    let call = Call::open(request, Scope::Verify)?;
+    let id = otp_id(&call, &id)?;
+    let mut input = Input::query(call.query());
+    let entered = input.required("otpCode", |text| Ok::<_, std::convert::Infallible>(EnteredCode::new(text)));
+    input.finish().map_err(|faults| invalid(&call, &faults))?;
+    let Some(entered) = entered else { return Err(call.refuse(&Refusal::Internal)) };
+    match api.otps.verify(&call.caller.account, id, entered, None).await {
+        Ok(verified) => {
+            let status = match verified.verdict {
+                Verdict::Verified => StatusCode::OK,
+                Verdict::Wrong => StatusCode::UNAUTHORIZED,
+                Verdict::Exhausted | Verdict::Expired | Verdict::TooOld | Verdict::Locked => StatusCode::FORBIDDEN,
+                Verdict::Final(_) => StatusCode::GONE,
+            };
+            Ok(json(status, &TyntecOtp::of(&verified.otp, verified.at)))
+        }
+        Err(VerifyError::Unknown) => Err(unknown_otp(&call)),
+        Err(VerifyError::ApplicationGone) => Err(unknown_application(&call)),
+        Err(VerifyError::Store(_)) => Err(unavailable(&call)),
+    }
+}
+
+/// List the events of a one-time password
+#[utoipa::path(
+    get, path = "/2fa/v1/otp/{otpID}/events", operation_id = "Tyntec_ListEvents", tag = "tyntec",
+    params(("otpID" = String, Path, description = "Id of the one-time password")),
+    responses(
+        (status = 200, description = "The events, oldest first", body = [TyntecEvent]),
+        (status = 401, description = "No valid API key", body = TyntecError),
+        (status = 404, description = "No such one-time password", body = TyntecError),
+        (status = 429, description = "Over quota", body = TyntecError),
+    ),
+    security(("apikey" = []))
+)]
+pub(super) async fn events(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Response> {
+    let call = Call::open(request, Scope::Status)?;
+    let id = otp_id(&call, &id)?;
+    let found = api.otps.find(&call.caller.account, id).await.map_err(|_| unavailable(&call))?;
+    let otp = found.ok_or_else(|| unknown_otp(&call))?;
+    let entities: Vec<_> = otp.events.iter().map(TyntecEvent::from).collect();
+    Ok(json(StatusCode::OK, &entities))
+}
+
+fn unavailable(call: &Call) -> Response {
+    call.refuse(&Refusal::Unavailable { retry_after: 1 })
+}
+
+/// An id that is no UUID names no OTP either.
+fn otp_id(call: &Call, text: &str) -> Result<OtpId, Response> {
+    text.parse().map_err(|_| unknown_otp(call))
+}

@@ -1,0 +1,11 @@
+//! The whole gateway, as its callers see it.
+
+mod bad_input;
+mod canary;
+mod concurrency;
+mod drain;
+mod keys;
+mod native;
+mod quota;
+mod startup;
+mod tyntec;

@@ -1,0 +1,110 @@
+//! The exact quota over real sockets: 100 calls in any period, in whatever dialect, and what a refusal says.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::{Gateway, Options, Server};
+
+fn key(gateway: &Gateway, flags: &[&str]) -> String {
+    gateway.create_key(flags)["key"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_hundred_calls_in_any_sixty_seconds_in_all_dialects_together() {
+    let gateway = Gateway::start();
+    let limited = key(&gateway, &[]);
+    let mut client = gateway.server.client(&limited);
+    let began = std::time::Instant::now();
+    for call in 0..100_u32 {
+        // Whatever becomes of a call, it counts: unknown paths, unknown ids, bad input, missing scopes.
+        let answer = match call % 5 {
+            0 => client.get("/v1/connection").expect(200),
+            1 => client.get("/2fa/v1/otp/x").expect(404),
+            2 => client.post_json("/v1/otp", &json!({"number": "x"})).expect(400),
+            3 => client.get("/v1/nowhere").expect(404),
+            _ => client.post("/2fa/v1/application").expect(403),
+        };
+        assert_eq!(answer.header("ratelimit-policy"), Some("\"connection\";q=100;w=60"));
+        let left = answer.header("ratelimit").unwrap();
+        assert!(left.starts_with(&format!("\"connection\";r={};t=", 99 - call)), "{left}");
+    }
+    let native = client.get("/v1/connection").expect(429);
+    let wait: u64 = native.header("retry-after").unwrap().parse().unwrap();
+    let elapsed = began.elapsed().as_secs();
+    assert!((60 - elapsed - 1..=60).contains(&wait), "wait {wait} after {elapsed} s");
+    let problem = native.json();
+    let sentence = format!("Rate limit is exceeded. Try again in {wait} seconds.");
+    assert_eq!((problem["statusCode"].as_u64(), problem["message"].as_str()), (Some(429), Some(sentence.as_str())));
+    assert_eq!(problem["type"], "https://iana.org/assignments/http-problem-types#quota-exceeded");
+    assert_eq!(native.header("content-type"), Some("application/problem+json"));
+    assert_eq!(native.header("ratelimit-policy"), Some("\"connection\";q=100;w=60"));
+    let tyntec = client.get("/2fa/v1/application").expect(429);
+    assert!(tyntec.header("retry-after").is_some());
+    assert!(tyntec.json()["message"].as_str().unwrap().starts_with("Rate limit is exceeded. Try again in "));
+    // Another connection is not touched, nor is the same account's.
+    gateway.client().get("/v1/connection").expect(200);
+    // Refused calls do not count: at the end of the wait exactly the first call is admitted.
+    std::thread::sleep(Duration::from_secs(60).saturating_sub(began.elapsed()) + Duration::from_millis(50));
+    client.get("/v1/connection").expect(200);
+}
+
+#[test]
+fn sixty_four_threads_share_exactly_n() {
+    let gateway = Gateway::start();
+    let limited = key(&gateway, &["--calls", "50", "--period", "30"]);
+    let admitted: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..64)
+            .map(|_| {
+                let mut client = gateway.server.client(&limited);
+                scope.spawn(move || (0..5).filter(|_| client.get("/v1/connection").status == 200).count())
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(admitted, 50);
+}
+
+#[test]
+fn retry_after_is_the_exact_wait_rounded_up() {
+    let gateway = Gateway::start();
+    let limited = key(&gateway, &["--calls", "2", "--period", "3"]);
+    let mut client = gateway.server.client(&limited);
+    client.get("/v1/connection").expect(200);
+    std::thread::sleep(Duration::from_millis(1_200));
+    client.get("/v1/connection").expect(200);
+    let refused = client.get("/v1/connection").expect(429);
+    assert_eq!(refused.header("retry-after"), Some("2"));
+    std::thread::sleep(Duration::from_millis(1_500));
+    client.get("/v1/connection").expect(429);
+    std::thread::sleep(Duration::from_millis(400));
+    client.get("/v1/connection").expect(200);
+    client.get("/v1/connection").expect(429);
+}
+
+#[test]
+fn rings_survive_a_drain() {
+    let mut gateway = Gateway::start();
+    let limited = key(&gateway, &["--calls", "3", "--period", "60"]);
+    let mut client = gateway.server.client(&limited);
+    for _ in 0..3 {
+        client.get("/v1/connection").expect(200);
+    }
+    client.get("/v1/connection").expect(429);
+    gateway.server.signal("TERM");
+    assert_eq!(gateway.server.wait().code(), Some(0));
+    gateway.server = Server::start(&gateway.data(), &Options::default());
+    let mut client = gateway.server.client(&limited);
+    client.get("/v1/connection").expect(429);
+}
+
+#[test]
+fn an_unlimited_connection_has_no_quota_and_says_so() {
+    let gateway = Gateway::start();
+    let mut client = gateway.client();
+    for _ in 0..150 {
+        let answer = client.get("/v1/connection").expect(200);
+        assert_eq!(answer.header("ratelimit"), None);
+        assert!(answer.json().get("quota").is_none());
+    }
+}

@@ -1,0 +1,233 @@
+//! The built binary as a user has it: started on free ports with a data directory of its own, called over real sockets.
+
+pub(crate) mod client;
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+pub(crate) use client::{Answer, Client};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The binary under test.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_otpgate");
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What a server is started with.
+#[derive(Default)]
+pub(crate) struct Options {
+    /// The text of its configuration file.
+    pub config: String,
+    /// What stands before the binary, such as a tracer.
+    pub wrapper: Vec<String>,
+    /// Environment variables.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A running server.
+pub(crate) struct Server {
+    child: Child,
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
+    /// What it printed before it accepted calls.
+    pub banner: String,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts a server on `data` and waits until it accepts calls.
+    pub(crate) fn start(data: &Path, options: &Options) -> Self {
+        Self::try_start(data, options).unwrap_or_else(|(status, log)| panic!("the server ended with {status}: {log}"))
+    }
+
+    /// As [`Server::start`]; how it ended and what it wrote when it did not come up.
+    pub(crate) fn try_start(data: &Path, options: &Options) -> Result<Self, (ExitStatus, String)> {
+        let config = data.with_extension("toml");
+        std::fs::write(&config, &options.config).unwrap();
+        let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let mut words = options.wrapper.clone();
+        words.push(BINARY.to_owned());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg("serve").arg("--config").arg(&config).arg("--data-dir").arg(data);
+        command.args(["--listen", "127.0.0.1:0", "--admin-listen", &admin.to_string()]);
+        command.envs(options.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let mut stderr = child.stderr.take().unwrap();
+        let kept = Arc::clone(&log);
+        let reader = std::thread::spawn(move || {
+            let mut bytes = [0; 8192];
+            while let Ok(length @ 1..) = stderr.read(&mut bytes) {
+                kept.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..length]));
+            }
+        });
+        let mut banner = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let public = loop {
+            let mut line = String::new();
+            if stdout.read_line(&mut line).unwrap() == 0 {
+                let status = child.wait().unwrap();
+                reader.join().unwrap();
+                let text = log.lock().unwrap().clone();
+                return Err((status, text));
+            }
+            banner.push_str(&line);
+            if let Some(address) = line.trim().strip_prefix("listening on ") {
+                let address = address.split("://").nth(1).unwrap();
+                break address.parse().unwrap();
+            }
+        };
+        // Whatever is printed later must not block it.
+        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        Ok(Self { child, public, admin, banner, log, reader: Some(reader) })
+    }
+
+    /// A client of the public listener that sends `key`.
+    pub(crate) fn client(&self, key: &str) -> Client {
+        Client::new(self.public, Some(key))
+    }
+
+    /// A client of the admin listener.
+    pub(crate) fn admin_client(&self) -> Client {
+        Client::new(self.admin, None)
+    }
+
+    /// The process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything it has written to stderr.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let status = self.child.wait().unwrap();
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        status
+    }
+
+    /// Drains it; it must exit with 0.
+    pub(crate) fn stop(mut self) -> String {
+        self.signal("TERM");
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+        self.log()
+    }
+
+    /// Kills it without a warning.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.wait();
+    }
+
+    /// The newest code that the sandbox delivered to `number`; waits for it to arrive.
+    pub(crate) fn code(&self, number: &str) -> String {
+        self.message(number, |_| true)["code"].as_str().unwrap().to_owned()
+    }
+
+    /// The newest message to `number` that `fits`; waits for it to arrive.
+    pub(crate) fn message(&self, number: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let mut client = self.admin_client();
+        let path = format!("/sandbox/messages?number={}", number.replace('+', "%2B"));
+        for _ in 0..600 {
+            let messages = client.get(&path).json();
+            if let Some(message) = messages.as_array().unwrap().iter().find(|message| fits(message)) {
+                return message.clone();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("no such message reached {number}: {}", self.log());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A data directory and a server on it.
+pub(crate) struct Gateway {
+    folder: TempDir,
+    pub server: Server,
+    /// The key that the first start printed, or one that was made.
+    pub key: String,
+}
+
+impl Gateway {
+    /// A server on a fresh data directory, with the sandbox and defaults.
+    pub(crate) fn start() -> Self {
+        Self::with("")
+    }
+
+    /// A server with this configuration file.
+    pub(crate) fn with(config: &str) -> Self {
+        Self::with_options(&Options { config: config.to_owned(), ..Options::default() })
+    }
+
+    /// A server with these options.
+    pub(crate) fn with_options(options: &Options) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let server = Server::start(&data, options);
+        let key = create_key(&data, &["--unlimited", "--scopes", "send,status,verify,delete,webhooks,admin"]);
+        Self { key: key["key"].as_str().unwrap().to_owned(), folder, server }
+    }
+
+    /// The data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A client with the gateway's key.
+    pub(crate) fn client(&self) -> Client {
+        self.server.client(&self.key)
+    }
+
+    /// Makes one more key.
+    pub(crate) fn create_key(&self, flags: &[&str]) -> Value {
+        create_key(&self.data(), flags)
+    }
+
+    /// Runs a command of the binary on the data directory: exit code, stdout, stderr.
+    pub(crate) fn command(&self, words: &[&str]) -> (i32, String, String) {
+        command(&self.data(), words)
+    }
+}
+
+/// Runs a command of the binary on a data directory: exit code, stdout, stderr.
+pub(crate) fn command(data: &Path, words: &[&str]) -> (i32, String, String) {
+    let output = Command::new(BINARY).args(words).arg("--data-dir").arg(data).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+fn create_key(data: &Path, flags: &[&str]) -> Value {
+    let mut words = vec!["key", "create", "--name", "test", "--json"];
+    words.extend(flags);
+    let (code, stdout, stderr) = command(data, &words);
+    assert_eq!(code, 0, "{stderr}");
+    serde_json::from_str(&stdout).unwrap()
+}
