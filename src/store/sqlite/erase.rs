@@ -17,14 +17,16 @@ use crate::abuse::NumberRecord;
 use crate::clock::UnixMillis;
 use crate::otp::id::{NumberKey, OtpId};
 use crate::otp::phone::E164;
-use crate::otp::record::OtpStatus;
-use crate::otp::store::{Erased, Eraser, Later, StoreError};
+use crate::otp::store::{Erased, Eraser, Later, OtpChange, StoreError};
+use crate::store::rules;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::records;
 use crate::store::sqlite::writer::Reach;
 
-/// How often the log is tried to be emptied while somebody reads from it; each try waits up to five seconds.
-const TRIES: usize = 3;
+/// How long the log is tried to be emptied: a reader may hold it, or another checkpoint be at work.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// The pause between two tries.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Bytes that a search reads at once.
 const CHUNK: usize = 1 << 20;
 
@@ -70,15 +72,25 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError`].
     async fn purge_now(&self, number: &E164) -> Result<bool, StoreError> {
-        let mut emptied = false;
-        for _ in 0..TRIES {
-            emptied = emptied || self.on_writer(|writer| writer.empty_log()).await?;
+        if !self.empty_log().await? {
+            return Ok(false);
         }
-        if !emptied || self.is_clean_of(number).await? {
-            return Ok(emptied);
+        if self.is_clean_of(number).await? {
+            return Ok(true);
         }
-        let rewritten = self.on_writer(|writer| Ok(writer.rewrite()? && writer.empty_log()?)).await?;
-        Ok(rewritten && self.is_clean_of(number).await?)
+        let rewritten = self.on_writer(|writer| writer.rewrite()).await?;
+        Ok(rewritten && self.empty_log().await? && self.is_clean_of(number).await?)
+    }
+
+    async fn empty_log(&self) -> Result<bool, StoreError> {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        while !self.on_writer(|writer| writer.empty_log()).await? {
+            if tokio::time::Instant::now() >= end {
+                return Ok(false);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(true)
     }
 
     async fn is_clean_of(&self, number: &E164) -> Result<bool, StoreError> {
@@ -104,18 +116,19 @@ fn erase_otp(
     erased: &mut Erased,
 ) -> rusqlite::Result<()> {
     // Two numbers may share what the index holds of their keys.
-    let Some(mut otp) = records::otp(sql, id)?.filter(|otp| otp.number_key == key) else { return Ok(()) };
+    let Some(otp) = records::otp(sql, id)?.filter(|otp| otp.number_key == key) else { return Ok(()) };
     records::forget_messages(sql, id)?;
-    otp.expire_now(now);
-    if otp.status == OtpStatus::Active {
-        erased.deleted += 1;
-        return records::delete_otp(sql, id);
+    match rules::erased(otp, now) {
+        OtpChange::Keep => Ok(()),
+        OtpChange::Delete => {
+            erased.deleted += 1;
+            records::delete_otp(sql, id)
+        }
+        OtpChange::Put(otp) => {
+            erased.anonymised += 1;
+            records::put_otp(sql, &otp, otp.due(retention))
+        }
     }
-    if otp.erase_number() {
-        erased.anonymised += 1;
-        records::put_otp(sql, &otp, otp.due(retention))?;
-    }
-    Ok(())
 }
 
 /// Whether the bytes are anywhere in the file.

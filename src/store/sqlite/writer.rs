@@ -111,9 +111,12 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        if !self.shared.latch.is_set() {
+        let Self { connection, shared, checkpointer, .. } = self;
+        // One checkpoint at a time: a second one is refused, not kept waiting.
+        drop(checkpointer);
+        if !shared.latch.is_set() {
             // Where a reader is still at work the log stays; whoever opens the store next reads it.
-            let _copied = checkpoint::copy(&self.connection, &self.shared, CheckpointMode::TRUNCATE);
+            let _copied = checkpoint::copy(&connection, &shared, CheckpointMode::TRUNCATE);
         }
     }
 

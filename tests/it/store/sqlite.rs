@@ -13,7 +13,7 @@ use otpgate::otp::store::{
 use otpgate::store::sqlite::{Mode, SqliteStore};
 
 use super::settings::connection;
-use super::world::{CODE, LIFETIME, World, delete, e164};
+use super::world::{CODE, World, delete, e164};
 
 fn open(dir: &Path) -> (World, Arc<SqliteStore>) {
     let world = World::new();
@@ -330,19 +330,6 @@ async fn an_erased_number_is_nowhere_in_the_files() {
     assert_eq!(store.erase(world.key(777)).await.unwrap().anonymised, 0, "again changes nothing");
     drop(store);
     assert_eq!(holds(dir.path(), number.as_str()), Vec::<String>::new());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn erasing_expires_what_is_over_instead_of_deleting_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let (world, store) = open(dir.path());
-    let old = world.send(&*store, 1, 3).await;
-    world.clock.advance(LIFETIME);
-    let fresh = world.send(&*store, 1, 3).await;
-    let done = store.erase(world.key(1)).await.unwrap();
-    assert_eq!((done.deleted, done.anonymised), (1, 1));
-    assert_eq!(store.otp(old).await.unwrap().unwrap().status, OtpStatus::Expired);
-    assert_eq!((store.otp(fresh).await.unwrap(), store.backlog()), (None, 0));
 }
 
 /// Writes `bytes` into the unused middle of a page, as SQLite leaves a row behind when it splits a page.
