@@ -27,7 +27,7 @@ use crate::server::{BindError, Deadlines, Drain, Limits, Listener, Network, Serv
 use crate::stack::{Parts, finish, stack};
 use crate::store::sqlite::{SqliteStore, StoreStats};
 use crate::surface::admin::{Admin, TokenGate};
-use crate::surface::open::{Open, Readiness};
+use crate::surface::open::{Document, Open, Readiness};
 use crate::surface::{DIALECTS, admin, keyed, open, otp, tyntec};
 use crate::telemetry::{Metrics, Observers, SourceKind};
 
@@ -50,9 +50,6 @@ pub enum StartError {
     /// The certificate or its key cannot be used.
     #[error("tls: {0}")]
     Tls(#[from] TlsError),
-    /// The documents could not be made: a fault of this build.
-    #[error("the OpenAPI document: {0}")]
-    Document(String),
 }
 
 /// How a gateway ended.
@@ -117,10 +114,6 @@ impl Gateway {
         let (sandbox, providers) = providers(config, &clock);
         let readiness = Readiness::default();
         let base_url = config.base_url(public_address);
-        let document = openapi::document(openapi::Format::V31, Some(&base_url))
-            .map_err(|error| StartError::Document(error.to_string()))?;
-        let page = openapi::page(&document).map_err(|error| StartError::Document(error.to_string()))?;
-
         let api = Arc::new(otp::Parts {
             otps: Arc::new(service),
             catalogue: Arc::clone(&catalogue),
@@ -130,8 +123,14 @@ impl Gateway {
         let (keyed_routes, _) = otp::routes().merge(tyntec::routes()).with_state(api).split_for_parts();
         let open_routes = open::routes(Open {
             readiness: readiness.clone(),
-            document: openapi::text(&document).into(),
-            page: page.into(),
+            document: Document::new({
+                let base_url = base_url.clone();
+                move || document(&base_url).map(|document| openapi::text(&document).into())
+            }),
+            page: Document::new(move || {
+                let page = openapi::page(&document(&base_url)?);
+                page.inspect_err(|error| tracing::error!(%error, "the reference page cannot be made")).ok().map(Into::into)
+            }),
         });
         let gateway = stack(Parts {
             dialects: DIALECTS,
@@ -238,6 +237,12 @@ impl Gateway {
         tracing::error!("the store failed; nothing is acknowledged any more, and the process ends");
         Ended::StoreFailed
     }
+}
+
+/// The OpenAPI document; that it can be made is held by a test.
+fn document(base_url: &str) -> Option<serde_json::Value> {
+    let document = openapi::document(openapi::Format::V31, Some(base_url));
+    document.inspect_err(|error| tracing::error!(%error, "the OpenAPI document cannot be made")).ok()
 }
 
 async fn sweep(quota: Arc<LocalQuota>, guard: Guard) {

@@ -1,6 +1,6 @@
 //! The open paths: health, the documents, and the reference page, which needs no network.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
@@ -40,9 +40,28 @@ pub struct Open {
     /// Whether the gateway is ready.
     pub readiness: Readiness,
     /// The OpenAPI 3.1 document.
-    pub document: Bytes,
+    pub document: Document,
     /// The reference page.
-    pub page: Bytes,
+    pub page: Document,
+}
+
+/// A document that is made when it is first asked for: a gateway that nobody asks does not carry it.
+#[derive(Clone)]
+pub struct Document(Arc<LazyLock<Option<Bytes>, Box<dyn FnOnce() -> Option<Bytes> + Send>>>);
+
+impl Document {
+    /// Made by `make`; none is answered as a fault of ours.
+    #[must_use]
+    pub fn new(make: impl FnOnce() -> Option<Bytes> + Send + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(make))))
+    }
+
+    fn answer(&self, word: impl FnOnce(Bytes) -> Response) -> Response {
+        match &**self.0 {
+            Some(bytes) => word(bytes.clone()),
+            None => crate::surface::answer::empty(StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
 }
 
 /// How the gateway is.
@@ -58,8 +77,8 @@ pub fn routes(open: Open) -> Router {
     let Open { readiness, document, page } = open;
     Router::from(health())
         .with_state(readiness)
-        .route("/openapi.json", get(move || std::future::ready(shared(document.clone()))))
-        .route("/docs", get(move || std::future::ready(html(page.clone()))))
+        .route("/openapi.json", get(move || std::future::ready(document.answer(shared))))
+        .route("/docs", get(move || std::future::ready(page.answer(html))))
 }
 
 /// The routes that a probe asks, with their description.

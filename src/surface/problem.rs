@@ -1,13 +1,12 @@
 //! The native dialect: RFC 9457 problem documents with a stable `type`, a `code`, and a place for every fault.
 
-use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::access::scope::Scope;
 use crate::clock::UnixMillis;
-use crate::layer::Response;
+use crate::layer::{Request, Response};
 use crate::layer::refusal::{Dialect, Presented, Refusal, api_key_header};
 use crate::layer::trace::Stamp;
 use crate::surface::answer::{challenge, retry_after, typed};
@@ -342,8 +341,8 @@ impl Dialect for Native {
         "native"
     }
 
-    fn credential<'r>(&self, head: &'r Parts) -> Presented<'r> {
-        api_key_header(head)
+    fn credential<'r>(&self, request: &'r Request) -> Presented<'r> {
+        api_key_header(request)
     }
 
     fn refuse(&self, refusal: &Refusal, stamp: Stamp) -> Response {

@@ -3,12 +3,11 @@
 //! 1006, 1008 and 1017 are tyntec's own; the others continue its numbers.
 
 use http::StatusCode;
-use http::request::Parts;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::UnixMillis;
-use crate::layer::Response;
+use crate::layer::{Request, Response};
 use crate::layer::refusal::{Dialect, Presented, Refusal, api_key_header};
 use crate::layer::trace::Stamp;
 use crate::otp::catalogue::CatalogueError;
@@ -210,8 +209,8 @@ impl Dialect for Tyntec {
         "tyntec"
     }
 
-    fn credential<'r>(&self, head: &'r Parts) -> Presented<'r> {
-        api_key_header(head)
+    fn credential<'r>(&self, request: &'r Request) -> Presented<'r> {
+        api_key_header(request)
     }
 
     fn refuse(&self, refusal: &Refusal, stamp: Stamp) -> Response {
