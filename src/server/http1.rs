@@ -23,7 +23,7 @@ use tower::Service;
 
 use super::bridge::Bridge;
 use super::connection::{End, Late, Waited, poll_alarm, wait};
-use super::drain::Stage;
+use super::drain::{Signal, Stage};
 use super::framing::Position;
 use super::link::Link;
 use super::wire::{LINGER, Wire};
@@ -70,7 +70,7 @@ where
             return End::Over;
         }
         let parked = Instant::now();
-        let until = |signal: super::drain::Signal| (signal.stage < Stage::Closing).then(|| parked + link.common.idle());
+        let until = |signal: Signal| (signal.stage < Stage::Closing).then(|| parked + link.common.idle());
         match wait(&mut io, &link.common.gate, alarm.as_mut(), until).await {
             Waited::Bytes(bytes) => first = bytes,
             other => return other.end(Late::Idle),

@@ -120,6 +120,8 @@ impl Link {
     pub(super) fn read(&self, heads: u32, position: Position) {
         if heads > 0 {
             self.begin(heads);
+        }
+        if heads > 0 || position != Position::Head {
             self.head_since.store(0, Ordering::Relaxed);
         }
         self.position.store(position as u8, Ordering::Relaxed);
