@@ -150,11 +150,13 @@ impl Rest {
         if let Some(since) = link.blocked_since() {
             return late(since, deadlines.write, Late::Write);
         }
-        let (begun, finished) = link.requests();
-        if begun != finished {
+        if link.is_serving() {
             return None;
         }
-        if link.is_at(Position::Head) {
+        let (begun, finished) = link.requests();
+        // Complete heads are handed to the service at once; should hyper ever see one as incomplete, it is held to
+        // the same time.
+        if link.is_at(Position::Head) || begun != finished {
             // A head that came behind another request waited for it.
             let since = link.head_since().map_or(self.since, |since| since.max(self.since));
             return late(since, deadlines.headers, Late::Headers);
