@@ -17,6 +17,7 @@ mod draining;
 mod http2;
 mod keepalive;
 mod limits;
+mod mutations;
 mod peers;
 mod process;
 mod raw;

@@ -6,7 +6,7 @@ use super::raw::get;
 
 /// What has to become of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Outcome {
+pub(super) enum Outcome {
     /// Served, and the connection serves the next request.
     Kept,
     /// Served, and the connection is closed.
@@ -18,7 +18,7 @@ enum Outcome {
 use Outcome::{Closed, Kept, Refused};
 
 /// `~` stands for CRLF. A body that is a request shows whether a boundary was taken wrongly.
-const VECTORS: &[(&str, &str, Outcome)] = &[
+pub(super) const VECTORS: &[(&str, &str, Outcome)] = &[
     // Host, RFC 9112 section 3.2.
     ("a plain request", "GET / HTTP/1.1~Host: a~~", Kept),
     ("no Host", "GET / HTTP/1.1~~", Refused(400)),
