@@ -3,6 +3,7 @@
 mod architecture;
 mod config;
 mod edge;
+mod fault;
 mod gateway;
 mod quota;
 mod store;
