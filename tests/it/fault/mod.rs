@@ -13,6 +13,8 @@
 
 mod crash;
 mod history;
+mod inject;
 mod load;
 mod model;
 mod random;
+mod tracer;
