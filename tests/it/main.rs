@@ -13,6 +13,7 @@
 mod architecture;
 mod config;
 mod edge;
+mod fault;
 mod gateway;
 mod openapi;
 mod quota;

@@ -56,7 +56,7 @@ impl Server {
         let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut words = options.wrapper.clone();
         words.push(BINARY.to_owned());
-        let mut command = Command::new(&words[0]);
+        let mut command = undisturbed(&words[0]);
         command.args(&words[1..]).arg("serve").arg("--config").arg(&config).arg("--data-dir").arg(data);
         command.args(["--listen", "127.0.0.1:0", "--admin-listen", &admin.to_string()]);
         command.envs(options.environment.iter().map(|(name, value)| (name, value)));
@@ -125,6 +125,18 @@ impl Server {
             reader.join().unwrap();
         }
         status
+    }
+
+    /// Waits for its end, for at most `patience`; none when it still runs then.
+    pub(crate) fn wait_within(&mut self, patience: std::time::Duration) -> Option<ExitStatus> {
+        let began = tokio::time::Instant::now();
+        while began.elapsed() < patience {
+            if self.child.try_wait().unwrap().is_some() {
+                return Some(self.wait());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        None
     }
 
     /// Drains it; it must exit with 0.
@@ -217,9 +229,21 @@ impl Gateway {
     }
 }
 
+/// A command without the caller's settings: those of the tests begin as those of the gateway, which refuses what it does
+/// not know.
+fn undisturbed(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("OTPGATE_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// Runs a command of the binary on a data directory: exit code, stdout, stderr.
 pub(crate) fn command(data: &Path, words: &[&str]) -> (i32, String, String) {
-    let output = Command::new(BINARY).args(words).arg("--data-dir").arg(data).output().unwrap();
+    let output = undisturbed(BINARY).args(words).arg("--data-dir").arg(data).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
