@@ -132,7 +132,13 @@ fn memory() {
     }
     std::thread::sleep(Duration::from_secs(4));
     let after = resident_kb(gateway.id());
-    row("Resident, after 30 countries", &format!("{:.1} MB", after as f64 / 1024.0), "40 MB", after as f64 / 40_960.0, "<= 1");
+    row(
+        "Resident, after 30 countries",
+        &format!("{:.1} MB", after as f64 / 1024.0),
+        "40 MB",
+        after as f64 / 40_960.0,
+        "<= 1",
+    );
 }
 
 fn start() {

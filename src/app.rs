@@ -129,7 +129,9 @@ impl Gateway {
             }),
             page: Document::new(move || {
                 let page = openapi::page(&document(&base_url)?);
-                page.inspect_err(|error| tracing::error!(%error, "the reference page cannot be made")).ok().map(Into::into)
+                page.inspect_err(|error| tracing::error!(%error, "the reference page cannot be made"))
+                    .ok()
+                    .map(Into::into)
             }),
         });
         let gateway = stack(Parts {

@@ -57,7 +57,9 @@ pub(crate) fn measure(waiters: usize, calls: usize) -> Measured {
     let (jobs, queue) = sync_channel::<(Work, oneshot::Sender<()>)>(8_192);
     let writer = std::thread::spawn(move || {
         let connection = Connection::open(&file).unwrap();
-        connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA cache_size = -32768").unwrap();
+        connection
+            .execute_batch("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA cache_size = -32768")
+            .unwrap();
         let body = "x".repeat(520);
         while let Ok(first) = queue.recv() {
             connection.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -75,7 +77,10 @@ pub(crate) fn measure(waiters: usize, calls: usize) -> Measured {
     let phase = |make: fn(u64) -> Work| {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let local = tokio::task::LocalSet::new();
-        let (next, each) = (std::rc::Rc::new(std::cell::Cell::new(0)), std::rc::Rc::new(std::cell::RefCell::new(Vec::<Duration>::new())));
+        let (next, each) = (
+            std::rc::Rc::new(std::cell::Cell::new(0)),
+            std::rc::Rc::new(std::cell::RefCell::new(Vec::<Duration>::new())),
+        );
         let began = Instant::now();
         local.block_on(&runtime, async {
             let mut tasks = Vec::new();

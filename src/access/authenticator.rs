@@ -90,7 +90,8 @@ impl Authenticator {
     /// [`AuthenticationError::Refused`] when the key is known to open nothing.
     pub fn recall(&self, presented: &str) -> Result<Option<Arc<Caller>>, AuthenticationError> {
         // A key that was taken before has the right checksum: it is looked at when a key is looked up.
-        let key = Presented::new(presented).map_err(|MalformedApiKey| AuthenticationError::Refused(Cause::Malformed))?;
+        let key =
+            Presented::new(presented).map_err(|MalformedApiKey| AuthenticationError::Refused(Cause::Malformed))?;
         self.recall_hash(&key.hash(&self.keyring), self.store.generation())
     }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::secret_url::SecretUrl;
 use super::duration;
+use super::secret_url::SecretUrl;
 use crate::abuse::Rate;
 
 /// `[tls]`: the public listener's certificate. Without it the listener speaks plain HTTP.

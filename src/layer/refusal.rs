@@ -1,8 +1,8 @@
 //! What the layers may refuse, and the trait by which a dialect words it. One refusal, one variant, one answer a dialect.
 
 use crate::access::scope::Scope;
-use crate::layer::{Request, Response};
 use crate::layer::trace::Stamp;
+use crate::layer::{Request, Response};
 
 /// Why a layer, the router or an extractor refused a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The open paths: health, the documents, and the reference page, which needs no network.
 
-use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::extract::State;
@@ -47,7 +47,9 @@ pub struct Open {
 
 /// A document that is made when it is first asked for: a gateway that nobody asks does not carry it.
 #[derive(Clone)]
-pub struct Document(Arc<LazyLock<Option<Bytes>, Box<dyn FnOnce() -> Option<Bytes> + Send>>>);
+pub struct Document(Arc<LazyLock<Option<Bytes>, Make>>);
+
+type Make = Box<dyn FnOnce() -> Option<Bytes> + Send>;
 
 impl Document {
     /// Made by `make`; none is answered as a fault of ours.

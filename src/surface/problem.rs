@@ -6,9 +6,9 @@ use utoipa::ToSchema;
 
 use crate::access::scope::Scope;
 use crate::clock::UnixMillis;
-use crate::layer::{Request, Response};
 use crate::layer::refusal::{Dialect, Presented, Refusal, api_key_header};
 use crate::layer::trace::Stamp;
+use crate::layer::{Request, Response};
 use crate::surface::answer::{challenge, retry_after, typed};
 use crate::surface::input::{Fault, Place};
 use crate::surface::vocabulary;

@@ -7,9 +7,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::UnixMillis;
-use crate::layer::{Request, Response};
 use crate::layer::refusal::{Dialect, Presented, Refusal, api_key_header};
 use crate::layer::trace::Stamp;
+use crate::layer::{Request, Response};
 use crate::otp::catalogue::CatalogueError;
 use crate::otp::command::SendRefusal;
 use crate::surface::answer::{challenge, json, retry_after};

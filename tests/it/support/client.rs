@@ -85,7 +85,13 @@ impl Client {
     }
 
     /// Any request, sent once: what comes back as an error may have been done or not.
-    pub fn try_once(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> std::io::Result<Answer> {
+    pub(crate) fn try_once(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> std::io::Result<Answer> {
         self.exchange(method, path, headers, body)
     }
 
