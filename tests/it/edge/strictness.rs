@@ -89,6 +89,11 @@ pub(super) const VECTORS: &[(&str, &str, Outcome)] = &[
     ("chunked", "POST /echo HTTP/1.1~Host: a~Transfer-Encoding: chunked~~5~12345~0~~", Kept),
     ("chunked, spelled otherwise", "POST /echo HTTP/1.1~Host: a~transfer-encoding:\tChunked ~~5~12345~0~~", Kept),
     (
+        "hexadecimal chunk sizes",
+        "POST /echo HTTP/1.1~Host: a~Transfer-Encoding: chunked~~1a~abcdefghijklmnopqrstuvwxyz~00B~0123~56789~0~~",
+        Kept,
+    ),
+    (
         "chunk extension and trailer",
         "POST /echo HTTP/1.1~Host: a~Transfer-Encoding: chunked~~5;a=b~12345~0~X: y~~",
         Kept,
