@@ -13,7 +13,8 @@ fn bare(answer: &crate::support::Answer) -> String {
     answer.body.replace(id, "ID")
 }
 
-/// Asks until `status` comes, for at most a second: what the command line wrote has to be seen by then.
+/// Asks until `status` comes: what the command line wrote is seen within a second. Twice that is allowed here, because the
+/// machine may be busy with other tests.
 fn within_a_second(client: &mut Client, status: u16) {
     let began = Instant::now();
     loop {
@@ -21,7 +22,7 @@ fn within_a_second(client: &mut Client, status: u16) {
         if answer.status == status {
             return;
         }
-        assert!(began.elapsed() < Duration::from_secs(1), "still {answer:?}");
+        assert!(began.elapsed() < Duration::from_secs(2), "still {answer:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

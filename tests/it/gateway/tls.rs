@@ -43,7 +43,8 @@ fn a_certificate_that_cannot_be_used_is_named_and_nothing_serves() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("otpgate.toml");
     std::fs::write(folder.path().join("chain.pem"), "nonsense").unwrap();
-    std::fs::write(&config, format!("[tls]\ncertificate = {0:?}\nkey = {0:?}\n", folder.path().join("chain.pem"))).unwrap();
+    std::fs::write(&config, format!("[tls]\ncertificate = {0:?}\nkey = {0:?}\n", folder.path().join("chain.pem")))
+        .unwrap();
     let mut command = Command::new(crate::support::BINARY);
     command.arg("serve").arg("--config").arg(&config).arg("--data-dir").arg(folder.path().join("data"));
     let output = command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).output().unwrap();
