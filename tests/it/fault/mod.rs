@@ -17,4 +17,5 @@ mod inject;
 mod load;
 mod model;
 mod random;
+mod sync;
 mod tracer;
