@@ -12,6 +12,7 @@
 #![allow(clippy::disallowed_methods, reason = "a real process on a real clock")]
 
 mod crash;
+mod full;
 mod history;
 mod inject;
 mod load;
