@@ -19,4 +19,5 @@ mod load;
 mod model;
 mod random;
 mod sync;
+mod torn;
 mod tracer;
