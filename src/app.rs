@@ -19,16 +19,15 @@ use crate::layer::guard::{Guard, GuardSettings};
 use crate::openapi;
 use crate::otp::catalogue::Catalogue;
 use crate::otp::housekeeping;
-use crate::otp::store::Outbox as _;
 use crate::otp::service::{Countries, OtpService, SendPolicy};
+use crate::otp::store::Outbox as _;
 use crate::quota::LocalQuota;
 use crate::secret::SystemEntropy;
 use crate::server::{BindError, Deadlines, Drain, Limits, Listener, Network, Server, Settings, Tls, TlsError};
 use crate::stack::{Parts, finish, stack};
 use crate::store::sqlite::{SqliteStore, StoreStats};
 use crate::surface::admin::{Admin, TokenGate};
-use crate::surface::open::{Open, Readiness};
-use crate::surface::otp::Api;
+use crate::surface::open::{Document, Open, Readiness};
 use crate::surface::{DIALECTS, admin, keyed, open, otp, tyntec};
 use crate::telemetry::{Metrics, Observers, SourceKind};
 
@@ -51,9 +50,6 @@ pub enum StartError {
     /// The certificate or its key cannot be used.
     #[error("tls: {0}")]
     Tls(#[from] TlsError),
-    /// The documents could not be made: a fault of this build.
-    #[error("the OpenAPI document: {0}")]
-    Document(String),
 }
 
 /// How a gateway ended.
@@ -118,15 +114,25 @@ impl Gateway {
         let (sandbox, providers) = providers(config, &clock);
         let readiness = Readiness::default();
         let base_url = config.base_url(public_address);
-        let document = openapi::document(openapi::Format::V31, Some(&base_url)).map_err(|error| StartError::Document(error.to_string()))?;
-        let page = openapi::page(&document).map_err(|error| StartError::Document(error.to_string()))?;
-
-        let api = Api { otps: Arc::new(service), catalogue: Arc::clone(&catalogue), quota: Arc::clone(&quota) as _, clock: Arc::clone(&clock) };
+        let api = Arc::new(otp::Parts {
+            otps: Arc::new(service),
+            catalogue: Arc::clone(&catalogue),
+            quota: Arc::clone(&quota) as _,
+            clock: Arc::clone(&clock),
+        });
         let (keyed_routes, _) = otp::routes().merge(tyntec::routes()).with_state(api).split_for_parts();
         let open_routes = open::routes(Open {
             readiness: readiness.clone(),
-            document: openapi::text(&document).into(),
-            page: page.into(),
+            document: Document::new({
+                let base_url = base_url.clone();
+                move || document(&base_url).map(|document| openapi::text(&document).into())
+            }),
+            page: Document::new(move || {
+                let page = openapi::page(&document(&base_url)?);
+                page.inspect_err(|error| tracing::error!(%error, "the reference page cannot be made"))
+                    .ok()
+                    .map(Into::into)
+            }),
         });
         let gateway = stack(Parts {
             dialects: DIALECTS,
@@ -235,6 +241,12 @@ impl Gateway {
     }
 }
 
+/// The OpenAPI document; that it can be made is held by a test.
+fn document(base_url: &str) -> Option<serde_json::Value> {
+    let document = openapi::document(openapi::Format::V31, Some(base_url));
+    document.inspect_err(|error| tracing::error!(%error, "the OpenAPI document cannot be made")).ok()
+}
+
 async fn sweep(quota: Arc<LocalQuota>, guard: Guard) {
     let mut ticks = tokio::time::interval(SWEEP_EVERY);
     loop {
@@ -309,9 +321,12 @@ fn sources(
         u64::try_from(outbox.backlog()).unwrap_or(u64::MAX)
     });
     let quota = Arc::clone(quota);
-    metrics.add_source("quota_active_connections", "Connections with a call in their window", SourceKind::Gauge, move || {
-        u64::try_from(quota.active()).unwrap_or(u64::MAX)
-    });
+    metrics.add_source(
+        "quota_active_connections",
+        "Connections with a call in their window",
+        SourceKind::Gauge,
+        move || u64::try_from(quota.active()).unwrap_or(u64::MAX),
+    );
     let guard = guard.clone();
     metrics.add_source("guard_addresses", "Addresses with failed authentications", SourceKind::Gauge, move || {
         u64::try_from(guard.addresses()).unwrap_or(u64::MAX)
@@ -319,13 +334,16 @@ fn sources(
     let keys = Arc::clone(authenticator);
     metrics.add_source("remembered_keys", "Keys in the cache", SourceKind::Gauge, move || keys.remembered().0);
     let keys = Arc::clone(authenticator);
-    metrics.add_source("remembered_misses", "Unknown keys in the cache", SourceKind::Gauge, move || keys.remembered().1);
+    metrics
+        .add_source("remembered_misses", "Unknown keys in the cache", SourceKind::Gauge, move || keys.remembered().1);
     type StoreFigure = (&'static str, &'static str, SourceKind, fn(&StoreStats) -> u64);
     let figures: [StoreFigure; 5] = [
         ("store_commits", "Durable commits", SourceKind::Counter, |stats| stats.commits),
         ("store_changes", "Changes in them", SourceKind::Counter, |stats| stats.jobs),
         ("store_queued", "Changes that wait for the writer", SourceKind::Gauge, |stats| stats.queued),
-        ("store_refused_full", "Changes refused because the disk is full", SourceKind::Counter, |stats| stats.refused_full),
+        ("store_refused_full", "Changes refused because the disk is full", SourceKind::Counter, |stats| {
+            stats.refused_full
+        }),
         ("store_last_commit_microseconds", "Duration of the last commit", SourceKind::Gauge, |stats| {
             u64::try_from(stats.last_commit.as_micros()).unwrap_or(u64::MAX)
         }),

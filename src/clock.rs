@@ -31,9 +31,7 @@ impl UnixMillis {
     #[must_use]
     pub fn to_rfc3339(self) -> String {
         let capped = i64::try_from(self.0).unwrap_or(i64::MAX).min(253_402_207_199_999);
-        jiff::Timestamp::from_millisecond(capped)
-            .map(|timestamp| format!("{timestamp:.3}"))
-            .unwrap_or_default()
+        jiff::Timestamp::from_millisecond(capped).map(|timestamp| format!("{timestamp:.3}")).unwrap_or_default()
     }
 }
 

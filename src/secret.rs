@@ -221,7 +221,8 @@ impl Keyring {
     pub fn unwrap(master: &MasterKey, wrapped: &str) -> Result<Self, WrongMasterKey> {
         let mut sealed = vec![0; wrapped.len() / 2];
         from_hex(wrapped, &mut sealed).ok_or(WrongMasterKey)?;
-        let plain = open_with(&wrapping_key(master), b"otpgate keyring", &sealed).map_err(|Unsealable| WrongMasterKey)?;
+        let plain =
+            open_with(&wrapping_key(master), b"otpgate keyring", &sealed).map_err(|Unsealable| WrongMasterKey)?;
         let mut bytes = Zeroizing::new([0; KEY_BYTES * 2]);
         if plain.len() != bytes.len() {
             return Err(WrongMasterKey);

@@ -114,7 +114,6 @@ impl Service<Request> for Classes {
 }
 
 /// Finishes a router: its 404 and 405 speak the caller's dialect, its spans name their route.
-#[must_use]
 pub fn finish(router: Router) -> Router {
     use crate::layer::dialect::refuse;
     use crate::layer::refusal::Refusal;

@@ -11,8 +11,8 @@ mod metrics;
 mod observers;
 
 pub use labels::{AuthRefusal, Courier, Label, QuotaVerdict, SendOutcome, StatusClass, VerifyOutcome};
-pub use observers::Observers;
 pub use metrics::{Metrics, RouteMetrics, SourceKind, Tally};
+pub use observers::Observers;
 
 /// The log cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,11 @@ where
 {
     let filter = EnvFilter::builder().parse(level).map_err(|_| LogError::Level(level.to_owned()))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(ansi);
-    Ok(if json { builder.json().flatten_event(true).with_current_span(true).with_span_list(false).into() } else { builder.into() })
+    Ok(if json {
+        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).into()
+    } else {
+        builder.into()
+    })
 }
 
 #[cfg(test)]

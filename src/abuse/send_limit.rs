@@ -41,7 +41,8 @@ impl FromStr for Rate {
         let units: u32 = digits.parse().map_err(|_| MalformedRate)?;
         let span = Duration::from_secs(u64::from(units) * seconds);
         let count = count.parse().map_err(|_| MalformedRate)?;
-        let legal = (1..=100).contains(&count) && span >= Duration::from_secs(1) && span <= Duration::from_secs(7 * 86_400);
+        let legal =
+            (1..=100).contains(&count) && span >= Duration::from_secs(1) && span <= Duration::from_secs(7 * 86_400);
         if legal { Ok(Self { count, span }) } else { Err(MalformedRate) }
     }
 }
@@ -50,9 +51,9 @@ impl fmt::Display for Rate {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.span.as_secs();
         let (units, unit) = match seconds {
-            _ if seconds % 86_400 == 0 => (seconds / 86_400, 'd'),
-            _ if seconds % 3_600 == 0 => (seconds / 3_600, 'h'),
-            _ if seconds % 60 == 0 => (seconds / 60, 'm'),
+            _ if seconds.is_multiple_of(86_400) => (seconds / 86_400, 'd'),
+            _ if seconds.is_multiple_of(3_600) => (seconds / 3_600, 'h'),
+            _ if seconds.is_multiple_of(60) => (seconds / 60, 'm'),
             _ => (seconds, 's'),
         };
         write!(formatter, "{}/{units}{unit}", self.count)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use moka::sync::Cache;
 
 use crate::access::connection::{Connection, ConnectionId};
-use crate::access::key::{ApiKey, KeyHash};
+use crate::access::key::{ApiKey, KeyHash, MalformedApiKey, Presented};
 use crate::access::scope::Scopes;
 use crate::access::store::ConnectionStore;
 use crate::clock::{Clock, UnixMillis};
@@ -89,7 +89,9 @@ impl Authenticator {
     /// # Errors
     /// [`AuthenticationError::Refused`] when the key is known to open nothing.
     pub fn recall(&self, presented: &str) -> Result<Option<Arc<Caller>>, AuthenticationError> {
-        let key: ApiKey = presented.parse().map_err(|_| AuthenticationError::Refused(Cause::Malformed))?;
+        // A key that was taken before has the right checksum: it is looked at when a key is looked up.
+        let key =
+            Presented::new(presented).map_err(|MalformedApiKey| AuthenticationError::Refused(Cause::Malformed))?;
         self.recall_hash(&key.hash(&self.keyring), self.store.generation())
     }
 
@@ -98,7 +100,11 @@ impl Authenticator {
             && hit.generation == generation
         {
             let live = hit.expires.is_none_or(|expires| self.clock.now() < expires);
-            return if live { Ok(Some(Arc::clone(&hit.caller))) } else { Err(AuthenticationError::Refused(Cause::Expired)) };
+            return if live {
+                Ok(Some(Arc::clone(&hit.caller)))
+            } else {
+                Err(AuthenticationError::Refused(Cause::Expired))
+            };
         }
         match self.misses.get(hash.bytes()) {
             Some(missed) if missed == generation => Err(AuthenticationError::Refused(Cause::Unknown)),

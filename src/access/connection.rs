@@ -181,7 +181,12 @@ pub struct NewConnection {
 impl Connection {
     /// Makes a connection with fresh credentials.
     #[must_use]
-    pub fn create(wish: NewConnection, keyring: &Keyring, entropy: &dyn Entropy, now: UnixMillis) -> (Self, Credentials) {
+    pub fn create(
+        wish: NewConnection,
+        keyring: &Keyring,
+        entropy: &dyn Entropy,
+        now: UnixMillis,
+    ) -> (Self, Credentials) {
         let id = ConnectionId::generate(entropy);
         let key = ApiKey::generate(entropy);
         let secret = random_text(32, entropy);
@@ -273,7 +278,11 @@ mod tests {
         assert!(connection.opens_with(&old, now) && connection.opens_with(&new, now));
         assert!(!connection.opens_with(&old, UnixMillis(6_000)) && connection.opens_with(&new, UnixMillis(6_000)));
         let newest = connection.rotate(Duration::ZERO, &keyring, &SystemEntropy, now).hash(&keyring);
-        assert!(!connection.opens_with(&new, now) && !connection.opens_with(&old, now) && connection.opens_with(&newest, now));
+        assert!(
+            !connection.opens_with(&new, now)
+                && !connection.opens_with(&old, now)
+                && connection.opens_with(&newest, now)
+        );
     }
 
     #[test]

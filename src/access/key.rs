@@ -56,6 +56,24 @@ impl fmt::Display for KeyName {
 #[derive(Clone)]
 pub struct ApiKey(Zeroizing<String>);
 
+/// What was presented as a key and has its length and prefix; its checksum has not been looked at.
+pub struct Presented<'t>(&'t str);
+
+impl<'t> Presented<'t> {
+    /// # Errors
+    /// [`MalformedApiKey`] when it cannot be a key at all.
+    pub fn new(text: &'t str) -> Result<Self, MalformedApiKey> {
+        let fits = text.len() == KEY_LENGTH && text.is_ascii() && text.starts_with(PREFIX);
+        if fits { Ok(Self(text)) } else { Err(MalformedApiKey) }
+    }
+
+    /// As [`ApiKey::hash`].
+    #[must_use]
+    pub fn hash(&self, keyring: &Keyring) -> KeyHash {
+        KeyHash(keyring.hash(Purpose::ApiKey, &[self.0.as_bytes()]))
+    }
+}
+
 /// The text is no key of this gateway's making.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an API key")]
@@ -96,9 +114,7 @@ impl FromStr for ApiKey {
     type Err = MalformedApiKey;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.len() != KEY_LENGTH || !text.is_ascii() || !text.starts_with(PREFIX) {
-            return Err(MalformedApiKey);
-        }
+        Presented::new(text)?;
         let (body, check) = text.split_at(KEY_LENGTH - CHECK);
         if checksum(body) != check {
             return Err(MalformedApiKey);
@@ -141,7 +157,8 @@ impl<'de> Deserialize<'de> for KeyHash {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let mut bytes = [0; 32];
-        crate::secret::from_hex(&text, &mut bytes).ok_or_else(|| serde::de::Error::custom("64 hexadecimal digits expected"))?;
+        crate::secret::from_hex(&text, &mut bytes)
+            .ok_or_else(|| serde::de::Error::custom("64 hexadecimal digits expected"))?;
         Ok(Self(bytes))
     }
 }

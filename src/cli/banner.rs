@@ -57,11 +57,13 @@ curl() {
 
     #[test]
     fn the_lines_work_as_they_are_pasted() {
-        let made = FirstStart { base_url: "http://127.0.0.1:8080", admin_url: "http://127.0.0.1:8081", key: "otpg_abc" };
+        let made =
+            FirstStart { base_url: "http://127.0.0.1:8080", admin_url: "http://127.0.0.1:8081", key: "otpg_abc" };
         let text = first_start(&made);
         assert_eq!(text.matches("otpg_abc").count(), 1);
         // Every indented line is for the shell, and no other.
-        let pasted: String = text.lines().filter(|line| line.starts_with("  ")).map(|line| format!("{line}\n")).collect();
+        let pasted: String =
+            text.lines().filter(|line| line.starts_with("  ")).map(|line| format!("{line}\n")).collect();
         let output = Command::new("bash").arg("-c").arg(format!("set -eu\n{CURL}{pasted}")).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");

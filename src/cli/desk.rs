@@ -81,7 +81,13 @@ impl Desk<'_> {
                 return Ok(default.clone());
             }
             let id = ApplicationId::generate(self.entropy);
-            let default = Application::new(id, next_alias(&applications), account.clone(), Application::default_name(), self.now());
+            let default = Application::new(
+                id,
+                next_alias(&applications),
+                account.clone(),
+                Application::default_name(),
+                self.now(),
+            );
             match self.applications.put_application(None, default.clone()).await {
                 Ok(()) => return Ok(default),
                 Err(WriteError::Conflict) => {}

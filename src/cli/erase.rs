@@ -38,19 +38,23 @@ pub async fn run(args: EraseArgs, desk: &Desk<'_>, out: &mut dyn Write) -> Resul
         .map_err(|error| CliError::Data(format!("--number: \"{}\" is no phone number; write {error}", args.number)))?;
     let accounts = match args.account {
         Some(account) => BTreeSet::from([account]),
-        None => {
-            desk.all_connections().await?.into_iter().map(|connection| connection.account).chain([AccountId::default_account()]).collect()
-        }
+        None => desk
+            .all_connections()
+            .await?
+            .into_iter()
+            .map(|connection| connection.account)
+            .chain([AccountId::default_account()])
+            .collect(),
     };
-    let mut total = Erased { purged: true, ..Erased::default() };
+    let mut total = Erased::default();
     for account in &accounts {
         let key = NumberKey::of(desk.keyring, account, &phone.number);
         let erased = desk.eraser.erase(key).await.map_err(|error| desk.failed(error))?;
         total.deleted += erased.deleted;
         total.anonymised += erased.anonymised;
-        total.purged &= erased.purged;
     }
-    let Erased { deleted, anonymised, purged } = total;
+    let purged = desk.eraser.purge(&phone.number).await.map_err(|error| desk.failed(error))?;
+    let Erased { deleted, anonymised } = total;
     let number = phone.number.masked();
     if args.json {
         let object = serde_json::json!({ "number": number, "accounts": accounts.len(), "erased": anonymised, "deleted": deleted, "purged": purged });
@@ -62,7 +66,10 @@ pub async fn run(args: EraseArgs, desk: &Desk<'_>, out: &mut dyn Write) -> Resul
         accounts.len()
     )?;
     if !purged {
-        writeln!(out, "A reader held the write-ahead log: run this once more, so that the bytes leave the files as well.")?;
+        writeln!(
+            out,
+            "The bytes are still in the files: a text or a reader holds them. Run this once more when it is idle."
+        )?;
     }
     writeln!(out, "Copies in backups and at carriers are yours to erase.")?;
     Ok(())

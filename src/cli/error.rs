@@ -123,9 +123,10 @@ impl CliError {
     pub fn write(directory: PathBuf, error: WriteError) -> Self {
         match error {
             WriteError::Store(error) => Self::store(directory, error),
-            WriteError::Conflict => {
-                Self::StoreFailed { directory, problem: "somebody else kept changing the same thing; try again".to_owned() }
-            }
+            WriteError::Conflict => Self::StoreFailed {
+                directory,
+                problem: "somebody else kept changing the same thing; try again".to_owned(),
+            },
         }
     }
 }

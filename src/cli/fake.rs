@@ -13,6 +13,7 @@ use crate::cli::Desk;
 use crate::clock::{ManualClock, UnixMillis};
 use crate::otp::application::Application;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey};
+use crate::otp::phone::E164;
 use crate::otp::store::{ApplicationStore, Erased, Eraser, Later, StoreError, WriteError};
 use crate::secret::{Keyring, SystemEntropy};
 
@@ -55,7 +56,12 @@ impl Fake {
     }
 }
 
-fn put<T: PartialEq>(rows: &mut Vec<T>, before: Option<&T>, after: T, same: impl Fn(&T) -> bool) -> Result<(), WriteError> {
+fn put<T: PartialEq>(
+    rows: &mut Vec<T>,
+    before: Option<&T>,
+    after: T,
+    same: impl Fn(&T) -> bool,
+) -> Result<(), WriteError> {
     let place = rows.iter().position(same);
     match (before, place.and_then(|place| rows.get_mut(place))) {
         (None, None) => rows.push(after),
@@ -97,7 +103,9 @@ impl ConnectionStore for Fake {
 impl ApplicationStore for Fake {
     fn applications(&self, account: &AccountId) -> Later<'_, Result<Vec<Application>, StoreError>> {
         let account = account.clone();
-        Box::pin(async move { Ok(self.applications.lock().iter().filter(|row| row.account == account).cloned().collect()) })
+        Box::pin(
+            async move { Ok(self.applications.lock().iter().filter(|row| row.account == account).cloned().collect()) },
+        )
     }
 
     fn put_application(&self, before: Option<Application>, after: Application) -> Later<'_, Result<(), WriteError>> {
@@ -128,6 +136,10 @@ impl ApplicationStore for Fake {
 impl Eraser for Fake {
     fn erase(&self, key: NumberKey) -> Later<'_, Result<Erased, StoreError>> {
         self.erased.lock().push(key);
-        Box::pin(async { Ok(Erased { deleted: 1, anonymised: 2, purged: true }) })
+        Box::pin(async { Ok(Erased { deleted: 1, anonymised: 2 }) })
+    }
+
+    fn purge<'a>(&'a self, _: &'a E164) -> Later<'a, Result<bool, StoreError>> {
+        Box::pin(async { Ok(true) })
     }
 }

@@ -131,7 +131,6 @@ fn not_started(error: StartError) -> CliError {
             }
         }
         StartError::Tls(error) => CliError::Tls(error.to_string()),
-        StartError::Document(problem) => CliError::Internal(problem),
     }
 }
 

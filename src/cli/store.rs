@@ -70,6 +70,8 @@ fn named(error: OpenError, config: &Config) -> CliError {
         OpenError::NotADatabase { .. } | OpenError::Corrupt { .. } | OpenError::Full { .. } => {
             CliError::StoreFailed { directory, problem: error.to_string() }
         }
-        OpenError::Io { .. } | OpenError::Sqlite { .. } => CliError::DataDirectory { directory, problem: error.to_string() },
+        OpenError::Io { .. } | OpenError::Sqlite { .. } => {
+            CliError::DataDirectory { directory, problem: error.to_string() }
+        }
     }
 }

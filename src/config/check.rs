@@ -57,7 +57,9 @@ fn assemble(mut tree: Tree) -> Result<Assembled, ConfigError> {
 fn is_real(tree: &Tree) -> bool {
     let providers = tree.get("delivery.providers").and_then(Value::as_array);
     providers.is_some_and(|providers| {
-        providers.iter().any(|provider| provider.get("type").and_then(Value::as_str) != Some(ProviderKind::Sandbox.as_str()))
+        providers
+            .iter()
+            .any(|provider| provider.get("type").and_then(Value::as_str) != Some(ProviderKind::Sandbox.as_str()))
     })
 }
 
@@ -65,7 +67,8 @@ fn is_real(tree: &Tree) -> bool {
 fn real_defaults(tree: &mut Tree) {
     let place = tree.place("delivery.providers");
     if tree.get("limits.sends_per_number").is_none() {
-        let rates = Value::try_from(SendLimits::for_real_carriers().rates()).unwrap_or_else(|_| Value::Array(Vec::new()));
+        let rates =
+            Value::try_from(SendLimits::for_real_carriers().rates()).unwrap_or_else(|_| Value::Array(Vec::new()));
         tree.set("limits.sends_per_number", rates, place.clone());
     }
     if tree.get("delivery.messages_per_day").is_none() {
@@ -83,12 +86,15 @@ fn check_admin(config: &mut Config, tree: &Tree, faults: &mut Vec<Fault>) {
         match std::fs::read_to_string(file) {
             Ok(text) => config.admin_token = Some(Secret::new(text.trim().to_owned())),
             Err(error) => {
-                return faults
-                    .push(tree.fault(key, format!("{} cannot be read: {error}; name a file that holds the token", file.display())));
+                return faults.push(tree.fault(
+                    key,
+                    format!("{} cannot be read: {error}; name a file that holds the token", file.display()),
+                ));
             }
         }
     }
-    let make_one = format!("{TOKEN_CHARACTERS} or more characters without white space; make one with: openssl rand -hex 32");
+    let make_one =
+        format!("{TOKEN_CHARACTERS} or more characters without white space; make one with: openssl rand -hex 32");
     match &config.admin_token {
         Some(token) => {
             let token = token.expose();
@@ -97,8 +103,10 @@ fn check_admin(config: &mut Config, tree: &Tree, faults: &mut Vec<Fault>) {
             }
         }
         None if !config.admin_listen.ip().to_canonical().is_loopback() => {
-            faults
-                .push(tree.fault("admin_token", format!("missing; an admin listener on {} demands one: {make_one}", config.admin_listen)));
+            faults.push(tree.fault(
+                "admin_token",
+                format!("missing; an admin listener on {} demands one: {make_one}", config.admin_listen),
+            ));
         }
         None => {}
     }
@@ -111,7 +119,9 @@ fn check_admin(config: &mut Config, tree: &Tree, faults: &mut Vec<Fault>) {
 }
 
 fn check_files(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
-    let unreadable = |file: &Path| std::fs::File::open(file).err().map(|error| format!("{} cannot be read: {error}", file.display()));
+    let unreadable = |file: &Path| {
+        std::fs::File::open(file).err().map(|error| format!("{} cannot be read: {error}", file.display()))
+    };
     for (key, file, other, other_file) in [
         ("tls.certificate", &config.tls.certificate, "tls.key", &config.tls.key),
         ("tls.key", &config.tls.key, "tls.certificate", &config.tls.certificate),
@@ -129,9 +139,10 @@ fn check_files(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
                     faults.push(tree.fault("master_key_file", format!("{}: {error}", file.display())));
                 }
             }
-            Err(error) => faults.push(
-                tree.fault("master_key_file", format!("{} cannot be read: {error}; make it with: openssl rand -hex 32", file.display())),
-            ),
+            Err(error) => faults.push(tree.fault(
+                "master_key_file",
+                format!("{} cannot be read: {error}; make it with: openssl rand -hex 32", file.display()),
+            )),
         },
         None if config.store.url != StoreUrl::Sqlite => {
             faults.push(tree.fault(
@@ -152,16 +163,19 @@ fn check_public_url(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
         return;
     };
     if config.public_url.is_none() {
-        faults.push(
-            tree.fault("public_url", format!("missing; {cause} must know the address that callers use, such as https://otp.example.com")),
-        );
+        faults.push(tree.fault(
+            "public_url",
+            format!("missing; {cause} must know the address that callers use, such as https://otp.example.com"),
+        ));
     }
 }
 
 fn check_providers(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
     let delivery = &config.delivery;
     if delivery.providers.is_empty() {
-        faults.push(tree.fault("delivery.providers", "empty; name at least one provider, or leave it out for the sandbox"));
+        faults.push(
+            tree.fault("delivery.providers", "empty; name at least one provider, or leave it out for the sandbox"),
+        );
     }
     if delivery.is_real() && tree.get("delivery.countries").is_none() {
         faults.push(tree.fault(
@@ -170,7 +184,9 @@ fn check_providers(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
         ));
     }
     for (index, provider) in delivery.providers.iter().enumerate() {
-        let mut wrong = |key: &str, problem: String| faults.push(tree.fault(&format!("delivery.providers[{index}].{key}"), problem));
+        let mut wrong = |key: &str, problem: String| {
+            faults.push(tree.fault(&format!("delivery.providers[{index}].{key}"), problem));
+        };
         let plain = provider.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
         if !plain || provider.name.len() > 32 {
             wrong("name", "must be 1 to 32 letters, digits, - or _".to_owned());
@@ -188,7 +204,9 @@ fn check_providers(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
         };
         match &provider.url {
             Some(_) if schemes.is_empty() => wrong("url", "the sandbox has none; leave it out".to_owned()),
-            Some(url) if !schemes.contains(&url.scheme()) => wrong("url", format!("must begin with {}://", schemes.join(":// or "))),
+            Some(url) if !schemes.contains(&url.scheme()) => {
+                wrong("url", format!("must begin with {}://", schemes.join(":// or ")));
+            }
             None if provider.kind == ProviderKind::Smpp => {
                 wrong("url", "missing; write smpp://user:password@host:port, or smpps:// with TLS".to_owned());
             }
@@ -224,7 +242,8 @@ mod tests {
     use crate::config::Sources;
     use crate::config::sources::Flags;
 
-    const REAL: &str = "[[delivery.providers]]\nname = \"carrier\"\ntype = \"smpp\"\nurl = \"smpp://user:hunter2@host:2775\"\n";
+    const REAL: &str =
+        "[[delivery.providers]]\nname = \"carrier\"\ntype = \"smpp\"\nurl = \"smpp://user:hunter2@host:2775\"\n";
 
     fn assembled(text: &str) -> (Config, String) {
         let directory = tempfile::tempdir().unwrap();
@@ -269,14 +288,18 @@ mod tests {
         let (_, faults) = assembled("listen = \"[::ffff:127.0.0.1]:80\"\nadmin_listen = \"127.0.0.2:81\"\n");
         assert_eq!(faults, "");
         let (_, faults) = assembled("admin_token = \"short\"\n");
-        assert!(faults.contains("/a.toml:1:1: admin_token: the token must be") && !faults.contains("\"short\""), "{faults}");
+        assert!(
+            faults.contains("/a.toml:1:1: admin_token: the token must be") && !faults.contains("\"short\""),
+            "{faults}"
+        );
         let (_, faults) = assembled("admin_listen = \"127.0.0.1:8080\"\n");
         assert!(faults.contains("public listener's address"), "{faults}");
     }
 
     #[test]
     fn another_store_needs_a_master_key_and_files_must_be_there() {
-        let (_, faults) = assembled("[store]\nurl = \"redis://user:hunter2@host\"\n[tls]\ncertificate = \"/nowhere/c.pem\"\n");
+        let (_, faults) =
+            assembled("[store]\nurl = \"redis://user:hunter2@host\"\n[tls]\ncertificate = \"/nowhere/c.pem\"\n");
         for expected in [
             "master_key_file: missing",
             "store.url: Redis is not available",
@@ -307,8 +330,13 @@ mod tests {
 
     #[test]
     fn flags_win_and_name_themselves() {
-        let flags = Flags { listen: Some("127.0.0.1:0".to_owned()), store: Some("redis://host".to_owned()), ..Flags::default() };
-        let environment = vec![("OTPGATE_LISTEN".into(), "127.0.0.1:1".into()), ("OTPGATE_STORE_URL".into(), "sqlite".into())];
+        let flags = Flags {
+            listen: Some("127.0.0.1:0".to_owned()),
+            store: Some("redis://host".to_owned()),
+            ..Flags::default()
+        };
+        let environment =
+            vec![("OTPGATE_LISTEN".into(), "127.0.0.1:1".into()), ("OTPGATE_STORE_URL".into(), "sqlite".into())];
         let error = Config::load(Sources { flags, environment, ..Sources::default() }).unwrap_err().to_string();
         assert!(error.contains("--store: store.url: Redis is not available"), "{error}");
         assert!(!error.contains("OTPGATE_LISTEN"), "{error}");

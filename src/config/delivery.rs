@@ -23,8 +23,13 @@ pub struct Delivery {
 
 impl Default for Delivery {
     fn default() -> Self {
-        let sandbox =
-            Provider { name: "sandbox".to_owned(), kind: ProviderKind::Sandbox, channels: both_channels(), url: None, preset: None };
+        let sandbox = Provider {
+            name: "sandbox".to_owned(),
+            kind: ProviderKind::Sandbox,
+            channels: both_channels(),
+            url: None,
+            preset: None,
+        };
         Self { countries: Countries::All, messages_per_day: None, providers: vec![sandbox] }
     }
 }

@@ -51,7 +51,9 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     }
     match Written::deserialize(deserializer)? {
         Written::Seconds(seconds) => Ok(Duration::from_secs(seconds)),
-        Written::Text(text) => parse(&text).ok_or_else(|| D::Error::custom("a duration such as \"5s\", or whole seconds")),
+        Written::Text(text) => {
+            parse(&text).ok_or_else(|| D::Error::custom("a duration such as \"5s\", or whole seconds"))
+        }
     }
 }
 
@@ -66,7 +68,9 @@ mod tests {
         }
         assert_eq!(parse("24h"), parse("1d"));
         assert_eq!(parse("60"), Some(Duration::from_secs(60)));
-        for bad in ["", "s", "5 s", "-5s", "5w", "1h30m", "1.5s", "99999999999999999999s", "18446744073709551615d", "5é"] {
+        for bad in
+            ["", "s", "5 s", "-5s", "5w", "1h30m", "1.5s", "99999999999999999999s", "18446744073709551615d", "5é"]
+        {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }

@@ -2,8 +2,8 @@
 //! misspelt keys and the ranges all come from these two tables; the defaults are in the structs.
 
 use super::kind::Kind::{
-    self, Address, Boolean, Count, Countries, Level, Limit, Networks, Path, Providers, PublicUrl, Rates, Seconds, Secret, Span, StoreUrl,
-    Text, Word,
+    self, Address, Boolean, Count, Countries, Level, Limit, Networks, Path, Providers, PublicUrl, Rates, Seconds,
+    Secret, Span, StoreUrl, Text, Word,
 };
 
 /// One setting.
@@ -41,9 +41,7 @@ pub(super) const KEYS: &[Key] = &[
     key("server.idle", Span(1, 3_600)),
     key("server.write", Span(1, 600)),
     key("server.max_connections", Count(1, 1_000_000)),
-    key("server.url_bytes", Count(1_024, 16_384)),
     key("server.header_bytes", Count(4_096, 1_048_576)),
-    key("server.body_bytes", Count(1_024, 16_777_216)),
     key("server.drain_delay", Span(0, 600)),
     key("server.drain_timeout", Span(0, 3_600)),
     key("store.url", StoreUrl),
@@ -55,7 +53,6 @@ pub(super) const KEYS: &[Key] = &[
     key("guard.refill", Span(0, 3_600)),
     key("guard.keys", Count(1_000, 10_000_000)),
     key("limits.sends_per_number", Rates),
-    key("limits.resends_per_otp", Limit(1_000)),
     key("delivery.countries", Countries),
     key("delivery.messages_per_day", Limit(1_000_000_000)),
     key("delivery.providers", Providers),

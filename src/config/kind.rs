@@ -69,9 +69,9 @@ impl Kind {
             Self::Countries => each(value, "\"all\", or countries such as [\"DE\", \"AT\"]", |text| {
                 text.parse::<Country>().map(drop).map_err(|error| error.to_string())
             }),
-            Self::Channels => {
-                each(value, "[\"SMS\"], [\"VOICE\"] or both", |text| parse_channel(text).map(drop).ok_or_else(|| "SMS or VOICE".to_owned()))
-            }
+            Self::Channels => each(value, "[\"SMS\"], [\"VOICE\"] or both", |text| {
+                parse_channel(text).map(drop).ok_or_else(|| "SMS or VOICE".to_owned())
+            }),
             Self::Providers => check_providers(value),
             Self::Secret if value.as_str().is_some_and(|text| !text.is_empty()) => Vec::new(),
             Self::Secret => vec![(String::new(), "not a text, or empty; write a text in quotes".to_owned())],
@@ -88,9 +88,10 @@ impl Kind {
         let whole = value.as_integer().and_then(|number| u64::try_from(number).ok());
         let (right, legal) = match self {
             Self::Boolean => ("true or false".to_owned(), value.is_bool()),
-            Self::Count(least, most) => {
-                (format!("an integer from {least} to {most}"), whole.is_some_and(|number| (least..=most).contains(&number)))
-            }
+            Self::Count(least, most) => (
+                format!("an integer from {least} to {most}"),
+                whole.is_some_and(|number| (least..=most).contains(&number)),
+            ),
             Self::Limit(most) => {
                 let legal = text == "none" || whole.is_some_and(|number| (1..=most).contains(&number));
                 (format!("an integer from 1 to {most}, or \"none\""), legal)
@@ -100,7 +101,8 @@ impl Kind {
                 let in_range = |span: Duration| {
                     let fine = matches!(self, Self::Span(..)) || span.subsec_nanos() == 0;
                     let positive = matches!(self, Self::Span(0, _)) || !span.is_zero();
-                    let least = if matches!(self, Self::Span(..)) { Duration::ZERO } else { Duration::from_secs(least) };
+                    let least =
+                        if matches!(self, Self::Span(..)) { Duration::ZERO } else { Duration::from_secs(least) };
                     fine && positive && span >= least && span <= Duration::from_secs(most)
                 };
                 let ends = (
@@ -112,12 +114,14 @@ impl Kind {
                     span.is_some_and(in_range),
                 )
             }
-            Self::Address => {
-                ("an IP address and a port, such as 127.0.0.1:8080 or [::]:8080".to_owned(), text.parse::<SocketAddr>().is_ok())
-            }
-            Self::PublicUrl => {
-                ("an address such as https://otp.example.com, without a query or a password".to_owned(), is_public_url(text))
-            }
+            Self::Address => (
+                "an IP address and a port, such as 127.0.0.1:8080 or [::]:8080".to_owned(),
+                text.parse::<SocketAddr>().is_ok(),
+            ),
+            Self::PublicUrl => (
+                "an address such as https://otp.example.com, without a query or a password".to_owned(),
+                is_public_url(text),
+            ),
             Self::Word(words) => (format!("one of {}", words.join(", ")), words.contains(&text)),
             Self::Level => (
                 "a level such as info, or a filter such as info,otpgate=debug".to_owned(),
@@ -137,7 +141,11 @@ impl Kind {
     pub(super) fn read_variable(self, text: &str) -> Option<Value> {
         let list = || {
             Value::Array(
-                text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(|part| Value::String(part.to_owned())).collect(),
+                text.split(',')
+                    .map(str::trim)
+                    .filter(|part| !part.is_empty())
+                    .map(|part| Value::String(part.to_owned()))
+                    .collect(),
             )
         };
         match self {
@@ -151,7 +159,11 @@ impl Kind {
             // The one setting that is no plain value: it is written as in the file.
             Self::Providers => {
                 let table = toml::from_str::<toml::Table>(&format!("providers = {text}")).ok();
-                Some(table.and_then(|mut table| table.remove("providers")).unwrap_or_else(|| Value::String("***".to_owned())))
+                Some(
+                    table
+                        .and_then(|mut table| table.remove("providers"))
+                        .unwrap_or_else(|| Value::String("***".to_owned())),
+                )
             }
             _ => Some(Value::String(text.to_owned())),
         }
@@ -188,11 +200,19 @@ fn check_providers(value: &Value) -> Vec<Wrong> {
         for (name, value) in provider {
             match PROVIDER_KEYS.iter().find(|key| key.path == name) {
                 Some(key) => {
-                    wrong.extend(key.kind.check(value).into_iter().map(|(below, problem)| (format!("[{index}].{name}{below}"), problem)));
+                    wrong.extend(
+                        key.kind
+                            .check(value)
+                            .into_iter()
+                            .map(|(below, problem)| (format!("[{index}].{name}{below}"), problem)),
+                    );
                 }
                 None => {
                     let nearest = nearest(name, PROVIDER_KEYS.iter().map(|key| key.path)).unwrap_or_default();
-                    wrong.push((format!("[{index}].{name}"), format!("there is no such setting; did you mean {nearest}?")));
+                    wrong.push((
+                        format!("[{index}].{name}"),
+                        format!("there is no such setting; did you mean {nearest}?"),
+                    ));
                 }
             }
         }
@@ -219,14 +239,17 @@ fn check_network(text: &str) -> Result<(), String> {
         return Err(format!("a prefix length of 0 to {width}"));
     }
     match bits.checked_shl(prefix) {
-        Some(beyond) if beyond != 0 => Err("the network's own address, without bits beyond the prefix length".to_owned()),
+        Some(beyond) if beyond != 0 => {
+            Err("the network's own address, without bits beyond the prefix length".to_owned())
+        }
         _ => Ok(()),
     }
 }
 
 fn is_public_url(text: &str) -> bool {
     let Ok(uri) = text.parse::<http::Uri>() else { return false };
-    let host = uri.authority().is_some_and(|authority| !authority.host().is_empty() && !authority.as_str().contains('@'));
+    let host =
+        uri.authority().is_some_and(|authority| !authority.host().is_empty() && !authority.as_str().contains('@'));
     matches!(uri.scheme_str(), Some("http" | "https")) && host && uri.query().is_none() && !text.contains('#')
 }
 
@@ -236,7 +259,9 @@ fn shown(value: &Value) -> String {
         Value::String(text) if text.contains("://") || text.contains('@') => {
             format!("\"{}\"", SecretUrl::parse(text).map_or_else(|_| "…".to_owned(), |url| url.redacted()))
         }
-        Value::String(text) if text.chars().count() > 60 => format!("\"{}…\"", text.chars().take(60).collect::<String>().escape_debug()),
+        Value::String(text) if text.chars().count() > 60 => {
+            format!("\"{}…\"", text.chars().take(60).collect::<String>().escape_debug())
+        }
         Value::Array(_) => "a list".to_owned(),
         Value::Table(_) => "a table".to_owned(),
         _ => value.to_string(),

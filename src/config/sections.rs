@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::duration;
 use super::secret_url::SecretUrl;
-use super::{duration, limit};
 use crate::abuse::Rate;
 
 /// `[tls]`: the public listener's certificate. Without it the listener speaks plain HTTP.
@@ -63,12 +63,8 @@ pub struct Server {
     pub write: Duration,
     /// Connections at a time, 1 to 1,000,000.
     pub max_connections: u32,
-    /// Bytes of a request's path and query, 1,024 to 16,384; more is answered 414.
-    pub url_bytes: u32,
     /// Bytes of a request's header section, 4,096 to 1,048,576; more is answered 431.
     pub header_bytes: u32,
-    /// Bytes of a request's body, 1,024 to 16,777,216; more is answered 413.
-    pub body_bytes: u32,
     /// After SIGTERM: how long connections are still taken, while readiness says no, up to 10 min.
     #[serde(with = "duration")]
     pub drain_delay: Duration,
@@ -87,12 +83,9 @@ impl Default for Server {
             idle: Duration::from_secs(60),
             write: Duration::from_secs(30),
             max_connections: 10_000,
-            url_bytes: 8_192,
             header_bytes: 16_384,
-            body_bytes: 65_536,
             drain_delay: Duration::ZERO,
-            // Kubernetes kills after 30 s.
-            drain_timeout: Duration::from_secs(25),
+            drain_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -193,9 +186,6 @@ pub struct Limits {
     /// Sends to one number, resends included; all rates hold at once. Empty: no limit. Empty by default; with a real
     /// provider [`crate::abuse::SendLimits::for_real_carriers`].
     pub sends_per_number: Vec<Rate>,
-    /// Resends of one OTP, 1 to 1,000; none: no limit, the default.
-    #[serde(with = "limit")]
-    pub resends_per_otp: Option<u32>,
 }
 
 /// `[events]`: callbacks.

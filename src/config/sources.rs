@@ -63,8 +63,10 @@ impl Sources {
             .filter(|(name, _)| name.starts_with(PREFIX))
             .collect();
         variables.sort();
-        let named =
-            variables.iter().find(|(name, value)| *name == FILE_VARIABLE && !value.is_empty()).map(|(_, value)| PathBuf::from(value));
+        let named = variables
+            .iter()
+            .find(|(name, value)| *name == FILE_VARIABLE && !value.is_empty())
+            .map(|(_, value)| PathBuf::from(value));
         tree.file = self.file.or(named);
         if let Some(file) = tree.file.clone() {
             tree.read_file(&file)?;
@@ -76,7 +78,8 @@ impl Sources {
             }
         }
         let data_dir = self.flags.data_dir.and_then(|path| {
-            let not_utf8 = |_| faults.push(fault(Place::Flag("--data-dir"), "data_dir", "is not UTF-8; write another path"));
+            let not_utf8 =
+                |_| faults.push(fault(Place::Flag("--data-dir"), "data_dir", "is not UTF-8; write another path"));
             path.into_os_string().into_string().map_err(not_utf8).ok()
         });
         for (key, flag, value) in [
@@ -105,7 +108,9 @@ impl Tree {
 
     /// Gives a setting a value.
     pub(super) fn set(&mut self, path: &str, value: Value, place: Place) {
-        self.places.retain(|known, _| !(known.starts_with(path) && known.get(path.len()..).is_some_and(|rest| rest.starts_with('['))));
+        self.places.retain(|known, _| {
+            !(known.starts_with(path) && known.get(path.len()..).is_some_and(|rest| rest.starts_with('[')))
+        });
         self.places.insert(path.to_owned(), place);
         let (table, key) = match path.split_once('.') {
             Some((section, key)) => {
@@ -144,11 +149,14 @@ impl Tree {
 
     fn read_file(&mut self, file: &Path) -> Result<(), ConfigError> {
         let whole = |problem: String| ConfigError::one(Place::File(file.to_owned()), "", problem);
-        let bytes = std::fs::read(file)
-            .map_err(|error| whole(format!("cannot be read: {error}; name a TOML file, such as a copy of otpgate.example.toml")))?;
+        let bytes = std::fs::read(file).map_err(|error| {
+            whole(format!("cannot be read: {error}; name a TOML file, such as a copy of otpgate.example.toml"))
+        })?;
         let text = String::from_utf8(bytes).map_err(|_| whole("is not UTF-8; write a TOML file".to_owned()))?;
         let broken = |error: toml::de::Error| {
-            let place = error.span().map_or_else(|| Place::File(file.to_owned()), |span| Place::in_file(file.to_owned(), &text, &span));
+            let place = error
+                .span()
+                .map_or_else(|| Place::File(file.to_owned()), |span| Place::in_file(file.to_owned(), &text, &span));
             let message = error.message().trim().replace('\n', "; ");
             ConfigError::one(place, "", format!("is not TOML: {message}"))
         };
@@ -186,9 +194,12 @@ impl Tree {
         for (name, value) in &self.table {
             match value {
                 Value::Table(section) if is_section(name) => {
-                    unknown.extend(section.keys().map(|key| format!("{name}.{key}")).filter(|path| find(path).is_none()));
+                    unknown
+                        .extend(section.keys().map(|key| format!("{name}.{key}")).filter(|path| find(path).is_none()));
                 }
-                _ if is_section(name) => faults.push(self.fault(name, format!("is a section; write [{name}] and its settings below it"))),
+                _ if is_section(name) => {
+                    faults.push(self.fault(name, format!("is a section; write [{name}] and its settings below it")));
+                }
                 _ if find(name).is_none() => unknown.push(name.clone()),
                 _ => {}
             }
@@ -219,7 +230,8 @@ impl Tree {
     fn check_values(&self, faults: &mut Vec<Fault>) {
         for key in KEYS {
             let wrong = self.get(key.path).map(|value| key.kind.check(value)).unwrap_or_default();
-            faults.extend(wrong.into_iter().map(|(below, problem)| self.fault(&format!("{}{below}", key.path), problem)));
+            faults
+                .extend(wrong.into_iter().map(|(below, problem)| self.fault(&format!("{}{below}", key.path), problem)));
         }
     }
 }

@@ -155,7 +155,9 @@ impl Courier {
                 tracing::warn!(message = %message.id, provider = provider.name(), "a provider refused a message");
                 (Settled::Failed(words), Outcome::Refused)
             }
-            Err(Failure::Unknown) => (Settled::Failed("the provider did not say whether it took it".to_owned()), Outcome::Refused),
+            Err(Failure::Unknown) => {
+                (Settled::Failed("the provider did not say whether it took it".to_owned()), Outcome::Refused)
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use crate::layer::dialect::{Spoken, refuse};
 use crate::layer::guard::Guard;
 use crate::layer::refusal::{Presented, Refusal};
 use crate::layer::{Answer, Request, Response};
+use crate::secret::Secret;
 
 /// Seconds after which a caller may ask again when the store does not answer.
 pub const STORE_RETRY_AFTER: u64 = 1;
@@ -28,7 +29,10 @@ pub trait AuthObserver: Send + Sync + 'static {
 
 /// Authenticates.
 #[derive(Clone)]
-pub struct AuthLayer {
+pub struct AuthLayer(Arc<Parts>);
+
+/// Behind one pointer, because the stack is cloned for every request.
+struct Parts {
     authenticator: Arc<Authenticator>,
     guard: Guard,
     observer: Arc<dyn AuthObserver>,
@@ -37,8 +41,8 @@ pub struct AuthLayer {
 impl AuthLayer {
     /// Looks keys up in `authenticator`; refused requests go to `guard`.
     #[must_use]
-    pub const fn new(authenticator: Arc<Authenticator>, guard: Guard, observer: Arc<dyn AuthObserver>) -> Self {
-        Self { authenticator, guard, observer }
+    pub fn new(authenticator: Arc<Authenticator>, guard: Guard, observer: Arc<dyn AuthObserver>) -> Self {
+        Self(Arc::new(Parts { authenticator, guard, observer }))
     }
 }
 
@@ -71,47 +75,50 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let (head, body) = request.into_parts();
-        let spoken = head.extensions.get::<Spoken>().copied();
-        let presented = spoken.map_or(Presented::Nothing, |spoken| spoken.0.credential(&head));
+        let spoken = request.extensions().get::<Spoken>().copied();
+        let presented = spoken.map_or(Presented::Nothing, |spoken| spoken.0.credential(&request));
         let recalled = match presented {
             Presented::Nothing => Err(AuthenticationError::Refused(Cause::Missing)),
-            Presented::ApiKey(key) => self.layer.authenticator.recall(key),
+            Presented::ApiKey(key) => self.layer.0.authenticator.recall(key),
         };
         match recalled {
-            Ok(Some(caller)) => {
-                let request = admit(Request::from_parts(head, body), caller);
-                AuthFuture::Inner { inner: self.inner.call(request) }
-            }
+            Ok(Some(caller)) => AuthFuture::Inner { inner: self.inner.call(admit(request, caller)) },
             Ok(None) => {
-                let (layer, mut inner) = (self.layer.clone(), self.inner.clone());
-                AuthFuture::Waiting {
-                    answer: Box::pin(async move {
-                        let Presented::ApiKey(key) = spoken.map_or(Presented::Nothing, |spoken| spoken.0.credential(&head)) else {
-                            return Ok(layer.guard.refuse(Request::from_parts(head, body)).await);
-                        };
-                        match layer.authenticator.authenticate(key).await {
-                            Ok(caller) => inner.call(admit(Request::from_parts(head, body), caller)).await,
-                            Err(AuthenticationError::Refused(cause)) => {
-                                layer.observer.refused(cause);
-                                Ok(layer.guard.refuse(Request::from_parts(head, body)).await)
-                            }
-                            Err(AuthenticationError::Store(_)) => {
-                                let refusal = Refusal::Unavailable { retry_after: STORE_RETRY_AFTER };
-                                Ok(refuse(&head.extensions, &refusal))
-                            }
-                        }
-                    }),
-                }
+                let parts = Arc::clone(&self.layer.0);
+                AuthFuture::Waiting { answer: Box::pin(look_up(parts, self.inner.clone(), request)) }
             }
             Err(error) => {
-                if let AuthenticationError::Refused(cause) = error {
-                    self.layer.observer.refused(cause);
-                }
-                let guard = self.layer.guard.clone();
-                let request = Request::from_parts(head, body);
-                AuthFuture::Waiting { answer: Box::pin(async move { Ok(guard.refuse(request).await) }) }
+                let parts = Arc::clone(&self.layer.0);
+                AuthFuture::Waiting { answer: Box::pin(async move { Ok(refused(&parts, error, request).await) }) }
             }
+        }
+    }
+}
+
+async fn look_up<S>(parts: Arc<Parts>, mut inner: S, request: Request) -> Result<Response, Infallible>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    let spoken = request.extensions().get::<Spoken>().copied();
+    // Taken out of the request, which moves on; wiped when this is over.
+    let key = match spoken.map_or(Presented::Nothing, |spoken| spoken.0.credential(&request)) {
+        Presented::ApiKey(key) => Secret::new(key.to_owned()),
+        Presented::Nothing => Secret::default(),
+    };
+    match parts.authenticator.authenticate(key.expose()).await {
+        Ok(caller) => inner.call(admit(request, caller)).await,
+        Err(error) => Ok(refused(&parts, error, request).await),
+    }
+}
+
+async fn refused(parts: &Parts, error: AuthenticationError, request: Request) -> Response {
+    match error {
+        AuthenticationError::Refused(cause) => {
+            parts.observer.refused(cause);
+            parts.guard.refuse(request).await
+        }
+        AuthenticationError::Store(_) => {
+            refuse(request.extensions(), &Refusal::Unavailable { retry_after: STORE_RETRY_AFTER })
         }
     }
 }

@@ -33,7 +33,10 @@ pub trait QuotaObserver: Send + Sync + 'static {
 
 /// Counts calls.
 #[derive(Clone)]
-pub struct QuotaLayer {
+pub struct QuotaLayer(Arc<Parts>);
+
+/// Behind one pointer, because the stack is cloned for every request.
+struct Parts {
     quota: Arc<dyn Quota>,
     observer: Arc<dyn QuotaObserver>,
 }
@@ -41,8 +44,8 @@ pub struct QuotaLayer {
 impl QuotaLayer {
     /// Counts them in `quota`.
     #[must_use]
-    pub const fn new(quota: Arc<dyn Quota>, observer: Arc<dyn QuotaObserver>) -> Self {
-        Self { quota, observer }
+    pub fn new(quota: Arc<dyn Quota>, observer: Arc<dyn QuotaObserver>) -> Self {
+        Self(Arc::new(Parts { quota, observer }))
     }
 }
 
@@ -84,9 +87,9 @@ where
             return QuotaFuture::Admitted { inner: self.inner.call(request), headers: None };
         };
         let key = ConnectionKey(connection.get());
-        match self.layer.quota.check(key, &policy) {
+        match self.layer.0.quota.check(key, &policy) {
             QuotaAnswer::Now(decision) => {
-                self.layer.observer.decided(decision.is_admitted());
+                self.layer.0.observer.decided(decision.is_admitted());
                 let headers = Some((policy, decision));
                 match decision.retry_after_seconds() {
                     None => QuotaFuture::Admitted { inner: self.inner.call(request), headers },
@@ -96,7 +99,7 @@ where
             // Dropped before it was polled, this answer has asked nobody; it is asked for again inside the future, which
             // outlives this borrow.
             QuotaAnswer::Later(_) => {
-                let (layer, mut inner) = (self.layer.clone(), self.inner.clone());
+                let (layer, mut inner) = (Arc::clone(&self.layer.0), self.inner.clone());
                 QuotaFuture::Waiting {
                     answer: Box::pin(async move {
                         let Ok(decision) = layer.quota.check(key, &policy).get().await else {

@@ -1,10 +1,8 @@
 //! What the layers may refuse, and the trait by which a dialect words it. One refusal, one variant, one answer a dialect.
 
-use http::request::Parts;
-
 use crate::access::scope::Scope;
-use crate::layer::Response;
 use crate::layer::trace::Stamp;
+use crate::layer::{Request, Response};
 
 /// Why a layer, the router or an extractor refused a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +59,7 @@ pub trait Dialect: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// The credential of a request.
-    fn credential<'r>(&self, head: &'r Parts) -> Presented<'r>;
+    fn credential<'r>(&self, request: &'r Request) -> Presented<'r>;
 
     /// The answer to a refused request.
     fn refuse(&self, refusal: &Refusal, stamp: Stamp) -> Response;
@@ -69,8 +67,8 @@ pub trait Dialect: Send + Sync + 'static {
 
 /// The API key in the header `apikey` (header names are case-insensitive). Two of them are none.
 #[must_use]
-pub fn api_key_header(head: &Parts) -> Presented<'_> {
-    let mut values = head.headers.get_all("apikey").iter();
+pub fn api_key_header(request: &Request) -> Presented<'_> {
+    let mut values = request.headers().get_all("apikey").iter();
     match (values.next().and_then(|value| value.to_str().ok()), values.next()) {
         (Some(key), None) => Presented::ApiKey(key),
         _ => Presented::Nothing,

@@ -14,7 +14,7 @@ use tower::{Layer, Service};
 
 use crate::layer::dialect::Spoken;
 use crate::layer::refusal::Refusal;
-use crate::layer::trace::Stamp;
+use crate::layer::trace::{RequestId, Stamp};
 use crate::layer::{Request, Response};
 
 /// Catches panics.
@@ -51,7 +51,7 @@ where
         let spoken = request.extensions().get::<Spoken>().copied();
         let stamp = Stamp::of(request.extensions());
         let inner = std::panic::catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));
-        let inner = inner.map_err(|panic| report(&*panic)).ok();
+        let inner = inner.map_err(|panic| report(&*panic, stamp.id)).ok();
         RescueFuture { inner: inner.map(|inner| AssertUnwindSafe(inner).catch_unwind()), spoken, stamp }
     }
 }
@@ -74,7 +74,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for RescueFuture<F
         if let Some(inner) = this.inner.as_pin_mut() {
             match ready!(inner.poll(context)) {
                 Ok(answer) => return Poll::Ready(answer),
-                Err(panic) => report(&*panic),
+                Err(panic) => report(&*panic, this.stamp.id),
             }
         }
         let mut response = Response::default();
@@ -85,6 +85,6 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for RescueFuture<F
 }
 
 /// The text of a panic may hold what a caller sent, so only the fact is logged; the place is printed by the panic hook.
-fn report(_panic: &(dyn Any + Send)) {
-    tracing::error!("a request panicked; it was answered with an internal error");
+fn report(_panic: &(dyn Any + Send), id: RequestId) {
+    tracing::error!(%id, "a request panicked; it was answered with an internal error");
 }

@@ -76,14 +76,13 @@ pub trait Observer: Send + Sync + 'static {
 
 /// Gives ids and spans.
 #[derive(Clone)]
-pub struct TraceLayer {
+pub struct TraceLayer(Arc<Parts>);
+
+/// Behind one pointer, because the stack is cloned for every request.
+struct Parts {
     dialects: Dialects,
     observer: Arc<dyn Observer>,
     clock: Arc<dyn Clock>,
-    ids: Arc<Ids>,
-}
-
-struct Ids {
     process: [u8; 6],
     next: AtomicU64,
 }
@@ -94,12 +93,12 @@ impl TraceLayer {
     pub fn new(dialects: Dialects, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Self {
         let mut process = [0; 6];
         SystemEntropy.fill(&mut process);
-        Self { dialects, observer, clock, ids: Arc::new(Ids { process, next: AtomicU64::new(1) }) }
+        Self(Arc::new(Parts { dialects, observer, clock, process, next: AtomicU64::new(1) }))
     }
 }
 
-impl Ids {
-    fn next(&self) -> RequestId {
+impl Parts {
+    fn next_id(&self) -> RequestId {
         let number = self.next.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         let mut id = [0; 12];
         for (byte, source) in id.iter_mut().zip(self.process.iter().chain(number.iter().skip(2))) {
@@ -137,20 +136,22 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let id = self.layer.ids.next();
-        let dialect = self.layer.dialects.of(request.uri().path()).name();
+        let parts = &self.layer.0;
+        let id = parts.next_id();
+        let dialect = parts.dialects.of(request.uri().path()).name();
         // `route` is filled in by the router, which knows the template: the path itself may be a capability.
-        let span = tracing::info_span!(
+        // At the level of its events: a log without them does not pay for spans.
+        let span = tracing::debug_span!(
             "request", id = %id, method = request.method().as_str(), dialect,
             route = tracing::field::Empty, connection = tracing::field::Empty,
         );
-        request.extensions_mut().insert(Stamp { id, at: self.layer.clock.now() });
+        request.extensions_mut().insert(Stamp { id, at: parts.clock.now() });
         let inner = {
             let _entered = span.enter();
             self.inner.call(request)
         };
-        let observer = Arc::clone(&self.layer.observer);
-        TraceFuture { inner, span, id, dialect, started: Instant::now(), observer }
+        let parts = Arc::clone(parts);
+        TraceFuture { inner, span, id, dialect, started: Instant::now(), parts }
     }
 }
 
@@ -163,7 +164,7 @@ pin_project! {
         id: RequestId,
         dialect: &'static str,
         started: Instant,
-        observer: Arc<dyn Observer>,
+        parts: Arc<Parts>,
     }
 }
 
@@ -183,7 +184,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for TraceFuture<F>
             response.headers_mut().insert(REQUEST_ID, value);
         }
         let route = response.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-        this.observer.answered(this.dialect, route, status, elapsed);
+        this.parts.observer.answered(this.dialect, route, status, elapsed);
         tracing::debug!(status, duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX), "answered");
         Poll::Ready(Ok(response))
     }

@@ -288,7 +288,8 @@ mod tests {
     #[test]
     fn the_defaults_are_the_contracts_but_for_six_digits() {
         let id = ApplicationId::generate(&crate::secret::SystemEntropy);
-        let application = Application::new(id, 1, AccountId::default_account(), Application::default_name(), UnixMillis(1));
+        let application =
+            Application::new(id, 1, AccountId::default_account(), Application::default_name(), UnixMillis(1));
         assert!(application.is_default());
         assert_eq!((application.pin_length.get(), application.attempts.get(), application.expire.get()), (6, 3, 300));
         assert_eq!(application.sender.as_ref().map(Sender::as_str), Some("VERIFY"));
@@ -298,7 +299,12 @@ mod tests {
 
     #[test]
     fn bounds_are_the_contracts() {
-        assert!(Lifetime::new(29).is_err() && Lifetime::new(30).is_ok() && Lifetime::new(7_200).is_ok() && Lifetime::new(7_201).is_err());
+        assert!(
+            Lifetime::new(29).is_err()
+                && Lifetime::new(30).is_ok()
+                && Lifetime::new(7_200).is_ok()
+                && Lifetime::new(7_201).is_err()
+        );
         assert!(Attempts::new(0).is_err() && Attempts::new(20).is_ok() && Attempts::new(21).is_err());
         for good in ["VERIFY", "My Shop", "+491512345678", "123", "A"] {
             assert!(Sender::parse(good).is_ok(), "{good}");

@@ -170,7 +170,11 @@ mod tests {
                 for _ in 0..2_000 {
                     let code = Code::generate(policy, &SystemEntropy);
                     assert_eq!(code.expose().len(), usize::try_from(length).unwrap());
-                    assert!(code.expose().bytes().all(|byte| byte.is_ascii_digit() || alphanumeric && byte.is_ascii_lowercase()));
+                    assert!(
+                        code.expose()
+                            .bytes()
+                            .all(|byte| byte.is_ascii_digit() || alphanumeric && byte.is_ascii_lowercase())
+                    );
                     leading_zero |= code.expose().starts_with('0');
                 }
                 assert!(leading_zero);

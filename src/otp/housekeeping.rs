@@ -20,7 +20,12 @@ const STEP: usize = 256;
 const PRUNE_EVERY: u32 = 60;
 
 /// Works until `stop` turns true. `retention` is counted from an OTP's final state.
-pub async fn run(store: Arc<dyn OtpStore>, clock: Arc<dyn Clock>, retention: Duration, mut stop: watch::Receiver<bool>) {
+pub async fn run(
+    store: Arc<dyn OtpStore>,
+    clock: Arc<dyn Clock>,
+    retention: Duration,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut steps = 0_u32;
     while !*stop.borrow() {
         let more = sweep(&*store, clock.now(), retention).await == Ok(STEP);

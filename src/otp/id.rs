@@ -41,7 +41,11 @@ impl FromStr for AccountId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
         let begins = text.bytes().next().is_some_and(|first| first.is_ascii_lowercase() || first.is_ascii_digit());
-        if begins && text.len() <= 36 && text.bytes().all(legal) { Ok(Self(Arc::from(text))) } else { Err(MalformedAccountId) }
+        if begins && text.len() <= 36 && text.bytes().all(legal) {
+            Ok(Self(Arc::from(text)))
+        } else {
+            Err(MalformedAccountId)
+        }
     }
 }
 
@@ -114,7 +118,8 @@ impl<'de> Deserialize<'de> for NumberKey {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let mut bytes = [0; 16];
-        crate::secret::from_hex(&text, &mut bytes).ok_or_else(|| serde::de::Error::custom("32 hexadecimal digits expected"))?;
+        crate::secret::from_hex(&text, &mut bytes)
+            .ok_or_else(|| serde::de::Error::custom("32 hexadecimal digits expected"))?;
         Ok(Self(bytes))
     }
 }

@@ -197,7 +197,7 @@ mod tests {
         for swept in [false, true] {
             let (mut otp, mut number) = (otp(&keyring, 3), NumberRecord::default());
             let late = otp.expire;
-            assert_eq!(otp.expire_now(UnixMillis(late.0 - 1)), false);
+            assert!(!otp.expire_now(UnixMillis(late.0 - 1)));
             if swept {
                 assert!(otp.expire_now(late));
                 assert!(!otp.expire_now(late));

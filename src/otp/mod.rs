@@ -6,6 +6,7 @@ pub mod application;
 pub mod catalogue;
 pub mod channel;
 pub mod code;
+pub mod command;
 pub mod housekeeping;
 pub mod id;
 pub mod machine;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat, PhoneNumberType, Region};
+use rlibphonenumber::{PHONE_NUMBER_UTIL, ParseError, PhoneNumber, PhoneNumberFormat, PhoneNumberType, Region};
 use serde::{Deserialize, Serialize};
 
 /// A phone number in E.164 (ITU-T): `+` and 7 to 15 digits. `Debug` shows only its ends; [`E164::as_str`] shows it all.
@@ -195,7 +195,7 @@ impl Phone {
             Some(rest) if !spaced => (true, rest.to_owned()),
             _ => (spaced, digits),
         };
-        let abroad = || PHONE_NUMBER_UTIL.parse(&format!("+{digits}"), None).map_err(cause);
+        let abroad = || PHONE_NUMBER_UTIL.parse(format!("+{digits}"), None).map_err(cause);
         let parsed = match country.and_then(Country::region) {
             Some(region) if !international => {
                 // Bare digits beside a country may still be the whole number: where that reading is an allocated number
@@ -263,8 +263,8 @@ fn line_of(parsed: &PhoneNumber) -> LineType {
     }
 }
 
-fn cause(error: rlibphonenumber::ParseError) -> PhoneError {
-    use rlibphonenumber::ParseError;
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
+fn cause(error: ParseError) -> PhoneError {
     match error {
         ParseError::InvalidCountryCode => PhoneError::UnknownCallingCode,
         ParseError::TooShortAfterIdd | ParseError::TooShortNsn | ParseError::TooLongNsn => PhoneError::ImpossibleLength,
@@ -319,7 +319,9 @@ mod tests {
 
     #[test]
     fn line_type_and_country_are_known() {
-        let of = |text: &str| Phone::parse(text, None).map(|phone| (phone.line, phone.country.map(|country| country.to_string())));
+        let of = |text: &str| {
+            Phone::parse(text, None).map(|phone| (phone.line, phone.country.map(|country| country.to_string())))
+        };
         assert_eq!(of("+4915112345678"), Ok((LineType::Mobile, Some("DE".into()))));
         assert_eq!(of("+493012345678"), Ok((LineType::Fixed, Some("DE".into()))));
         assert_eq!(of("+12025550123"), Ok((LineType::FixedOrMobile, Some("US".into()))));

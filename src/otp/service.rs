@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use crate::abuse::{CeilingPolicy, NumberRecord, SendLimits, SpendKey};
 use crate::clock::{Clock, UnixMillis};
-use crate::otp::application::{Application, ApplicationRef, Caller, Reference, Sender};
+use crate::otp::application::{Application, ApplicationRef, Caller, Sender};
 use crate::otp::catalogue::Catalogue;
 use crate::otp::channel::{Channel, Via};
-use crate::otp::code::{Code, EnteredCode, PinLength};
+use crate::otp::code::{Code, EnteredCode};
+use crate::otp::command::{Resend, ResendError, Send, SendError, SendRefusal, Verified, VerifyError};
 use crate::otp::id::{AccountId, NumberKey, OtpId};
 use crate::otp::machine::Verdict;
 use crate::otp::outbox::{Message, MessageBody, MessageId};
 use crate::otp::phone::{Country, Phone};
 use crate::otp::record::{Delivery, EventKind, Otp, OtpStatus, Recipient, SealedContent};
 use crate::otp::store::{Changes, OtpChange, OtpStore, OutboxChange, Records, StoreError, Subject, Touch, change};
-use crate::otp::template::{Language, Template};
 use crate::secret::{Entropy, Keyring};
 
 /// Messages that one OTP may queue: the first and its resends.
@@ -42,107 +42,6 @@ pub struct SendPolicy {
     pub ceiling: CeilingPolicy,
     /// Countries served.
     pub countries: Countries,
-}
-
-/// A send. Everything in it is parsed already.
-#[derive(Debug)]
-pub struct Send {
-    /// Whose OTP it will be.
-    pub account: AccountId,
-    /// Whom to send to.
-    pub phone: Phone,
-    /// The application whose settings hold.
-    pub application: ApplicationRef,
-    /// The channel asked for.
-    pub via: Via,
-    /// The language asked for.
-    pub language: Option<Language>,
-    /// The caller's own text.
-    pub text: Option<Template>,
-    /// The caller's own code.
-    pub code: Option<Code>,
-    /// The length of a generated code, where it differs from the application's.
-    pub pin_length: Option<PinLength>,
-    /// The sender, where it differs from the application's.
-    pub sender: Option<Sender>,
-    /// The caller id, where it differs from the application's.
-    pub caller: Option<Caller>,
-    /// The caller's own reference.
-    pub reference: Option<Reference>,
-}
-
-/// A resend of the same code; `expire` does not move.
-#[derive(Debug, Default)]
-pub struct Resend {
-    /// The channel asked for.
-    pub via: Via,
-    /// The sender asked for.
-    pub sender: Option<Sender>,
-    /// The caller id asked for.
-    pub caller: Option<Caller>,
-}
-
-/// Why a message may not leave now. Nothing was counted, nothing sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendRefusal {
-    /// The account has no such application.
-    UnknownApplication,
-    /// The country is not served.
-    CountryNotServed,
-    /// The number had enough messages; the next one may leave at this instant.
-    TooManySends(UnixMillis),
-    /// The number is locked after too many wrong codes, until this instant.
-    Locked(UnixMillis),
-    /// The account's messages to this country are used up for today; this is the start of the next day (UTC).
-    CeilingReached(UnixMillis),
-    /// This OTP has been resent often enough.
-    TooManyResends,
-}
-
-/// Why a send did not happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendError {
-    /// It may not leave now.
-    Refused(SendRefusal),
-    /// The store did not keep it.
-    Store(StoreError),
-}
-
-/// Why a resend did not happen.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ResendError {
-    /// There is no such OTP (or it is another account's).
-    Unknown,
-    /// It is final: there is no code any more.
-    NotActive(Box<Otp>),
-    /// Its application was deleted.
-    ApplicationGone,
-    /// It may not leave now.
-    Refused(SendRefusal),
-    /// The store did not keep it.
-    Store(StoreError),
-}
-
-/// Why a check gave no verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VerifyError {
-    /// There is no such OTP (or it is another account's).
-    Unknown,
-    /// Its application was deleted.
-    ApplicationGone,
-    /// The store did not count it: no verdict.
-    Store(StoreError),
-}
-
-/// A verdict, committed.
-#[derive(Clone, Debug)]
-pub struct Verified {
-    /// What the check found.
-    pub verdict: Verdict,
-    /// The OTP after it.
-    pub otp: Box<Otp>,
-    /// The instant it was decided at.
-    pub at: UnixMillis,
 }
 
 /// Is told how each operation ended: for metrics.
@@ -229,9 +128,8 @@ impl OtpService {
     fn draft(&self, wish: Send, application: &Application, now: UnixMillis) -> (Otp, Message) {
         let number_key = NumberKey::of(&self.keyring, &wish.account, &wish.phone.number);
         let id = OtpId::generate(now, number_key, &*self.entropy);
-        let code = wish
-            .code
-            .unwrap_or_else(|| Code::generate(application.code_policy(wish.pin_length), &*self.entropy));
+        let code =
+            wish.code.unwrap_or_else(|| Code::generate(application.code_policy(wish.pin_length), &*self.entropy));
         let channel = wish.via.channel(wish.phone.line);
         let sealed = SealedContent { code, text: wish.text }.seal(&self.keyring, id);
         let mut otp = Otp {
@@ -286,7 +184,9 @@ impl OtpService {
         let touch = Touch { subject: Subject::Otp(id), spend: self.spend_key(&otp, now) };
         let (policy, account) = (Arc::clone(&self.policy), account.clone());
         let verdict = change(&*self.store, touch, move |records| {
-            let Some(mut otp) = owned(records, &account) else { return (Changes::default(), Err(ResendError::Unknown)) };
+            let Some(mut otp) = owned(records, &account) else {
+                return (Changes::default(), Err(ResendError::Unknown));
+            };
             if otp.status_at(now) != OtpStatus::Active {
                 // Whoever asks is told EXPIRED; the record says so as well from now on.
                 let changed = otp.expire_now(now);
@@ -429,7 +329,13 @@ fn admit(policy: &SendPolicy, records: &Records, now: UnixMillis) -> Result<Chan
     })
 }
 
-fn queue_message(otp: &mut Otp, channel: Channel, sender: Option<Sender>, caller: Option<Caller>, now: UnixMillis) -> Message {
+fn queue_message(
+    otp: &mut Otp,
+    channel: Channel,
+    sender: Option<Sender>,
+    caller: Option<Caller>,
+    now: UnixMillis,
+) -> Message {
     otp.messages += 1;
     otp.channel = channel;
     otp.delivery = Delivery::Queued;

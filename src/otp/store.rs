@@ -14,6 +14,7 @@ use crate::clock::UnixMillis;
 use crate::otp::application::Application;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
 use crate::otp::outbox::{Message, MessageId};
+use crate::otp::phone::E164;
 use crate::otp::record::Otp;
 
 /// A future that a port returns; boxed, so that ports stay objects.
@@ -170,14 +171,16 @@ pub struct Erased {
     pub deleted: usize,
     /// OTPs in a final state: kept for the statistics, without the number, the reference and the code.
     pub anonymised: usize,
-    /// Whether the bytes are gone from the store's files as well. If not, a reader held them for too long: erase again.
-    pub purged: bool,
 }
 
 /// Erases a number: what retention does after its days, now.
 pub trait Eraser: Send + Sync + 'static {
     /// Erases the number behind `key` (one account's view of a number).
     fn erase(&self, key: NumberKey) -> Later<'_, Result<Erased, StoreError>>;
+
+    /// Gets the bytes of a number out of what the store keeps on a disk, after every account's view of it was erased.
+    /// Whether they are gone; if not, something live still holds them, or a reader was in the way.
+    fn purge<'a>(&'a self, number: &'a E164) -> Later<'a, Result<bool, StoreError>>;
 }
 
 /// Runs one change and hands out what the committed run of the transition returned.

@@ -152,7 +152,8 @@ impl Language {
         let language = match country.as_str() {
             "DE" | "AT" | "LI" | "CH" => b"de",
             "FR" | "MC" | "LU" | "SN" | "CI" => b"fr",
-            "ES" | "MX" | "AR" | "CO" | "CL" | "PE" | "EC" | "GT" | "CR" | "PA" | "UY" | "PY" | "BO" | "VE" | "DO" | "HN" | "NI" | "SV" | "CU" => b"es",
+            "ES" | "MX" | "AR" | "CO" | "CL" | "PE" | "EC" | "GT" | "CR" | "PA" | "UY" | "PY" | "BO" | "VE" | "DO"
+            | "HN" | "NI" | "SV" | "CU" => b"es",
             "IT" | "SM" | "VA" => b"it",
             "PT" | "BR" | "AO" | "MZ" => b"pt",
             "NL" | "BE" | "SR" => b"nl",
@@ -268,8 +269,9 @@ impl<'de> Deserialize<'de> for Templates {
         let named = BTreeMap::<String, Template>::deserialize(deserializer)?;
         let mut templates = Self::default();
         for (name, template) in named {
-            let (language, channel) = parse_template_name(&name)
-                .ok_or_else(|| serde::de::Error::custom(format!("template key \"{name}\": use en for SMS or en-voice for VOICE")))?;
+            let (language, channel) = parse_template_name(&name).ok_or_else(|| {
+                serde::de::Error::custom(format!("template key \"{name}\": use en for SMS or en-voice for VOICE"))
+            })?;
             templates.set(language, channel, template);
         }
         Ok(templates)
@@ -294,14 +296,38 @@ pub fn parse_template_name(name: &str) -> Option<(Language, Channel)> {
 
 fn built_in(language: Language, channel: Channel) -> Option<&'static str> {
     let (sms, voice) = match &language.0 {
-        b"en" => ("Your verification code is {{OTP}}. It is valid for {{MIN}} min. Do not share it.", "Your verification code is: {{OTP}}. I repeat: {{OTP}}."),
-        b"de" => ("Ihr Bestätigungscode lautet {{OTP}}. Er gilt {{MIN}} min. Geben Sie ihn nicht weiter.", "Ihr Bestätigungscode lautet: {{OTP}}. Ich wiederhole: {{OTP}}."),
-        b"fr" => ("Votre code de vérification est {{OTP}}. Il est valable {{MIN}} min. Ne le communiquez pas.", "Votre code de vérification est : {{OTP}}. Je répète : {{OTP}}."),
-        b"es" => ("Su código de verificación es {{OTP}}. Es válido durante {{MIN}} min. No lo comparta.", "Su código de verificación es: {{OTP}}. Repito: {{OTP}}."),
-        b"it" => ("Il codice di verifica è {{OTP}}. È valido per {{MIN}} min. Non condividerlo.", "Il codice di verifica è: {{OTP}}. Ripeto: {{OTP}}."),
-        b"pt" => ("O seu código de verificação é {{OTP}}. É válido por {{MIN}} min. Não o partilhe.", "O seu código de verificação é: {{OTP}}. Repito: {{OTP}}."),
-        b"nl" => ("Uw verificatiecode is {{OTP}}. Deze is {{MIN}} min geldig. Deel hem met niemand.", "Uw verificatiecode is: {{OTP}}. Ik herhaal: {{OTP}}."),
-        b"pl" => ("Twój kod weryfikacyjny to {{OTP}}. Jest ważny {{MIN}} min. Nie udostępniaj go nikomu.", "Twój kod weryfikacyjny to: {{OTP}}. Powtarzam: {{OTP}}."),
+        b"en" => (
+            "Your verification code is {{OTP}}. It is valid for {{MIN}} min. Do not share it.",
+            "Your verification code is: {{OTP}}. I repeat: {{OTP}}.",
+        ),
+        b"de" => (
+            "Ihr Bestätigungscode lautet {{OTP}}. Er gilt {{MIN}} min. Geben Sie ihn nicht weiter.",
+            "Ihr Bestätigungscode lautet: {{OTP}}. Ich wiederhole: {{OTP}}.",
+        ),
+        b"fr" => (
+            "Votre code de vérification est {{OTP}}. Il est valable {{MIN}} min. Ne le communiquez pas.",
+            "Votre code de vérification est : {{OTP}}. Je répète : {{OTP}}.",
+        ),
+        b"es" => (
+            "Su código de verificación es {{OTP}}. Es válido durante {{MIN}} min. No lo comparta.",
+            "Su código de verificación es: {{OTP}}. Repito: {{OTP}}.",
+        ),
+        b"it" => (
+            "Il codice di verifica è {{OTP}}. È valido per {{MIN}} min. Non condividerlo.",
+            "Il codice di verifica è: {{OTP}}. Ripeto: {{OTP}}.",
+        ),
+        b"pt" => (
+            "O seu código de verificação é {{OTP}}. É válido por {{MIN}} min. Não o partilhe.",
+            "O seu código de verificação é: {{OTP}}. Repito: {{OTP}}.",
+        ),
+        b"nl" => (
+            "Uw verificatiecode is {{OTP}}. Deze is {{MIN}} min geldig. Deel hem met niemand.",
+            "Uw verificatiecode is: {{OTP}}. Ik herhaal: {{OTP}}.",
+        ),
+        b"pl" => (
+            "Twój kod weryfikacyjny to {{OTP}}. Jest ważny {{MIN}} min. Nie udostępniaj go nikomu.",
+            "Twój kod weryfikacyjny to: {{OTP}}. Powtarzam: {{OTP}}.",
+        ),
         _ => return None,
     };
     Some(match channel {

@@ -40,10 +40,7 @@ impl Decision {
     #[must_use]
     pub const fn resets_in_seconds(&self) -> u16 {
         match self {
-            Self::Admitted {
-                resets_in_ms: ms, ..
-            }
-            | Self::Refused { wait_ms: ms } => seconds(*ms),
+            Self::Admitted { resets_in_ms: ms, .. } | Self::Refused { wait_ms: ms } => seconds(*ms),
         }
     }
 
@@ -74,10 +71,7 @@ impl Standing {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "no period is longer than 3,600 s"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "no period is longer than 3,600 s")]
 const fn seconds(ms: u32) -> u16 {
     ms.div_ceil(1_000) as u16
 }
@@ -88,17 +82,8 @@ mod tests {
 
     #[test]
     fn rounds_every_wait_up_to_a_second() {
-        for (wait_ms, seconds) in [
-            (1, 1),
-            (1_000, 1),
-            (1_001, 2),
-            (59_001, 60),
-            (3_600_000, 3_600),
-        ] {
-            assert_eq!(
-                Decision::Refused { wait_ms }.retry_after_seconds(),
-                Some(seconds)
-            );
+        for (wait_ms, seconds) in [(1, 1), (1_000, 1), (1_001, 2), (59_001, 60), (3_600_000, 3_600)] {
+            assert_eq!(Decision::Refused { wait_ms }.retry_after_seconds(), Some(seconds));
         }
     }
 }

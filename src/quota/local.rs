@@ -20,10 +20,7 @@ impl LocalQuota {
     /// A quota in which nothing has been called yet.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self {
-            table: Table::new(),
-            clock,
-        }
+        Self { table: Table::new(), clock }
     }
 
     /// Removes idle rings from a few shards: see [`Table::sweep`]. Returns how many it removed.

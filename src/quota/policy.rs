@@ -23,26 +23,17 @@ impl Policy {
     pub const MAX_PERIOD_SECONDS: u16 = 3_600;
 
     /// 100 calls in 60 seconds, as the certified connector states it.
-    pub const DEFAULT: Self = Self {
-        calls: 100,
-        period_seconds: 60,
-    };
+    pub const DEFAULT: Self = Self { calls: 100, period_seconds: 60 };
 
     /// A policy of `calls` (1 to 10,000) in any `period_seconds` (1 to 3,600).
     ///
     /// # Errors
     /// [`PolicyError`] names the figure that is out of its range, and the range.
     pub const fn new(calls: u32, period_seconds: u32) -> Result<Self, PolicyError> {
-        match (
-            within(calls, Self::MAX_CALLS),
-            within(period_seconds, Self::MAX_PERIOD_SECONDS),
-        ) {
+        match (within(calls, Self::MAX_CALLS), within(period_seconds, Self::MAX_PERIOD_SECONDS)) {
             (None, _) => Err(PolicyError::Calls(calls)),
             (_, None) => Err(PolicyError::Period(period_seconds)),
-            (Some(calls), Some(period_seconds)) => Ok(Self {
-                calls,
-                period_seconds,
-            }),
+            (Some(calls), Some(period_seconds)) => Ok(Self { calls, period_seconds }),
         }
     }
 
@@ -77,16 +68,9 @@ impl fmt::Display for Policy {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the figure is at most a u16's on that branch"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the figure is at most a u16's on that branch")]
 const fn within(figure: u32, most: u16) -> Option<u16> {
-    if figure >= 1 && figure <= most as u32 {
-        Some(figure as u16)
-    } else {
-        None
-    }
+    if figure >= 1 && figure <= most as u32 { Some(figure as u16) } else { None }
 }
 
 /// A figure that no policy may have.
@@ -141,11 +125,7 @@ mod tests {
             (65_636, 60, "calls must be 1 to 10,000, not 65636"),
             (100, 0, "period must be 1 to 3,600 seconds, not 0"),
             (100, 3_601, "period must be 1 to 3,600 seconds, not 3601"),
-            (
-                u32::MAX,
-                u32::MAX,
-                "calls must be 1 to 10,000, not 4294967295",
-            ),
+            (u32::MAX, u32::MAX, "calls must be 1 to 10,000, not 4294967295"),
         ] {
             assert_eq!(Policy::new(calls, period).unwrap_err().to_string(), says);
         }

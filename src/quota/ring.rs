@@ -24,15 +24,9 @@ pub(super) struct Ring<const N: usize> {
 impl<const N: usize> Ring<N> {
     pub(super) const fn new() -> Self {
         const {
-            assert!(
-                N <= u8::MAX as usize,
-                "the place and the number are a byte each"
-            );
+            assert!(N <= u8::MAX as usize, "the place and the number are a byte each");
         };
-        Self {
-            state: 0,
-            stamps: [0; N],
-        }
+        Self { state: 0, stamps: [0; N] }
     }
 
     fn head(&self) -> usize {
@@ -59,11 +53,7 @@ impl<const N: usize> Log for Ring<N> {
     }
 
     fn back(&self, index: usize) -> u64 {
-        let stamp = self
-            .stamps
-            .get(Self::place(self.head(), index))
-            .copied()
-            .unwrap_or_default();
+        let stamp = self.stamps.get(Self::place(self.head(), index)).copied().unwrap_or_default();
         u64::from(low16(self.last()).wrapping_sub(stamp))
     }
 
@@ -110,19 +100,13 @@ enum Stamps {
 
 impl Far {
     pub(super) const fn new() -> Self {
-        Self {
-            last: 0,
-            keeps: SHORT_MS,
-            stamps: Stamps::Short(VecDeque::new()),
-        }
+        Self { last: 0, keeps: SHORT_MS, stamps: Stamps::Short(VecDeque::new()) }
     }
 
     /// Widens the stamps, should they be short.
     fn widen(&mut self) {
         if let Stamps::Short(_) = self.stamps {
-            let wide = (0..self.len())
-                .map(|index| low32(self.last - self.back(index)))
-                .collect();
+            let wide = (0..self.len()).map(|index| low32(self.last - self.back(index))).collect();
             self.stamps = Stamps::Long(wide);
         }
     }
@@ -192,18 +176,12 @@ pub(super) fn carry(from: &impl Log, skip: usize, to: &mut impl Log) {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a stamp is the time modulo 2^16"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "a stamp is the time modulo 2^16")]
 const fn low16(ms: u64) -> u16 {
     ms as u16
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a stamp is the time modulo 2^32"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "a stamp is the time modulo 2^32")]
 const fn low32(ms: u64) -> u32 {
     ms as u32
 }
@@ -232,14 +210,7 @@ mod tests {
 
     #[test]
     fn distances_hold_across_the_wrap_of_a_stamp() {
-        for start in [
-            0,
-            65_535,
-            65_536,
-            131_071,
-            (1 << 32) - 1,
-            (1 << 40) + 65_530,
-        ] {
+        for start in [0, 65_535, 65_536, 131_071, (1 << 32) - 1, (1 << 40) + 65_530] {
             let mut ring = Ring::<12>::new();
             let mut far = Far::new();
             for gap in [0, 1, 30_000, 64_999] {
@@ -263,10 +234,7 @@ mod tests {
         carry(&few, 2, &mut full);
         carry(&full, 0, &mut far);
         assert_eq!((full.last(), full.len()), (1_011_000, 10));
-        assert_eq!(
-            (far.last(), backs(&far)),
-            (1_011_000, backs(&few)[2..].to_vec())
-        );
+        assert_eq!((far.last(), backs(&far)), (1_011_000, backs(&few)[2..].to_vec()));
     }
 
     #[test]
@@ -275,9 +243,7 @@ mod tests {
         for call in 0..10_000 {
             far.push(call, SHORT_MS);
         }
-        let Stamps::Short(stamps) = &far.stamps else {
-            panic!("a short period has short stamps")
-        };
+        let Stamps::Short(stamps) = &far.stamps else { panic!("a short period has short stamps") };
         assert!(stamps.capacity() < 15_000, "{}", stamps.capacity());
     }
 }

@@ -79,11 +79,7 @@ impl SavedRing {
             times.push(time);
         }
         times.reverse();
-        if rest.is_empty() {
-            Ok(Calls { times, keeps })
-        } else {
-            Err(SavedRingError::Damaged)
-        }
+        if rest.is_empty() { Ok(Calls { times, keeps }) } else { Err(SavedRingError::Damaged) }
     }
 }
 
@@ -107,11 +103,7 @@ fn number(bytes: &mut &[u8], least: u64, most: u64) -> Result<u64, SavedRingErro
         figure |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
             let fits = (least..=most).contains(&figure);
-            return if fits {
-                Ok(figure)
-            } else {
-                Err(SavedRingError::Damaged)
-            };
+            return if fits { Ok(figure) } else { Err(SavedRingError::Damaged) };
         }
     }
     Err(SavedRingError::Damaged)
@@ -129,21 +121,13 @@ mod tests {
     #[test]
     fn a_minute_of_calls_is_some_two_hundred_bytes_and_comes_back_whole() {
         let mut ring = Ring::<100>::new();
-        let times: Vec<u64> = (0..100)
-            .map(|call| 1_763_764_437_120 + call * 600)
-            .collect();
+        let times: Vec<u64> = (0..100).map(|call| 1_763_764_437_120 + call * 600).collect();
         for &time in &times {
             ring.push(time, SHORT_MS);
         }
         let saved = SavedRing::of(KEY, &ring).unwrap();
         assert_eq!(saved.bytes.len(), 1 + 3 + 6 + 1 + 99 * 2);
-        assert_eq!(
-            saved.calls(),
-            Ok(Calls {
-                times,
-                keeps: SHORT_MS
-            })
-        );
+        assert_eq!(saved.calls(), Ok(Calls { times, keeps: SHORT_MS }));
     }
 
     #[test]
@@ -152,27 +136,15 @@ mod tests {
         far.push(5, 3_600_000);
         far.push(3_600_004, 3_600_000);
         let calls = SavedRing::of(KEY, &far).unwrap().calls();
-        assert_eq!(
-            calls,
-            Ok(Calls {
-                times: vec![5, 3_600_004],
-                keeps: 3_600_000
-            })
-        );
+        assert_eq!(calls, Ok(Calls { times: vec![5, 3_600_004], keeps: 3_600_000 }));
         assert_eq!(SavedRing::of(KEY, &Far::new()), None);
     }
 
     #[test]
     fn names_a_version_that_it_cannot_read() {
-        let saved = SavedRing {
-            connection: KEY,
-            bytes: vec![2, 1, 1],
-        };
+        let saved = SavedRing { connection: KEY, bytes: vec![2, 1, 1] };
         let error = saved.calls().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "a saved ring has version 2; this release reads version 1"
-        );
+        assert_eq!(error.to_string(), "a saved ring has version 2; this release reads version 1");
     }
 
     #[test]
@@ -183,16 +155,10 @@ mod tests {
         }
         let whole = SavedRing::of(KEY, &ring).unwrap();
         for end in 0..whole.bytes.len() {
-            let cut = SavedRing {
-                connection: KEY,
-                bytes: whole.bytes[..end].to_vec(),
-            };
+            let cut = SavedRing { connection: KEY, bytes: whole.bytes[..end].to_vec() };
             assert_eq!(cut.calls(), Err(SavedRingError::Damaged), "{end}");
         }
-        let longer = SavedRing {
-            connection: KEY,
-            bytes: [&whole.bytes[..], &[0]].concat(),
-        };
+        let longer = SavedRing { connection: KEY, bytes: [&whole.bytes[..], &[0]].concat() };
         assert_eq!(longer.calls(), Err(SavedRingError::Damaged));
     }
 

@@ -45,10 +45,7 @@ impl From<ConnectionKey> for Place {
     /// Spreads the bits of the key. Keys are random and ours, so nobody can choose them to collide.
     fn from(key: ConnectionKey) -> Self {
         let spread = (key.0 ^ key.0 >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Self {
-            key,
-            hash: spread ^ spread >> 32,
-        }
+        Self { key, hash: spread ^ spread >> 32 }
     }
 }
 
@@ -131,24 +128,9 @@ impl Shard {
     /// Adds every ring to `saved`.
     pub(super) fn save(&self, saved: &mut Vec<SavedRing>) {
         let rings = self.0.lock();
-        saved.extend(
-            rings
-                .few
-                .iter()
-                .filter_map(|slot| SavedRing::of(slot.key, &slot.log)),
-        );
-        saved.extend(
-            rings
-                .full
-                .iter()
-                .filter_map(|slot| SavedRing::of(slot.key, &slot.log)),
-        );
-        saved.extend(
-            rings
-                .far
-                .iter()
-                .filter_map(|slot| SavedRing::of(slot.key, &slot.log)),
-        );
+        saved.extend(rings.few.iter().filter_map(|slot| SavedRing::of(slot.key, &slot.log)));
+        saved.extend(rings.full.iter().filter_map(|slot| SavedRing::of(slot.key, &slot.log)));
+        saved.extend(rings.far.iter().filter_map(|slot| SavedRing::of(slot.key, &slot.log)));
     }
 
     /// Takes saved calls back at `now`; `false` when they count for nothing any more. The newest one is moved to
@@ -166,15 +148,7 @@ impl Shard {
         }
         let mut rings = self.0.lock();
         if !rings.contains(place) {
-            rings.insert(
-                place,
-                &log,
-                0,
-                Room {
-                    calls: log.len(),
-                    keeps: calls.keeps,
-                },
-            );
+            rings.insert(place, &log, 0, Room { calls: log.len(), keeps: calls.keeps });
         }
         true
     }
@@ -183,20 +157,14 @@ impl Shard {
 impl Rings {
     fn check(&mut self, place: Place, policy: &Policy, now: u64) -> Decision {
         // The full rings first: they are of those that call most.
-        if let Ok(mut entry) = self
-            .full
-            .find_entry(place.hash, |slot| slot.key == place.key)
-        {
+        if let Ok(mut entry) = self.full.find_entry(place.hash, |slot| slot.key == place.key) {
             if let Some(decision) = window::try_admit(&mut entry.get_mut().log, policy, now) {
                 return decision;
             }
             let slot = entry.remove().0;
             return self.move_up(place, &slot.log, policy, now);
         }
-        if let Ok(mut entry) = self
-            .few
-            .find_entry(place.hash, |slot| slot.key == place.key)
-        {
+        if let Ok(mut entry) = self.few.find_entry(place.hash, |slot| slot.key == place.key) {
             if let Some(decision) = window::try_admit(&mut entry.get_mut().log, policy, now) {
                 return decision;
             }
@@ -214,10 +182,7 @@ impl Rings {
     #[cold]
     fn move_up(&mut self, place: Place, from: &impl Log, policy: &Policy, now: u64) -> Decision {
         let reading = window::read(from, policy, now);
-        let room = Room {
-            calls: reading.live + 1,
-            keeps: window::keeps_ms(policy),
-        };
+        let room = Room { calls: reading.live + 1, keeps: window::keeps_ms(policy) };
         self.insert(place, from, reading.expired, room);
         self.check(place, policy, now)
     }
@@ -235,9 +200,7 @@ impl Rings {
     }
 
     fn contains(&self, place: Place) -> bool {
-        find(&self.few, place).is_some()
-            || find(&self.full, place).is_some()
-            || find(&self.far, place).is_some()
+        find(&self.few, place).is_some() || find(&self.full, place).is_some() || find(&self.far, place).is_some()
     }
 }
 
@@ -249,17 +212,12 @@ struct Room {
 }
 
 fn find<L>(index: &Index<L>, place: Place) -> Option<&Slot<L>> {
-    index
-        .find(place.hash, |slot| slot.key == place.key)
-        .map(AsRef::as_ref)
+    index.find(place.hash, |slot| slot.key == place.key).map(AsRef::as_ref)
 }
 
 /// Puts `log`, which is empty, in the index with the calls of `from` less its `skip` oldest.
 fn put<L: Log>(index: &mut Index<L>, place: Place, log: L, from: &impl Log, skip: usize) {
-    let mut slot = Box::new(Slot {
-        key: place.key,
-        log,
-    });
+    let mut slot = Box::new(Slot { key: place.key, log });
     carry(from, skip, &mut slot.log);
     index.insert_unique(place.hash, slot, |slot| Place::from(slot.key).hash);
 }
@@ -275,10 +233,6 @@ impl Shard {
     /// How many rings the three indexes could hold as they are.
     pub(super) fn capacities(&self) -> [usize; 3] {
         let rings = self.0.lock();
-        [
-            rings.few.capacity(),
-            rings.full.capacity(),
-            rings.far.capacity(),
-        ]
+        [rings.few.capacity(), rings.full.capacity(), rings.far.capacity()]
     }
 }

@@ -44,10 +44,7 @@ impl Table {
     /// An empty table.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            shards: Box::new(std::array::from_fn(|_| Shard::default())),
-            next: AtomicUsize::new(0),
-        }
+        Self { shards: Box::new(std::array::from_fn(|_| Shard::default())), next: AtomicUsize::new(0) }
     }
 
     /// Decides on one call of `key` under `policy` at `now` and, if it is admitted, counts it.
@@ -153,15 +150,11 @@ mod tests {
             .shards
             .iter()
             .map(Shard::places)
-            .fold([0; 3], |sum, one| {
-                std::array::from_fn(|place| sum[place] + one[place])
-            })
+            .fold([0; 3], |sum, one| std::array::from_fn(|place| sum[place] + one[place]))
     }
 
     fn sweep_all(table: &Table, now: UnixMillis) -> usize {
-        (0..SHARDS / SHARDS_PER_SWEEP)
-            .map(|_| table.sweep(now))
-            .sum()
+        (0..SHARDS / SHARDS_PER_SWEEP).map(|_| table.sweep(now)).sum()
     }
 
     #[test]
@@ -187,17 +180,8 @@ mod tests {
     #[test]
     fn a_refused_call_makes_no_ring_larger() {
         let table = Table::new();
-        fill(
-            &table,
-            ConnectionKey(1),
-            &Policy::new(12, 60).unwrap(),
-            at(0),
-        );
-        assert!(
-            !table
-                .check(ConnectionKey(1), &Policy::new(12, 3_600).unwrap(), at(1))
-                .is_admitted()
-        );
+        fill(&table, ConnectionKey(1), &Policy::new(12, 60).unwrap(), at(0));
+        assert!(!table.check(ConnectionKey(1), &Policy::new(12, 3_600).unwrap(), at(1)).is_admitted());
         assert_eq!(places(&table), [1, 0, 0]);
     }
 
@@ -205,13 +189,7 @@ mod tests {
     fn peeking_makes_no_ring() {
         let table = Table::new();
         let standing = table.peek(ConnectionKey(1), &MINUTE, at(0));
-        assert_eq!(
-            standing,
-            Standing {
-                remaining: 100,
-                resets_in_ms: 0
-            }
-        );
+        assert_eq!(standing, Standing { remaining: 100, resets_in_ms: 0 });
         assert!(table.is_empty());
     }
 
@@ -221,11 +199,7 @@ mod tests {
         for key in 0..10_000 {
             table.check(ConnectionKey(key), &MINUTE, at(key));
         }
-        table.check(
-            ConnectionKey(10_000),
-            &Policy::new(1, 3_600).unwrap(),
-            at(0),
-        );
+        table.check(ConnectionKey(10_000), &Policy::new(1, 3_600).unwrap(), at(0));
         assert_eq!(sweep_all(&table, at(65_999)), 0);
         assert_eq!(sweep_all(&table, at(66_000)), 1);
         assert_eq!(sweep_all(&table, at(70_999)), 4_999);
@@ -234,12 +208,7 @@ mod tests {
         assert_eq!(sweep_all(&table, at(3_601_000)), 1);
         assert!(table.is_empty());
         // And an empty index holds no memory.
-        assert!(
-            table
-                .shards
-                .iter()
-                .all(|shard| shard.capacities() == [0; 3])
-        );
+        assert!(table.shards.iter().all(|shard| shard.capacities() == [0; 3]));
     }
 
     #[test]
@@ -248,12 +217,7 @@ mod tests {
         for key in 0..200_000 {
             table.check(ConnectionKey(key), &MINUTE, at(0));
         }
-        assert!(
-            table
-                .shards
-                .iter()
-                .all(|shard| shard.capacities()[0] > PLACES_PER_LOCK * 4)
-        );
+        assert!(table.shards.iter().all(|shard| shard.capacities()[0] > PLACES_PER_LOCK * 4));
         assert_eq!(sweep_all(&table, at(66_000)), 200_000);
     }
 
@@ -265,13 +229,7 @@ mod tests {
             before.check(key, &MINUTE, at(1_000_000 + call * 100));
         }
         let loaded = after.load(before.save(), at(500_000));
-        assert_eq!(
-            loaded,
-            Loaded {
-                rings: 1,
-                ..Loaded::default()
-            }
-        );
+        assert_eq!(loaded, Loaded { rings: 1, ..Loaded::default() });
         // The oldest call was 9,900 ms before the newest, and still is.
         let refused = Decision::Refused { wait_ms: 50_100 };
         assert_eq!(after.check(key, &MINUTE, at(500_000)), refused);
@@ -291,23 +249,10 @@ mod tests {
         after.check(ConnectionKey(1), &Policy::new(1, 60).unwrap(), at(30_000));
         let loaded = after.load(saved, at(66_000));
         let refused = vec![(ConnectionKey(2), SavedRingError::Version(9))];
-        assert_eq!(
-            loaded,
-            Loaded {
-                rings: 1,
-                idle: 1,
-                refused
-            }
-        );
+        assert_eq!(loaded, Loaded { rings: 1, idle: 1, refused });
         // The ring in use was kept.
         let standing = after.peek(ConnectionKey(1), &MINUTE, at(65_000));
-        assert_eq!(
-            standing,
-            Standing {
-                remaining: 99,
-                resets_in_ms: 25_000
-            }
-        );
+        assert_eq!(standing, Standing { remaining: 99, resets_in_ms: 25_000 });
     }
 
     #[test]
@@ -316,12 +261,7 @@ mod tests {
         for key in 0..64_000 {
             table.check(ConnectionKey(key), &MINUTE, at(0));
         }
-        assert!(
-            table
-                .shards
-                .iter()
-                .all(|shard| (800..1_200).contains(&shard.len()))
-        );
+        assert!(table.shards.iter().all(|shard| (800..1_200).contains(&shard.len())));
     }
 
     #[test]

@@ -60,27 +60,15 @@ pub(super) fn read(log: &impl Log, policy: &Policy, now: u64) -> Reading {
     // Saturation is the rule that the present is never earlier than the newest call.
     let idle = now.saturating_sub(log.last());
     if idle >= period.min(log.keeps()) {
-        return Reading {
-            expired: len,
-            live: 0,
-            relief: 0,
-        };
+        return Reading { expired: len, live: 0, relief: 0 };
     }
     let expired = older_than(log, len, period - idle);
     let live = len - expired;
     // With the quota used up, the call that must leave is the last-but-(calls - 1)th. It is the oldest one, unless
     // the policy was narrowed while more calls were in the window.
     let leaves = if live >= calls { len - calls } else { expired };
-    let relief = if live == 0 {
-        0
-    } else {
-        period - idle - log.back(leaves)
-    };
-    Reading {
-        expired,
-        live,
-        relief: relief.min(log.keeps() - idle),
-    }
+    let relief = if live == 0 { 0 } else { period - idle - log.back(leaves) };
+    Reading { expired, live, relief: relief.min(log.keeps() - idle) }
 }
 
 /// How many calls lie `limit` milliseconds or more before the newest: a gallop from the oldest, then a bisection.
@@ -107,16 +95,10 @@ impl Reading {
     pub(super) fn decision(&self, policy: &Policy) -> Decision {
         let calls = usize::from(policy.calls());
         if self.live >= calls {
-            return Decision::Refused {
-                wait_ms: narrow(self.relief),
-            };
+            return Decision::Refused { wait_ms: narrow(self.relief) };
         }
         // An only call is itself the oldest.
-        let resets = if self.live == 0 {
-            policy.period_ms()
-        } else {
-            self.relief
-        };
+        let resets = if self.live == 0 { policy.period_ms() } else { self.relief };
         Decision::Admitted {
             remaining: u16::try_from(calls - self.live - 1).unwrap_or(u16::MAX),
             resets_in_ms: narrow(resets),
@@ -126,10 +108,7 @@ impl Reading {
     /// What is left, with nothing charged.
     pub(super) fn standing(&self, policy: &Policy) -> Standing {
         let left = usize::from(policy.calls()).saturating_sub(self.live);
-        Standing {
-            remaining: u16::try_from(left).unwrap_or(u16::MAX),
-            resets_in_ms: narrow(self.relief),
-        }
+        Standing { remaining: u16::try_from(left).unwrap_or(u16::MAX), resets_in_ms: narrow(self.relief) }
     }
 }
 
@@ -179,62 +158,26 @@ mod tests {
         let mut ring = Ring::<12>::new();
         let once = policy(1, 1);
         assert!(admit(&mut ring, &once, 5_000).is_admitted());
-        assert_eq!(
-            admit(&mut ring, &once, 5_000),
-            Decision::Refused { wait_ms: 1_000 }
-        );
-        assert_eq!(
-            admit(&mut ring, &once, 5_999),
-            Decision::Refused { wait_ms: 1 }
-        );
-        let again = Decision::Admitted {
-            remaining: 0,
-            resets_in_ms: 1_000,
-        };
+        assert_eq!(admit(&mut ring, &once, 5_000), Decision::Refused { wait_ms: 1_000 });
+        assert_eq!(admit(&mut ring, &once, 5_999), Decision::Refused { wait_ms: 1 });
+        let again = Decision::Admitted { remaining: 0, resets_in_ms: 1_000 };
         assert_eq!(admit(&mut ring, &once, 6_000), again);
     }
 
     #[test]
     fn the_reset_is_that_of_the_oldest_call_in_the_window() {
         let mut ring = Ring::<100>::new();
-        let first = Decision::Admitted {
-            remaining: 99,
-            resets_in_ms: 60_000,
-        };
-        let second = Decision::Admitted {
-            remaining: 98,
-            resets_in_ms: 47_655,
-        };
+        let first = Decision::Admitted { remaining: 99, resets_in_ms: 60_000 };
+        let second = Decision::Admitted { remaining: 98, resets_in_ms: 47_655 };
         assert_eq!(admit(&mut ring, &MINUTE, 1_000), first);
         assert_eq!(admit(&mut ring, &MINUTE, 13_345), second);
-        assert_eq!(
-            (second.resets_in_seconds(), second.retry_after_seconds()),
-            (48, None)
-        );
+        assert_eq!((second.resets_in_seconds(), second.retry_after_seconds()), (48, None));
         let standing = read(&ring, &MINUTE, 13_345).standing(&MINUTE);
-        assert_eq!(
-            standing,
-            Standing {
-                remaining: 98,
-                resets_in_ms: 47_655
-            }
-        );
+        assert_eq!(standing, Standing { remaining: 98, resets_in_ms: 47_655 });
         let later = read(&ring, &MINUTE, 61_000).standing(&MINUTE);
-        assert_eq!(
-            later,
-            Standing {
-                remaining: 99,
-                resets_in_ms: 12_345
-            }
-        );
+        assert_eq!(later, Standing { remaining: 99, resets_in_ms: 12_345 });
         let unused = read(&ring, &MINUTE, 73_345).standing(&MINUTE);
-        assert_eq!(
-            unused,
-            Standing {
-                remaining: 100,
-                resets_in_ms: 0
-            }
-        );
+        assert_eq!(unused, Standing { remaining: 100, resets_in_ms: 0 });
     }
 
     #[test]
@@ -245,18 +188,9 @@ mod tests {
         }
         // Of ten calls the newest three count, so the one at 7 s must leave.
         let three = policy(3, 60);
-        assert_eq!(
-            admit(&mut ring, &three, 9_000),
-            Decision::Refused { wait_ms: 58_000 }
-        );
-        assert_eq!(
-            admit(&mut ring, &three, 66_999),
-            Decision::Refused { wait_ms: 1 }
-        );
-        let decision = Decision::Admitted {
-            remaining: 0,
-            resets_in_ms: 1_000,
-        };
+        assert_eq!(admit(&mut ring, &three, 9_000), Decision::Refused { wait_ms: 58_000 });
+        assert_eq!(admit(&mut ring, &three, 66_999), Decision::Refused { wait_ms: 1 });
+        let decision = Decision::Admitted { remaining: 0, resets_in_ms: 1_000 };
         assert_eq!(admit(&mut ring, &three, 67_000), decision);
     }
 
@@ -265,10 +199,7 @@ mod tests {
         let mut ring = Ring::<12>::new();
         let once = policy(1, 1);
         admit(&mut ring, &once, 5_000);
-        assert_eq!(
-            admit(&mut ring, &once, 4_000),
-            Decision::Refused { wait_ms: 1_000 }
-        );
+        assert_eq!(admit(&mut ring, &once, 4_000), Decision::Refused { wait_ms: 1_000 });
     }
 
     #[test]

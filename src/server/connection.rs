@@ -21,8 +21,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
-use super::drain::{Gate, Signal, Stage, Ticket};
+use super::drain::{Gate, Signal, Stage};
 use super::link::{Common, Link};
+use super::listener::Seat;
 use super::stats::ServerStats;
 use super::tls::Tls;
 use super::{http1, http2};
@@ -57,7 +58,7 @@ pub(super) enum End {
 }
 
 /// Serves `socket` until its end.
-pub(super) async fn run<S>(socket: TcpStream, peer: SocketAddr, common: Arc<Common>, service: S, ticket: Ticket)
+pub(super) async fn run<S>(socket: TcpStream, peer: SocketAddr, common: Arc<Common>, service: S, seat: Seat)
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -84,7 +85,7 @@ where
         },
         End::Cut => {
             stats.cut.add_one();
-            ticket.cut();
+            seat.ticket.cut();
         }
     }
     tracing::debug!(%peer, ?end, requests = link.requests().0, "connection closed");

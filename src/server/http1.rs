@@ -23,7 +23,7 @@ use tower::Service;
 
 use super::bridge::Bridge;
 use super::connection::{End, Late, Waited, poll_alarm, wait};
-use super::drain::Stage;
+use super::drain::{Signal, Stage};
 use super::framing::Position;
 use super::link::Link;
 use super::wire::{LINGER, Wire};
@@ -70,7 +70,7 @@ where
             return End::Over;
         }
         let parked = Instant::now();
-        let until = |signal: super::drain::Signal| (signal.stage < Stage::Closing).then(|| parked + link.common.idle());
+        let until = |signal: Signal| (signal.stage < Stage::Closing).then(|| parked + link.common.idle());
         match wait(&mut io, &link.common.gate, alarm.as_mut(), until).await {
             Waited::Bytes(bytes) => first = bytes,
             other => return other.end(Late::Idle),
@@ -150,11 +150,13 @@ impl Rest {
         if let Some(since) = link.blocked_since() {
             return late(since, deadlines.write, Late::Write);
         }
-        let (begun, finished) = link.requests();
-        if begun != finished {
+        if link.is_serving() {
             return None;
         }
-        if link.is_at(Position::Head) {
+        let (begun, finished) = link.requests();
+        // Complete heads are handed to the service at once; should hyper ever see one as incomplete, it is held to
+        // the same time.
+        if link.is_at(Position::Head) || begun != finished {
             // A head that came behind another request waited for it.
             let since = link.head_since().map_or(self.since, |since| since.max(self.since));
             return late(since, deadlines.headers, Late::Headers);

@@ -1,8 +1,8 @@
 //! HTTP/2 on one connection: hyper speaks, and here it is decided when it has to stop. Knows nothing of what is said.
 //!
 //! hyper pings a silent peer and closes on one that does not answer. But a peer may answer pings and never ask for
-//! anything, or ask and never open its window for the answers. The first ends as on HTTP/1, politely. Against the
-//! second, answers are counted by the period (of [`Deadlines::write`](super::Deadlines::write)) in which they
+//! anything, or not finish a head, or ask and never open its window for the answers. The first ends as on HTTP/1, but
+//! politely; the second as there. Against the third, answers are counted by the period (of [`Deadlines::write`](super::Deadlines::write)) in which they
 //! began: none may be under way for a whole one, so that each is taken within one to two of them.
 
 use std::convert::Infallible;
@@ -27,7 +27,7 @@ use super::link::Link;
 use super::wire::{LINGER, Wire};
 
 /// How long a peer without requests may take to part after GOAWAY.
-const PARTING: Duration = Duration::from_secs(5);
+const PARTING: Duration = Duration::from_secs(2);
 
 /// Serves HTTP/2 over `io` until the end of the connection; `first` was read already.
 pub(super) async fn serve<T, S>(io: T, first: Bytes, link: &Arc<Link>, service: S, mut alarm: Pin<&mut Sleep>) -> End
@@ -135,6 +135,9 @@ impl Watch {
         }
         if let Some(since) = link.blocked_since() {
             return (since + deadlines.write, Due::End(End::Late(Late::Write)));
+        }
+        if let Some(since) = link.head_since() {
+            return (since + deadlines.headers, Due::End(End::Late(Late::Headers)));
         }
         let (begun, finished) = self.requests;
         let period = (self.period + deadlines.write, Due::Period);

@@ -76,6 +76,7 @@ pub(super) struct Link {
     pub(super) socket: SocketAddr,
     born: Instant,
     begun: AtomicU32,
+    called: AtomicU32,
     finished: AtomicU32,
     position: AtomicU8,
     head_since: AtomicU64,
@@ -98,6 +99,7 @@ impl Link {
             socket,
             born: Instant::now(),
             begun: AtomicU32::new(0),
+            called: AtomicU32::new(0),
             finished: AtomicU32::new(0),
             position: AtomicU8::new(0),
             head_since: AtomicU64::new(0),
@@ -120,6 +122,8 @@ impl Link {
     pub(super) fn read(&self, heads: u32, position: Position) {
         if heads > 0 {
             self.begin(heads);
+        }
+        if heads > 0 || position != Position::Head {
             self.head_since.store(0, Ordering::Relaxed);
         }
         self.position.store(position as u8, Ordering::Relaxed);
@@ -177,6 +181,11 @@ impl Link {
     /// Requests that were begun, and of these the ones whose answer is over.
     pub(super) fn requests(&self) -> (u32, u32) {
         (self.begun.load(Ordering::Relaxed), self.finished.load(Ordering::Relaxed))
+    }
+
+    /// Whether the service has a request, or its answer is being taken.
+    pub(super) fn is_serving(&self) -> bool {
+        self.called.load(Ordering::Relaxed) != self.finished.load(Ordering::Relaxed)
     }
 
     pub(super) fn blocked_since(&self) -> Option<Instant> {
@@ -237,7 +246,8 @@ pub(super) struct Errand {
 }
 
 impl Errand {
-    pub(super) const fn new(link: Arc<Link>) -> Self {
+    pub(super) fn new(link: Arc<Link>) -> Self {
+        link.called.fetch_add(1, Ordering::Relaxed);
         Self { link, answering: None }
     }
 

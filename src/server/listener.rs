@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tower::Service;
 
 use super::connection;
-use super::drain::{Drain, Stage};
+use super::drain::{Drain, Stage, Ticket};
 use super::link::Common;
 use super::settings::Settings;
 use super::stats::ServerStats;
@@ -209,11 +209,8 @@ impl Server {
         self.common.stats.accepted.add_one();
         // Answers are written whole; waiting for more only delays them. A failure is the connection's to find.
         let _ = stream.set_nodelay(true);
-        let connection = connection::run(stream, peer, Arc::clone(&self.common), service.clone(), self.drain.ticket());
-        tokio::spawn(async move {
-            connection.await;
-            drop(permit);
-        });
+        let seat = Seat { ticket: self.drain.ticket(), _permit: permit };
+        tokio::spawn(connection::run(stream, peer, Arc::clone(&self.common), service.clone(), seat));
     }
 
     /// Takes in the connections that the kernel has completed, which closing the socket would reset.
@@ -234,6 +231,12 @@ impl Server {
         // A late caller more or less: the socket has to close some time.
         let _ = timeout_at(Instant::now() + QUEUE_EMPTIED, take).await;
     }
+}
+
+/// What a connection holds to its end.
+pub(super) struct Seat {
+    pub(super) ticket: Ticket,
+    _permit: OwnedSemaphorePermit,
 }
 
 struct Taken {

@@ -2,39 +2,42 @@
 //! Knows nothing of OTPs, keys, quotas or dialects; the public and the admin listener are two [`Server`]s.
 //!
 //! A connection's way:
-//! [`listener`] takes it when a permit is free → `connection` waits for its first byte, does the TLS handshake
-//! ([`tls`]) and tells HTTP/1 from HTTP/2 → `http1` or `http2` lets hyper speak, over a `wire` that watches the
-//! message boundaries (`framing`) and the time → `bridge` turns hyper's request into the tower service's, after the
-//! checks of `strict`, with a [`Peer`] in its extensions and a `body` that has a deadline.
+//! `listener` takes it when a permit is free → `connection` waits for its first byte, does the TLS handshake (`tls`)
+//! and tells HTTP/1 from HTTP/2 → `http1` or `http2` lets hyper speak, over a `wire` that watches the boundaries of
+//! messages (`framing`) or `frames`, and the time → `bridge` turns hyper's request into the tower service's, after
+//! the checks of `strict`, with a [`Peer`] in its extensions and a `body` that has a deadline. What the parts of a
+//! connection have to know of each other stands in its `link`.
 //! A [`Drain`] ends it all in order; [`ServerStats`] counts.
 //!
-//! What is answered here, never reaching the service, always with `Connection: close`:
+//! What is answered here and never reaches the service:
 //!
 //! | status | when | by |
 //! |---|---|---|
-//! | 400 | malformed request line or fields | hyper |
-//! | 400 | message length ambiguous: two framing fields, bare LF | `framing`, through hyper |
+//! | 400 | malformed request line or field | hyper |
+//! | 400 | ambiguous length: two framing fields, bare LF | `framing`, through hyper |
 //! | 400 | Host missing, doubled, malformed; coding other than `chunked`; CONNECT | `strict` |
-//! | 414 | request line over [`Limits::target_bytes`] | `framing`, then `strict` |
-//! | 431 | over [`Limits::header_bytes`] or [`Limits::header_fields`] | `framing` or `strict`, through hyper |
+//! | 414 | target over [`Limits::target_bytes`] | `framing` and `strict` |
+//! | 431 | fields over [`Limits::header_bytes`] or [`Limits::header_fields`] | `framing` and `strict`, or hyper |
 //!
-//! hyper's own answers have no body; those of `strict` have one line of plain text. Whoever is late is closed on
-//! without an answer, save in a body: that is the service's to answer (408), since it holds the request.
+//! On HTTP/1 each of these ends the connection and says so. hyper's own answers have no body; those of `strict` have
+//! one line of plain text. Whoever is late is closed on without an answer, save in a body: that is the service's to
+//! answer (408, see [`BodyTimeout`]), since it holds the request.
 
 mod body;
 mod bridge;
 mod connection;
 mod drain;
+mod frames;
 mod framing;
 mod http1;
 mod http2;
 mod link;
-pub mod listener;
+mod listener;
 mod peer;
 mod settings;
 mod stats;
 mod strict;
-pub mod tls;
+mod tls;
 mod wire;
 
 pub use body::BodyTimeout;

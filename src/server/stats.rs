@@ -25,7 +25,8 @@ pub struct ServerStats {
     pub late_body: Counter,
     /// Connections closed because the peer did not read its answers.
     pub late_write: Counter,
-    /// HTTP/1 requests refused because the end of the message was ambiguous (400), or too long (414, 431).
+    /// HTTP/1 requests refused because their end was ambiguous (400) or their head too long (414, 431), and HTTP/2
+    /// connections ended because of too many frames that ask for nothing.
     pub refused_framing: Counter,
     /// Requests refused by the checks on the parsed head, as a missing Host.
     pub refused_strict: Counter,

@@ -19,6 +19,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::frames::Frames;
 use super::framing::{Cut, Fault, Framing, Position};
 use super::link::Link;
 
@@ -33,8 +34,7 @@ pub(super) struct Wire<T> {
     link: Arc<Link>,
     /// Bytes that come before those of the socket.
     first: Bytes,
-    /// On HTTP/1 the message boundaries; HTTP/2 has frames.
-    framing: Option<Framing>,
+    bounds: Bounds,
     /// The last byte that passed.
     last: u8,
     /// After a fault nothing comes behind `first`.
@@ -45,12 +45,12 @@ pub(super) struct Wire<T> {
 
 impl<T> Wire<T> {
     pub(super) fn http1(io: T, first: Bytes, link: Arc<Link>) -> Self {
-        let framing = Some(Framing::new(link.common.framing()));
-        Self { io, link, first, framing, last: 0, fault: None, shut: false, discarded: 0 }
+        let bounds = Bounds::Messages(Framing::new(link.common.framing()));
+        Self { io, link, first, bounds, last: 0, fault: None, shut: false, discarded: 0 }
     }
 
     pub(super) const fn http2(io: T, first: Bytes, link: Arc<Link>) -> Self {
-        Self { io, link, first, framing: None, last: 0, fault: None, shut: false, discarded: 0 }
+        Self { io, link, first, bounds: Bounds::Frames(Frames::new()), last: 0, fault: None, shut: false, discarded: 0 }
     }
 
     /// The socket, and the bytes that were not yet taken.
@@ -60,24 +60,48 @@ impl<T> Wire<T> {
 
     /// Follows the bytes of `buffer` from `start` on, and takes away those that must not pass.
     fn follow(&mut self, buffer: &mut ReadBuf<'_>, start: usize) {
-        let Some(framing) = &mut self.framing else { return };
-        let before = framing.heads();
         let (_, fresh) = buffer.filled().split_at(start);
-        let outcome = framing.scan(fresh);
-        let heads = framing.heads().wrapping_sub(before);
-        self.link.read(heads, framing.position());
-        let passed = outcome.map_or_else(|cut| cut.passed, |()| fresh.len());
-        self.last = fresh.split_at(passed).0.last().copied().unwrap_or(self.last);
-        if let Err(Cut { fault, .. }) = outcome {
-            self.link.common.stats.refused_framing.add_one();
-            tracing::debug!(peer = %self.link.socket, ?fault, "request refused");
-            buffer.set_filled(start + passed);
-            self.first = substitute(fault, self.last, self.link.common.settings.limits.header_fields);
-            self.fault = Some(framing.position());
-            self.framing = None;
-        }
+        let (passed, substitute, position) = match &mut self.bounds {
+            Bounds::Unwatched => return,
+            Bounds::Messages(framing) => {
+                let before = framing.heads();
+                let outcome = framing.scan(fresh);
+                self.link.read(framing.heads().wrapping_sub(before), framing.position());
+                let passed = outcome.map_or_else(|cut| cut.passed, |()| fresh.len());
+                self.last = fresh.split_at(passed).0.last().copied().unwrap_or(self.last);
+                let Err(Cut { fault, .. }) = outcome else { return };
+                tracing::debug!(peer = %self.link.socket, ?fault, "request refused");
+                let fields = self.link.common.settings.limits.header_fields;
+                (passed, substitute(fault, self.last, fields), framing.position())
+            }
+            Bounds::Frames(frames) => {
+                let outcome = frames.scan(fresh);
+                self.link.read(0, frames.position());
+                let Err(passed) = outcome else { return };
+                tracing::debug!(peer = %self.link.socket, "too many idle frames");
+                (passed, Bytes::from_static(&MISPLACED_PING), frames.position())
+            }
+        };
+        self.link.common.stats.refused_framing.add_one();
+        buffer.set_filled(start + passed);
+        self.first = substitute;
+        self.fault = Some(position);
+        self.bounds = Bounds::Unwatched;
     }
 }
+
+/// What the bytes are followed with.
+enum Bounds {
+    /// HTTP/1.
+    Messages(Framing),
+    /// HTTP/2.
+    Frames(Frames),
+    /// Nothing, behind a fault.
+    Unwatched,
+}
+
+/// A PING on a stream, which is an error of the connection (RFC 9113 section 6.7): h2 says goodbye.
+const MISPLACED_PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// What hyper gets to read instead of the rest of a faulty request, after the byte `last` of it.
 fn substitute(fault: Fault, last: u8, fields: usize) -> Bytes {
@@ -146,7 +170,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => self.discarded += buffer.filled().len(),
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => {
-                    let complete = self.framing.as_ref().is_some_and(|at| at.position() == Position::Boundary);
+                    let complete = matches!(&self.bounds, Bounds::Messages(at) if at.position() == Position::Boundary);
                     return if complete && self.discarded == 0 { Poll::Ready(()) } else { Poll::Pending };
                 }
             }

@@ -18,10 +18,11 @@ use crate::clock::{Clock, UnixMillis};
 use crate::otp::application::Application;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
 use crate::otp::outbox::Message;
+use crate::otp::phone::E164;
 use crate::otp::record::Otp;
 use crate::otp::store::{
-    ApplicationStore, Changes, Later, OtpChange, OtpStore, Outbox, OutboxChange, Records, StoreError, Subject, Touch, Transition,
-    WriteError,
+    ApplicationStore, Changes, Erased, Eraser, Later, OtpChange, OtpStore, Outbox, OutboxChange, Records, StoreError,
+    Subject, Touch, Transition, WriteError,
 };
 use crate::store::pending::{Pending, Step};
 use crate::store::{PRUNE_STEP, first_day_kept, pruned, rules};
@@ -111,6 +112,12 @@ impl State {
         steps
     }
 
+    fn newest_of(&self, key: NumberKey, limit: usize) -> Vec<Arc<Otp>> {
+        let all = (key, OtpId::from_bytes([0; 16]))..=(key, OtpId::from_bytes([u8::MAX; 16]));
+        let newest = self.by_number.range(all).rev().take(limit);
+        newest.filter_map(|(_, id)| self.otps.get(id).cloned()).collect()
+    }
+
     fn put(&mut self, otp: Otp, retention: Duration) {
         let id = otp.id;
         self.remove(id, retention);
@@ -141,10 +148,7 @@ impl OtpStore for MemoryStore {
     }
 
     fn of_number(&self, key: NumberKey, limit: usize) -> Later<'_, Result<Vec<Arc<Otp>>, StoreError>> {
-        let state = self.state.lock();
-        let all = (key, OtpId::from_bytes([0; 16]))..=(key, OtpId::from_bytes([u8::MAX; 16]));
-        let newest = state.by_number.range(all).rev().take(limit);
-        ready(Ok(newest.filter_map(|(_, id)| state.otps.get(id).cloned()).collect()))
+        ready(Ok(self.state.lock().newest_of(key, limit)))
     }
 
     fn change(&self, touch: Touch, mut transition: Transition) -> Later<'_, Result<(), StoreError>> {
@@ -168,7 +172,8 @@ impl OtpStore for MemoryStore {
         let mut state = self.state.lock();
         state.spent.retain(|key, _| key.day >= first_day_kept(now));
         let from = state.unpruned.map_or(Bound::Unbounded, Bound::Excluded);
-        let step: Vec<_> = state.numbers.range((from, Bound::Unbounded)).take(PRUNE_STEP).map(|(key, _)| *key).collect();
+        let step: Vec<_> =
+            state.numbers.range((from, Bound::Unbounded)).take(PRUNE_STEP).map(|(key, _)| *key).collect();
         state.unpruned = if step.len() < PRUNE_STEP { None } else { step.last().copied() };
         for key in step {
             let kept = state.numbers.get(&key).and_then(|record| pruned(record, now));
@@ -197,6 +202,37 @@ impl Outbox for MemoryStore {
 
     fn backlog(&self) -> usize {
         self.pending.len()
+    }
+}
+
+impl Eraser for MemoryStore {
+    fn erase(&self, key: NumberKey) -> Later<'_, Result<Erased, StoreError>> {
+        Box::pin(async move {
+            let now = self.clock.now();
+            let mut state = self.state.lock();
+            let (mut erased, mut steps) = (Erased::default(), Vec::new());
+            for otp in state.newest_of(key, usize::MAX) {
+                steps.push(Step::Forget(otp.id));
+                match rules::erased(Otp::clone(&otp), now) {
+                    OtpChange::Keep => {}
+                    OtpChange::Delete => {
+                        erased.deleted += 1;
+                        state.remove(otp.id, self.retention);
+                    }
+                    OtpChange::Put(otp) => {
+                        erased.anonymised += 1;
+                        state.put(*otp, self.retention);
+                    }
+                }
+            }
+            state.numbers.remove(&key);
+            self.pending.apply(steps);
+            Ok(erased)
+        })
+    }
+
+    fn purge<'a>(&'a self, number: &'a E164) -> Later<'a, Result<bool, StoreError>> {
+        Box::pin(async move { Ok(!self.state.lock().otps.values().any(|otp| otp.number() == Some(number))) })
     }
 }
 

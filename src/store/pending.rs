@@ -155,7 +155,11 @@ mod tests {
 
     fn message(otp: u8, due: u64) -> Message {
         let id = MessageId { otp: OtpId::from_bytes([otp; 16]), number: 1 };
-        Message { id, due: UnixMillis(due), body: MessageBody { channel: Channel::Sms, sender: None, caller: None, tries: 0 } }
+        Message {
+            id,
+            due: UnixMillis(due),
+            body: MessageBody { channel: Channel::Sms, sender: None, caller: None, tries: 0 },
+        }
     }
 
     fn claimed(pending: &Pending, now: u64) -> Vec<u64> {

@@ -1,7 +1,11 @@
-//! When the write of a setting is a conflict. Pure; every adapter asks here, inside its own transaction.
+//! When the write of a setting is a conflict, and what an erasure makes of an OTP. Pure; every adapter asks here, inside
+//! its own transaction.
 
 use crate::access::connection::Connection;
+use crate::clock::UnixMillis;
 use crate::otp::application::Application;
+use crate::otp::record::{Otp, OtpStatus};
+use crate::otp::store::OtpChange;
 
 /// Whether `after` may take the place of `before` among `kept`, the applications of its account.
 ///
@@ -26,4 +30,16 @@ pub(super) fn connection(kept: Option<&Connection>, before: Option<&Connection>,
 pub(super) fn names(connection: &Connection) -> impl Iterator<Item = &str> {
     let keys = connection.keys.iter().map(|key| key.name.as_str());
     keys.chain([connection.access_key_id.as_str(), connection.client_id.as_str()])
+}
+
+/// What an erasure at `now` makes of an OTP: one that can still be checked goes, a final one loses its number.
+pub(super) fn erased(mut otp: Otp, now: UnixMillis) -> OtpChange {
+    otp.expire_now(now);
+    if otp.status == OtpStatus::Active {
+        OtpChange::Delete
+    } else if otp.erase_number() {
+        OtpChange::Put(Box::new(otp))
+    } else {
+        OtpChange::Keep
+    }
 }

@@ -116,7 +116,10 @@ impl Input {
             match (decode(name), decode(value)) {
                 (Some(name), Some(value)) => fields.push((name, Field::Text(value))),
                 (Some(name), None) => {
-                    faults.push(Fault { at: Place::Parameter(name), detail: "must be UTF-8, percent-encoded".to_owned() });
+                    faults.push(Fault {
+                        at: Place::Parameter(name),
+                        detail: "must be UTF-8, percent-encoded".to_owned(),
+                    });
                 }
                 (None, _) => faults.push(Fault {
                     at: Place::Parameter("?".to_owned()),
@@ -272,7 +275,11 @@ const fn kind(value: &Value) -> &'static str {
 /// `3.0` is 3: some clients write every number as a decimal.
 fn whole(number: Option<f64>) -> Option<u64> {
     let number = number.filter(|number| number.fract() == 0.0 && (0.0..=9e15).contains(number))?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and in range, by the line above")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole and in range, by the line above"
+    )]
     Some(number as u64)
 }
 

@@ -8,6 +8,7 @@ pub mod open;
 pub mod otp;
 pub mod problem;
 pub mod tyntec;
+pub(crate) mod vocabulary;
 
 use crate::layer::dialect::Dialects;
 

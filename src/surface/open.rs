@@ -1,14 +1,18 @@
 //! The open paths: health, the documents, and the reference page, which needs no network.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
+use axum::extract::State;
 use axum::routing::get;
 use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::layer::Response;
 use crate::surface::answer::{JSON, bytes_of, json};
@@ -36,27 +40,77 @@ pub struct Open {
     /// Whether the gateway is ready.
     pub readiness: Readiness,
     /// The OpenAPI 3.1 document.
-    pub document: Bytes,
+    pub document: Document,
     /// The reference page.
-    pub page: Bytes,
+    pub page: Document,
 }
 
-#[derive(Serialize)]
+/// A document that is made when it is first asked for: a gateway that nobody asks does not carry it.
+#[derive(Clone)]
+pub struct Document(Arc<LazyLock<Option<Bytes>, Make>>);
+
+type Make = Box<dyn FnOnce() -> Option<Bytes> + Send>;
+
+impl Document {
+    /// Made by `make`; none is answered as a fault of ours.
+    #[must_use]
+    pub fn new(make: impl FnOnce() -> Option<Bytes> + Send + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(make))))
+    }
+
+    fn answer(&self, word: impl FnOnce(Bytes) -> Response) -> Response {
+        match &**self.0 {
+            Some(bytes) => word(bytes.clone()),
+            None => crate::surface::answer::empty(StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+}
+
+/// How the gateway is.
+#[derive(Serialize, ToSchema)]
 struct Health {
+    /// live, ready or not ready.
+    #[schema(example = "ready")]
     status: &'static str,
 }
 
 /// The routes of the open paths.
 pub fn routes(open: Open) -> Router {
     let Open { readiness, document, page } = open;
-    Router::new()
-        .route("/health/live", get(|| std::future::ready(json(StatusCode::OK, &Health { status: "live" }))))
-        .route("/health/ready", get(move || std::future::ready(ready(&readiness))))
-        .route("/openapi.json", get(move || std::future::ready(shared(document.clone()))))
-        .route("/docs", get(move || std::future::ready(html(page.clone()))))
+    Router::from(health())
+        .with_state(readiness)
+        .route("/openapi.json", get(move || std::future::ready(document.answer(shared))))
+        .route("/docs", get(move || std::future::ready(page.answer(html))))
 }
 
-fn ready(readiness: &Readiness) -> Response {
+/// The routes that a probe asks, with their description.
+#[must_use]
+pub fn health() -> OpenApiRouter<Readiness> {
+    OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready))
+}
+
+/// Ask whether the gateway lives
+///
+/// It does as long as it answers.
+#[utoipa::path(
+    get, path = "/health/live", operation_id = "Live", tag = "health",
+    responses((status = 200, description = "It lives", body = Health))
+)]
+async fn live() -> Response {
+    json(StatusCode::OK, &Health { status: "live" })
+}
+
+/// Ask whether the gateway can do its work
+///
+/// It cannot while it drains, and once its store has failed.
+#[utoipa::path(
+    get, path = "/health/ready", operation_id = "Ready", tag = "health",
+    responses(
+        (status = 200, description = "It is ready", body = Health),
+        (status = 503, description = "It is not ready", body = Health),
+    )
+)]
+async fn ready(State(readiness): State<Readiness>) -> Response {
     if readiness.get() {
         json(StatusCode::OK, &Health { status: "ready" })
     } else {
@@ -77,7 +131,8 @@ fn shared(document: Bytes) -> Response {
 #[must_use]
 pub fn html(page: impl Into<axum::body::Body>) -> Response {
     let mut response = bytes_of(StatusCode::OK, HeaderValue::from_static("text/html; charset=utf-8"), page);
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+    let policy =
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
     response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     response
 }

@@ -1,17 +1,17 @@
 //! The native dialect: RFC 9457 problem documents with a stable `type`, a `code`, and a place for every fault.
 
-use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::access::scope::Scope;
 use crate::clock::UnixMillis;
-use crate::layer::Response;
 use crate::layer::refusal::{Dialect, Presented, Refusal, api_key_header};
 use crate::layer::trace::Stamp;
+use crate::layer::{Request, Response};
 use crate::surface::answer::{challenge, retry_after, typed};
 use crate::surface::input::{Fault, Place};
+use crate::surface::vocabulary;
 
 /// The media type of RFC 9457.
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -135,9 +135,11 @@ impl ProblemCode {
 pub struct ProblemFault {
     /// JSON pointer (RFC 6901) into the body; empty for the whole of it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pointer: Option<String>,
     /// Name of a query parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     parameter: Option<String>,
     /// What would be right.
     detail: String,
@@ -159,10 +161,12 @@ impl From<Fault> for ProblemFault {
 pub struct Problem {
     /// A stable address that names the problem.
     #[serde(rename = "type")]
+    #[schema(example = "urn:otpgate:problem:invalid_request")]
     kind: String,
     /// The problem in a few words.
     title: &'static str,
     /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599, example = 400)]
     status: u16,
     /// The problem's stable code.
     code: ProblemCode,
@@ -173,18 +177,23 @@ pub struct Problem {
     errors: Vec<ProblemFault>,
     /// When the next message to this number may be sent (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "date-time")]
     next_send_at: Option<String>,
     /// Where the one-time password stands.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = vocabulary::status)]
     otp_status: Option<&'static str>,
     /// The status again, as Azure API Management writes it when a quota is exceeded.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     status_code: Option<u16>,
     /// The sentence that Azure API Management writes when a quota is exceeded.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     message: Option<String>,
     /// The id of the request, as in `x-request-id`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     request_id: Option<String>,
     #[serde(skip)]
     retry_after: Option<u64>,
@@ -287,7 +296,9 @@ pub fn words(refusal: &Refusal) -> String {
         Refusal::BodyTooSlow => "The body did not arrive in time.".to_owned(),
         Refusal::BodyUnreadable => "The body broke off or is not framed by the rules of HTTP.".to_owned(),
         Refusal::UnsupportedMediaType => "Send the body as JSON, with Content-Type: application/json.".to_owned(),
-        Refusal::Unavailable { .. } => "The store refuses writes or does not answer; nothing was done. Try again.".to_owned(),
+        Refusal::Unavailable { .. } => {
+            "The store refuses writes or does not answer; nothing was done. Try again.".to_owned()
+        }
         Refusal::Internal => "The fault is the gateway's; its log has this request's id.".to_owned(),
     }
 }
@@ -315,9 +326,9 @@ pub const fn status(refusal: &Refusal) -> StatusCode {
 #[must_use]
 pub const fn wait(refusal: &Refusal) -> Option<u64> {
     match refusal {
-        Refusal::Guarded { retry_after } | Refusal::OverQuota { retry_after } | Refusal::Unavailable { retry_after } => {
-            Some(*retry_after)
-        }
+        Refusal::Guarded { retry_after }
+        | Refusal::OverQuota { retry_after }
+        | Refusal::Unavailable { retry_after } => Some(*retry_after),
         _ => None,
     }
 }
@@ -330,8 +341,8 @@ impl Dialect for Native {
         "native"
     }
 
-    fn credential<'r>(&self, head: &'r Parts) -> Presented<'r> {
-        api_key_header(head)
+    fn credential<'r>(&self, request: &'r Request) -> Presented<'r> {
+        api_key_header(request)
     }
 
     fn refuse(&self, refusal: &Refusal, stamp: Stamp) -> Response {

@@ -160,7 +160,9 @@ mod tests {
         fn check<L: Label>() {
             for (index, label) in L::ALL.iter().enumerate() {
                 assert_eq!(label.index(), index);
-                assert!(label.word().bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'));
+                assert!(
+                    label.word().bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+                );
             }
         }
         check::<StatusClass>();

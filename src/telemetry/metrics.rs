@@ -148,7 +148,11 @@ impl Metrics {
         let verifies = Tally::of(&counters("otp_verifies", "Checks of a code, by outcome"), &Labels::new());
         let deliveries = Tally::of(&counters("deliveries", "Deliveries, by outcome"), &Labels::new());
         let seconds = Histograms::new_with_constructor(latency);
-        registry.register("http_request_seconds", "From request to answer, by dialect and route template", seconds.clone());
+        registry.register(
+            "http_request_seconds",
+            "From request to answer, by dialect and route template",
+            seconds.clone(),
+        );
         Self { registry: Mutex::new(registry), requests, seconds, deliveries, auth_refusals, quota, sends, verifies }
     }
 
@@ -156,11 +160,20 @@ impl Metrics {
     #[must_use]
     pub fn route(&self, dialect: &'static str, route: &str) -> RouteMetrics {
         let labels = vec![("dialect", Cow::Borrowed(dialect)), ("route", Cow::Owned(route.to_owned()))];
-        RouteMetrics { requests: Tally::of(&self.requests, &labels), seconds: self.seconds.get_or_create_owned(&labels) }
+        RouteMetrics {
+            requests: Tally::of(&self.requests, &labels),
+            seconds: self.seconds.get_or_create_owned(&labels),
+        }
     }
 
     /// Adds a number that somebody else keeps (open connections, the outbox' backlog); `read` is called at every render.
-    pub fn add_source(&self, name: &'static str, help: &'static str, kind: SourceKind, read: impl Fn() -> u64 + Send + Sync + 'static) {
+    pub fn add_source(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        kind: SourceKind,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) {
         self.registry.lock().register_collector(Box::new(Source { name, help, kind, read: Box::new(read) }));
     }
 
@@ -186,7 +199,9 @@ mod tests {
         let metrics = Metrics::new("1.2.3");
         let backlog = Arc::new(AtomicU64::new(0));
         let kept = Arc::clone(&backlog);
-        metrics.add_source("outbox_backlog", "Messages that are not settled", SourceKind::Gauge, move || kept.load(Ordering::Relaxed));
+        metrics.add_source("outbox_backlog", "Messages that are not settled", SourceKind::Gauge, move || {
+            kept.load(Ordering::Relaxed)
+        });
         metrics.add_source("connections_accepted", "Connections", SourceKind::Counter, || 5);
         let text = metrics.render();
         assert!(text.contains("otpgate_build_info{version=\"1.2.3\"} 1"), "{text}");

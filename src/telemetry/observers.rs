@@ -13,9 +13,10 @@ use crate::delivery::courier::{CourierObserver, Outcome};
 use crate::layer::auth::AuthObserver;
 use crate::layer::quota::QuotaObserver;
 use crate::layer::trace::Observer;
+use crate::otp::command::{ResendError, SendError, SendRefusal, Verified, VerifyError};
 use crate::otp::machine::Verdict;
 use crate::otp::record::{Otp, OtpStatus};
-use crate::otp::service::{OtpObserver, ResendError, SendError, SendRefusal, Verified, VerifyError};
+use crate::otp::service::OtpObserver;
 
 /// The route of requests that were refused before they reached one.
 const NO_ROUTE: &str = "none";

@@ -22,7 +22,8 @@ impl Directory {
     }
 
     fn load(&self, text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let environment = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
+        let environment =
+            environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
         Config::load(Sources { file: Some(self.file(text)), environment, flags: Flags::default() })
     }
 }
@@ -49,10 +50,18 @@ fn every_fault_names_file_line_and_key_and_what_would_be_right() {
         ("[server]\nfirst_byte = \"5 s\"\n", ":2:1: server.first_byte", "such as \"5s\""),
         ("public_url = \"otp.example.com\"\n", ":1:1: public_url", "https://otp.example.com"),
         ("listen = \"localhost:8080\"\n", ":1:1: listen", "127.0.0.1:8080"),
-        ("trusted_proxies = [\n  \"10.0.0.0/8\",\n  \"10.0.0.1/8\",\n]\n", ":3:3: trusted_proxies[1]", "without bits beyond"),
+        (
+            "trusted_proxies = [\n  \"10.0.0.0/8\",\n  \"10.0.0.1/8\",\n]\n",
+            ":3:3: trusted_proxies[1]",
+            "without bits beyond",
+        ),
         ("[limits]\nsends_per_number = [\"5/10\"]\n", ":2:21: limits.sends_per_number[0]", "5/10m"),
         ("[delivery]\ncountries = [\"Germany\"]\n", ":2:14: delivery.countries[0]", "such as DE"),
-        ("[[delivery.providers]]\nname = \"a\"\ntype = \"fax\"\n", ":3:1: delivery.providers[0].type", "sandbox, http, smpp"),
+        (
+            "[[delivery.providers]]\nname = \"a\"\ntype = \"fax\"\n",
+            ":3:1: delivery.providers[0].type",
+            "sandbox, http, smpp",
+        ),
         (
             "[[delivery.providers]]\nname = \"a\"\ntype = \"sandbox\"\nchanels = []\n",
             ":4:1: delivery.providers[0].chanels",
@@ -64,8 +73,10 @@ fn every_fault_names_file_line_and_key_and_what_would_be_right() {
         ("master_key_file = \"/nowhere/key\"\n", ":1:1: master_key_file", "openssl rand -hex 32"),
     ] {
         let error = directory.load(text, &[]).unwrap_err().to_string();
-        let line =
-            error.lines().find(|line| line.contains(&format!("otpgate.toml{place}"))).unwrap_or_else(|| panic!("{place} in {error}"));
+        let line = error
+            .lines()
+            .find(|line| line.contains(&format!("otpgate.toml{place}")))
+            .unwrap_or_else(|| panic!("{place} in {error}"));
         assert!(line.contains(expected), "{expected} in {line}");
     }
 }
@@ -74,11 +85,17 @@ fn every_fault_names_file_line_and_key_and_what_would_be_right() {
 fn all_faults_are_told_at_once() {
     let directory = Directory::new();
     let error = directory
-        .load("listen = 5\n[quota]\ncalls = 0\ncals = 1\n", &[("OTPGATE_LOG_FORMAT", "xml"), ("OTPGATE_QUOTA_CALS", "1")])
+        .load(
+            "listen = 5\n[quota]\ncalls = 0\ncals = 1\n",
+            &[("OTPGATE_LOG_FORMAT", "xml"), ("OTPGATE_QUOTA_CALS", "1")],
+        )
         .unwrap_err();
     assert_eq!(error.faults.len(), 5, "{error}");
     assert!(error.to_string().contains("OTPGATE_LOG_FORMAT: log.format: \"xml\" does not do"), "{error}");
-    assert!(error.to_string().contains("OTPGATE_QUOTA_CALS: there is no such setting; did you mean OTPGATE_QUOTA_CALLS?"), "{error}");
+    assert!(
+        error.to_string().contains("OTPGATE_QUOTA_CALS: there is no such setting; did you mean OTPGATE_QUOTA_CALLS?"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -119,7 +136,10 @@ fn check_config_prints_what_is_in_effect_and_no_secret() {
     let output = otpgate(&["check-config", "otpgate.toml"], &[("OTPGATE_QUOTA_PERIOD", "30")], directory.0.path());
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("calls = 7") && text.contains("period = \"30s\"") && text.contains("admin_token = \"***\""), "{text}");
+    assert!(
+        text.contains("calls = 7") && text.contains("period = \"30s\"") && text.contains("admin_token = \"***\""),
+        "{text}"
+    );
     assert!(!text.contains("hunter2"), "{text}");
     // What it prints is a configuration, but for the secrets.
     assert!(directory.load(&text.replace("\"***\"", "\"0123456789abcdef\""), &[]).is_ok(), "{text}");
@@ -144,7 +164,9 @@ fn exit_codes_tell_causes_apart() {
     assert!(status == 78 && said.contains("did you mean OTPGATE_DATA_DIR?"), "{status} {said}");
     let (status, said) = code(&["key", "list"], &[("OTPGATE_CONFIG", "otpgate.toml")]);
     assert!(status == 78 && said.contains("otpgate.toml:2:1"), "{status} {said}");
-    for arguments in [&["fly"][..], &["serve", "--fly"], &["key", "create"], &["key", "create", "--name", "n", "--calls", "0"], &[]] {
+    for arguments in
+        [&["fly"][..], &["serve", "--fly"], &["key", "create"], &["key", "create", "--name", "n", "--calls", "0"], &[]]
+    {
         assert_eq!(code(arguments, &[]).0, 64, "{arguments:?}");
     }
     for arguments in [&["--help"][..], &["--version"], &["key", "create", "--help"]] {

@@ -1,10 +1,21 @@
 //! One integration binary over real sockets and real files.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test ends by panicking, prints its seed, and looks at the real clock"
+)]
+
 mod architecture;
 mod config;
 mod edge;
 mod fault;
 mod gateway;
+mod openapi;
 mod quota;
 mod store;
 mod support;

@@ -46,7 +46,12 @@ pub enum ApplicationCommand {
 ///
 /// # Errors
 /// [`CliError::Data`] for what names no application or is not allowed, [`CliError::StoreFailed`].
-pub async fn run(command: ApplicationCommand, account: &AccountId, desk: &Desk<'_>, out: &mut dyn Write) -> Result<(), CliError> {
+pub async fn run(
+    command: ApplicationCommand,
+    account: &AccountId,
+    desk: &Desk<'_>,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
     match command {
         ApplicationCommand::List(args) => show::list(args, account, desk, out).await,
         ApplicationCommand::Show(args) => show::show(args, account, desk, out).await,
@@ -71,7 +76,9 @@ async fn find(reference: ApplicationRef, account: &AccountId, desk: &Desk<'_>) -
             ApplicationRef::Id(id) => format!("application {id}"),
             ApplicationRef::Alias(alias) => format!("application with the number {alias}"),
         };
-        CliError::Data(format!("the account \"{account}\" has no {named}; see: otpgate application list --account {account}"))
+        CliError::Data(format!(
+            "the account \"{account}\" has no {named}; see: otpgate application list --account {account}"
+        ))
     })
 }
 

@@ -3,7 +3,9 @@
 use clap::Args;
 
 use crate::config::duration;
-use crate::otp::application::{Application, ApplicationName, Attempts, Caller, Lifetime, Sender, TEMPLATES_PER_APPLICATION};
+use crate::otp::application::{
+    Application, ApplicationName, Attempts, Caller, Lifetime, Sender, TEMPLATES_PER_APPLICATION,
+};
 use crate::otp::channel::Channel;
 use crate::otp::code::PinLength;
 use crate::otp::template::{Language, Template, parse_template_name};
@@ -82,7 +84,9 @@ impl SettingArgs {
             application.templates.set(*language, *channel, template.clone());
         }
         if application.templates.len() > TEMPLATES_PER_APPLICATION {
-            return Err(format!("an application has at most {TEMPLATES_PER_APPLICATION} templates; drop some with --drop-template"));
+            return Err(format!(
+                "an application has at most {TEMPLATES_PER_APPLICATION} templates; drop some with --drop-template"
+            ));
         }
         Ok(())
     }

@@ -46,7 +46,8 @@ pub async fn list(args: ListArgs, account: &AccountId, desk: &Desk<'_>, out: &mu
     }
     writeln!(out, "{:<36}  {:>6}  {:>3}  {:>8}  {:>6}  NAME", "ID", "NUMBER", "PIN", "ATTEMPTS", "EXPIRE")?;
     for application in &applications {
-        let (pin, attempts, expire) = (application.pin_length.get(), application.attempts.get(), application.expire.get());
+        let (pin, attempts, expire) =
+            (application.pin_length.get(), application.attempts.get(), application.expire.get());
         writeln!(
             out,
             "{:<36}  {:>6}  {pin:>3}  {attempts:>8}  {expire:>6}  {}",

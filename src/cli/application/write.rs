@@ -60,7 +60,12 @@ pub struct DeleteArgs {
 ///
 /// # Errors
 /// [`CliError::Data`] for a reserved name or one application too many; [`CliError::StoreFailed`].
-pub async fn create(args: CreateArgs, account: &AccountId, desk: &Desk<'_>, out: &mut dyn Write) -> Result<(), CliError> {
+pub async fn create(
+    args: CreateArgs,
+    account: &AccountId,
+    desk: &Desk<'_>,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
     refuse_reserved(&args.name)?;
     // Every account's first application is its default one.
     desk.default_application(account).await?;
@@ -72,7 +77,8 @@ pub async fn create(args: CreateArgs, account: &AccountId, desk: &Desk<'_>, out:
             )));
         }
         let id = ApplicationId::generate(desk.entropy);
-        let mut application = Application::new(id, next_alias(&applications), account.clone(), args.name.clone(), desk.now());
+        let mut application =
+            Application::new(id, next_alias(&applications), account.clone(), args.name.clone(), desk.now());
         args.settings.apply(&mut application).map_err(CliError::Data)?;
         match desk.applications.put_application(None, application.clone()).await {
             Ok(()) => {
@@ -100,7 +106,8 @@ pub async fn edit(args: EditArgs, account: &AccountId, desk: &Desk<'_>, out: &mu
         if let Some(name) = args.name.as_ref().filter(|name| **name != before.name) {
             if before.is_default() {
                 return Err(CliError::Data(
-                    "the default application keeps its name; make another one: otpgate application create --name NAME".to_owned(),
+                    "the default application keeps its name; make another one: otpgate application create --name NAME"
+                        .to_owned(),
                 ));
             }
             refuse_reserved(name)?;
@@ -132,10 +139,17 @@ pub async fn edit(args: EditArgs, account: &AccountId, desk: &Desk<'_>, out: &mu
 ///
 /// # Errors
 /// [`CliError::Data`] when there is none, or it is the default one; [`CliError::StoreFailed`].
-pub async fn delete(args: DeleteArgs, account: &AccountId, desk: &Desk<'_>, out: &mut dyn Write) -> Result<(), CliError> {
+pub async fn delete(
+    args: DeleteArgs,
+    account: &AccountId,
+    desk: &Desk<'_>,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
     let application = find(args.application, account, desk).await?;
     if application.is_default() {
-        return Err(CliError::Data("the default application cannot be deleted; change it: otpgate application edit default".to_owned()));
+        return Err(CliError::Data(
+            "the default application cannot be deleted; change it: otpgate application edit default".to_owned(),
+        ));
     }
     // Whoever else deleted it meanwhile did the same.
     desk.applications.delete_application(account, application.id).await.map_err(|error| desk.failed(error))?;
@@ -202,14 +216,28 @@ mod tests {
             .await
             .unwrap(),
         );
-        assert_eq!((made["pinLength"].as_u64(), made["expire"].as_u64(), made["alias"].as_u64()), (Some(8), Some(600), Some(2)));
+        assert_eq!(
+            (made["pinLength"].as_u64(), made["expire"].as_u64(), made["alias"].as_u64()),
+            (Some(8), Some(600), Some(2))
+        );
         assert_eq!(made["template"], serde_json::json!({ "en": "Code {{OTP}}", "de-voice": "Der Code: {{OTP}}" }));
         fake.conflicts.store(2, Ordering::SeqCst);
-        let text =
-            application(&fake, &["edit", "2", "--name", "Store", "--no-sender", "--alphanumeric", "--drop-template", "en"]).await.unwrap();
-        assert!(text.contains("is changed") && text.contains("digits and letters") && text.contains("sender       none"), "{text}");
-        let shown = json(&application(&fake, &["show", made["applicationId"].as_str().unwrap(), "--json"]).await.unwrap());
-        assert_eq!((shown["name"].as_str(), shown["pinLength"].as_u64(), shown["sender"].is_null()), (Some("Store"), Some(8), true));
+        let text = application(
+            &fake,
+            &["edit", "2", "--name", "Store", "--no-sender", "--alphanumeric", "--drop-template", "en"],
+        )
+        .await
+        .unwrap();
+        assert!(
+            text.contains("is changed") && text.contains("digits and letters") && text.contains("sender       none"),
+            "{text}"
+        );
+        let shown =
+            json(&application(&fake, &["show", made["applicationId"].as_str().unwrap(), "--json"]).await.unwrap());
+        assert_eq!(
+            (shown["name"].as_str(), shown["pinLength"].as_u64(), shown["sender"].is_null()),
+            (Some("Store"), Some(8), true)
+        );
         assert_eq!(shown["template"], serde_json::json!({ "de-voice": "Der Code: {{OTP}}" }));
         assert!(application(&fake, &["edit", "2"]).await.unwrap().contains("is as it was"));
         assert_eq!(json(&application(&fake, &["list", "--json"]).await.unwrap()).as_array().unwrap().len(), 2);

@@ -47,7 +47,8 @@ pub struct CreateArgs {
 }
 
 fn parse_name(text: &str) -> Result<String, String> {
-    let legal = (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control) && !text.trim().is_empty();
+    let legal =
+        (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control) && !text.trim().is_empty();
     if legal { Ok(text.to_owned()) } else { Err("1 to 64 characters, no control characters".to_owned()) }
 }
 
@@ -94,7 +95,12 @@ pub async fn create(wish: &NewConnection, desk: &Desk<'_>) -> Result<(Connection
     Err(desk.not_written(WriteError::Conflict))
 }
 
-fn print(connection: &Connection, credentials: &Credentials, application: &Application, out: &mut dyn Write) -> Result<(), CliError> {
+fn print(
+    connection: &Connection,
+    credentials: &Credentials,
+    application: &Application,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
     writeln!(out, "The connection \"{}\" is made. Key and secret are shown this once; keep them.\n", connection.name)?;
     for (name, value) in [
         ("key", credentials.key.expose()),
@@ -109,7 +115,11 @@ fn print(connection: &Connection, credentials: &Credentials, application: &Appli
     ] {
         writeln!(out, "  {name:<18} {value}")?;
     }
-    writeln!(out, "\nIt works at once: send it in the header \"apikey\". To replace it later: otpgate key rotate {}", connection.id)?;
+    writeln!(
+        out,
+        "\nIt works at once: send it in the header \"apikey\". To replace it later: otpgate key rotate {}",
+        connection.id
+    )?;
     Ok(())
 }
 
@@ -125,11 +135,17 @@ mod tests {
     async fn the_json_has_everything_and_the_key_opens() {
         let fake = Fake::new();
         fake.conflicts.store(3, Ordering::SeqCst);
-        let text = key(&fake, &["create", "--name", "flow", "--account", "team", "--calls", "5", "--scopes", "send,admin", "--json"])
-            .await
-            .unwrap();
+        let text = key(
+            &fake,
+            &["create", "--name", "flow", "--account", "team", "--calls", "5", "--scopes", "send,admin", "--json"],
+        )
+        .await
+        .unwrap();
         let made: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((made["account"].as_str(), made["calls"].as_u64(), made["period"].as_u64()), (Some("team"), Some(5), Some(60)));
+        assert_eq!(
+            (made["account"].as_str(), made["calls"].as_u64(), made["period"].as_u64()),
+            (Some("team"), Some(5), Some(60))
+        );
         assert_eq!(made["scopes"], serde_json::json!(["send", "admin"]));
         let connections = fake.connections.lock();
         let connection = &connections[0];

@@ -76,7 +76,8 @@ mod tests {
     async fn a_list_shows_state_and_no_secret() {
         let fake = Fake::new();
         assert!(key(&fake, &["list"]).await.unwrap().contains("key create"));
-        let made: serde_json::Value = serde_json::from_str(&key(&fake, &["create", "--name", "flow", "--json"]).await.unwrap()).unwrap();
+        let made: serde_json::Value =
+            serde_json::from_str(&key(&fake, &["create", "--name", "flow", "--json"]).await.unwrap()).unwrap();
         key(&fake, &["create", "--name", "other", "--account", "team"]).await.unwrap();
         key(&fake, &["rotate", "flow"]).await.unwrap();
         key(&fake, &["revoke", "other"]).await.unwrap();

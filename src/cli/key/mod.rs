@@ -58,14 +58,18 @@ pub async fn run(command: KeyCommand, quota: &Quota, desk: &Desk<'_>, out: &mut 
 /// The connection that an operator means: by its id, by the name of one of its keys, by a whole key, or by its own name.
 async fn find(text: &str, desk: &Desk<'_>) -> Result<Connection, CliError> {
     let all = desk.all_connections().await?;
-    let key_name =
-        text.parse::<ApiKey>().map_or_else(|_| text.trim_start_matches("otpg_").to_owned(), |key| key.name().as_str().to_owned());
+    let key_name = text
+        .parse::<ApiKey>()
+        .map_or_else(|_| text.trim_start_matches("otpg_").to_owned(), |key| key.name().as_str().to_owned());
     let id: Option<ConnectionId> = text.parse().ok();
-    let exact = |connection: &&Connection| Some(connection.id) == id || connection.keys.iter().any(|key| key.name.as_str() == key_name);
+    let exact = |connection: &&Connection| {
+        Some(connection.id) == id || connection.keys.iter().any(|key| key.name.as_str() == key_name)
+    };
     if let Some(connection) = all.iter().find(exact) {
         return Ok(connection.clone());
     }
-    let named: Vec<_> = all.iter().filter(|connection| connection.name == text && connection.revoked.is_none()).collect();
+    let named: Vec<_> =
+        all.iter().filter(|connection| connection.name == text && connection.revoked.is_none()).collect();
     match named.as_slice() {
         [connection] => Ok(Connection::clone(connection)),
         // A whole key is never written back.
@@ -75,7 +79,11 @@ async fn find(text: &str, desk: &Desk<'_>) -> Result<Connection, CliError> {
         ))),
         several => {
             let ids: Vec<_> = several.iter().map(|connection| connection.id.to_string()).collect();
-            Err(CliError::Data(format!("{} connections are called \"{text}\"; give one of the ids: {}", several.len(), ids.join(", "))))
+            Err(CliError::Data(format!(
+                "{} connections are called \"{text}\"; give one of the ids: {}",
+                several.len(),
+                ids.join(", ")
+            )))
         }
     }
 }
@@ -126,7 +134,11 @@ fn with_credentials(connection: &Connection, credentials: &Credentials, now: Uni
 
 /// The quota in words.
 fn quota_words(connection: &Connection) -> String {
-    if connection.quota.unlimited { "unlimited".to_owned() } else { format!("{} in {} s", connection.quota.calls, connection.quota.period) }
+    if connection.quota.unlimited {
+        "unlimited".to_owned()
+    } else {
+        format!("{} in {} s", connection.quota.calls, connection.quota.period)
+    }
 }
 
 /// What `otpgate::cli::key` does to a connection, for its tests.
@@ -149,7 +161,8 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn a_connection_is_found_by_id_key_and_name() {
         let fake = Fake::new();
-        let made: Value = serde_json::from_str(&key(&fake, &["create", "--name", "flow", "--json"]).await.unwrap()).unwrap();
+        let made: Value =
+            serde_json::from_str(&key(&fake, &["create", "--name", "flow", "--json"]).await.unwrap()).unwrap();
         for field in ["id", "key", "keyName", "name"] {
             let found = find(made[field].as_str().unwrap(), &fake.desk()).await.unwrap();
             assert_eq!(found.id.to_string(), made["id"], "{field}");

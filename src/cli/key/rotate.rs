@@ -29,7 +29,9 @@ pub struct RotateArgs {
 }
 
 fn parse_overlap(text: &str) -> Result<Duration, String> {
-    duration::parse(text).filter(|overlap| *overlap <= LONGEST).ok_or_else(|| "a duration from 0s to 90d, such as 24h".to_owned())
+    duration::parse(text)
+        .filter(|overlap| *overlap <= LONGEST)
+        .ok_or_else(|| "a duration from 0s to 90d, such as 24h".to_owned())
 }
 
 /// Gives a connection a new key and prints it, once.
@@ -40,7 +42,10 @@ pub async fn run(args: RotateArgs, desk: &Desk<'_>, out: &mut dyn Write) -> Resu
     for _ in 0..WRITES {
         let before = find(&args.connection, desk).await?;
         if before.revoked.is_some() {
-            return Err(CliError::Data(format!("{} is revoked; make a new connection: otpgate key create --name NAME", before.id)));
+            return Err(CliError::Data(format!(
+                "{} is revoked; make a new connection: otpgate key create --name NAME",
+                before.id
+            )));
         }
         let mut after = before.clone();
         let now = desk.now();
@@ -72,7 +77,11 @@ pub async fn run(args: RotateArgs, desk: &Desk<'_>, out: &mut dyn Write) -> Resu
             key.expose()
         )?;
         if let (Some(old), Some(ends)) = (old, ends) {
-            writeln!(out, "The old key ({}) works until {ends}. Give the new one to its callers before then.", old.name)?;
+            writeln!(
+                out,
+                "The old key ({}) works until {ends}. Give the new one to its callers before then.",
+                old.name
+            )?;
         }
         return Ok(());
     }
@@ -94,7 +103,8 @@ mod tests {
         let json = |text: String| serde_json::from_str::<serde_json::Value>(&text).unwrap();
         let made = json(key(&fake, &["create", "--name", "flow", "--json"]).await.unwrap());
         fake.conflicts.store(2, Ordering::SeqCst);
-        let rotated = json(key(&fake, &["rotate", made["id"].as_str().unwrap(), "--overlap", "1h", "--json"]).await.unwrap());
+        let rotated =
+            json(key(&fake, &["rotate", made["id"].as_str().unwrap(), "--overlap", "1h", "--json"]).await.unwrap());
         let now = fake.desk().now();
         let opens = |object: &serde_json::Value, at: u64| {
             let hash = object["key"].as_str().unwrap().parse::<ApiKey>().unwrap().hash(&fake.keyring);

@@ -19,24 +19,34 @@ pub(super) use rusqlite::wal::CheckpointMode;
 /// Pages in the log from which on the checkpointer works: 4 MiB.
 pub(super) const THRESHOLD: u32 = 1_000;
 
-/// Wakes the checkpointer. Dropping it ends the thread.
-pub(super) struct Checkpointer(SyncSender<()>);
+/// The thread. Dropping it ends the thread, after the copy that it is at.
+pub(super) struct Checkpointer {
+    wake: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
 
 impl Checkpointer {
     /// Starts the thread on a connection of its own.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(super) fn start(connection: Connection, shared: Arc<Shared>) -> std::io::Result<(Self, JoinHandle<()>)> {
+    pub(super) fn start(connection: Connection, shared: Arc<Shared>) -> std::io::Result<Self> {
         let (wake, woken) = sync_channel(1);
         let body = move || run(&connection, &woken, &shared);
         let thread = std::thread::Builder::new().name("store-checkpoint".to_owned()).spawn(body)?;
-        Ok((Self(wake), thread))
+        Ok(Self { wake: Some(wake), thread: Some(thread) })
     }
 
     /// Asks for a checkpoint, if none is asked for.
     pub(super) fn wake(&self) {
-        let _awake_already = self.0.try_send(());
+        let _awake_already = self.wake.as_ref().map(|wake| wake.try_send(()));
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        self.wake = None;
+        let _panicked = self.thread.take().map(JoinHandle::join);
     }
 }
 
@@ -56,7 +66,9 @@ fn run(connection: &Connection, woken: &Receiver<()>, shared: &Shared) {
 pub(super) fn copy(connection: &Connection, shared: &Shared, mode: CheckpointMode) -> Result<bool, StoreError> {
     match connection.wal_checkpoint_v2(Some(c"main"), mode) {
         Ok((pages, copied)) => Ok(copied >= pages),
-        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Err(StoreError::Unavailable),
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {
+            Err(StoreError::Unavailable)
+        }
         Err(error) => Err(shared.latch.judge(&error)),
     }
 }

@@ -5,7 +5,8 @@
 //! afterwards is refused, the process exits and the next start recovers from the log. Only a full disk is no such end.
 
 use std::fs::File;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{ErrorCode, ffi};
@@ -114,10 +115,7 @@ const fn is_write(extended_code: i32) -> bool {
 /// take unsafe code), so we ask the file system again; if that has room, the failure was another one.
 fn no_room(dir: &Path) -> bool {
     let path = dir.join("room.probe");
-    let written = File::create(&path).and_then(|mut file| {
-        file.write_all(&[0; 64 * 1024])?;
-        file.flush()
-    });
+    let written = File::create(&path).and_then(|file| file.write_all_at(&[0; 64 * 1024], 0));
     // A probe that stays behind is 64 KiB, and overwritten by the next one.
     drop(std::fs::remove_file(&path));
     written.is_err_and(|error| matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))

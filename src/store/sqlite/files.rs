@@ -71,9 +71,13 @@ pub(super) fn master_key_path(dir: &Path, named: Option<&Path>) -> PathBuf {
 /// Reads the master key; none when there is no such file.
 pub(super) fn read_master_key(path: &Path) -> Result<Option<MasterKey>, OpenError> {
     match std::fs::read_to_string(path).map(Zeroizing::new) {
-        Ok(text) => MasterKey::parse(&text).map(Some).map_err(|_| OpenError::MalformedMasterKey { path: path.to_owned() }),
+        Ok(text) => {
+            MasterKey::parse(&text).map(Some).map_err(|_| OpenError::MalformedMasterKey { path: path.to_owned() })
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) if error.kind() == ErrorKind::InvalidData => Err(OpenError::MalformedMasterKey { path: path.to_owned() }),
+        Err(error) if error.kind() == ErrorKind::InvalidData => {
+            Err(OpenError::MalformedMasterKey { path: path.to_owned() })
+        }
         Err(source) => Err(OpenError::Io { path: path.to_owned(), source }),
     }
 }

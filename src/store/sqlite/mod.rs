@@ -70,7 +70,10 @@ pub struct SqliteStore {
     /// Where the next step of pruning begins.
     unpruned: Mutex<Option<NumberKey>>,
     jobs: Option<SyncSender<Box<Job>>>,
-    threads: Vec<JoinHandle<()>>,
+    writing: Option<JoinHandle<()>>,
+    /// The database file, to be searched. Open for as long as any connection is: to close a file ends every POSIX lock that
+    /// the process holds on it, SQLite's too. So it comes after the readers, and after the writer by `drop`.
+    database: Arc<std::fs::File>,
     /// Freed last.
     _server_lock: Option<std::fs::File>,
 }
@@ -103,10 +106,11 @@ impl SqliteStore {
             clock: options.clock,
             server: options.mode == Mode::Server,
         });
+        let database = std::fs::File::open(&opened.path).map_err(threads_failed)?;
         let readers = (0..options.readers.max(1)).map(|_| connect(&opened.path, Role::Reader));
         let readers = Readers::new(readers.collect::<Result<_, _>>().map_err(failed)?, Arc::clone(&shared));
         let connection = connect(&opened.path, Role::Checkpointer).map_err(failed)?;
-        let (checkpointer, copying) = Checkpointer::start(connection, Arc::clone(&shared)).map_err(threads_failed)?;
+        let checkpointer = Checkpointer::start(connection, Arc::clone(&shared)).map_err(threads_failed)?;
         let (jobs, queue) = sync_channel(QUEUE);
         let writer = Writer::new(opened.writer, Arc::clone(&shared), checkpointer).map_err(failed)?;
         let writing = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run(&queue));
@@ -118,7 +122,8 @@ impl SqliteStore {
             first_start: opened.first_start,
             unpruned: Mutex::new(None),
             jobs: Some(jobs),
-            threads: vec![writing.map_err(threads_failed)?, copying],
+            writing: Some(writing.map_err(threads_failed)?),
+            database: Arc::new(database),
             _server_lock: opened.server_lock,
         })
     }
@@ -190,10 +195,7 @@ impl SqliteStore {
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.jobs = None;
-        for thread in self.threads.drain(..) {
-            // A thread that panicked has set the latch and said so.
-            drop(thread.join());
-        }
+        let _panicked = self.writing.take().map(JoinHandle::join);
     }
 }
 

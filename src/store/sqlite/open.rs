@@ -193,8 +193,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
         let _server = (options.mode == Mode::Beside && version > 0).then(|| files::lock_server(dir)).transpose()?;
         schema::migrate(&mut writer).map_err(failed)?;
     }
-    let wal: String =
-        writer.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(failed)?;
+    let wal: String = writer.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(failed)?;
     if wal != "wal" {
         return Err(OpenError::Io { path, source: io::Error::other("the file system allows no write-ahead log") });
     }
@@ -248,7 +247,8 @@ pub(super) enum Role {
 
 /// Opens one connection to the file, which exists.
 pub(super) fn connect(path: &Path, role: Role) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(64);
     // The checkpoint of a close swallows its errors, like the automatic one: ours are made where errors are judged.
@@ -267,4 +267,25 @@ pub(super) fn connect(path: &Path, role: Role) -> rusqlite::Result<Connection> {
         Role::Reader => connection.execute_batch("PRAGMA cache_size = -4096; PRAGMA query_only = ON")?,
     }
     Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_connection_is_durable_and_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open(&Options::new(dir.path(), Mode::Server)).unwrap());
+        for role in [Role::Writer, Role::Checkpointer, Role::Reader] {
+            let connection = connect(&dir.path().join(files::DATABASE), role).unwrap();
+            let pragma =
+                |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).unwrap();
+            let set =
+                (pragma("synchronous"), pragma("secure_delete"), pragma("wal_autocheckpoint"), pragma("mmap_size"));
+            assert_eq!(set, (2, 1, 0, 0), "{role:?}");
+            assert_eq!(pragma("query_only"), i64::from(role == Role::Reader));
+            assert!(connection.db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE).unwrap());
+        }
+    }
 }

@@ -90,7 +90,8 @@ pub(super) fn of_number(
     let mut fetch = connection.prepare_cached(IN_BUCKET)?;
     let (mut at, mut found) = (bucket(newest), Vec::new());
     while at >= end && found.len() < limit {
-        let place = seek.query_row([at, number, end], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).optional()?;
+        let place =
+            seek.query_row([at, number, end], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).optional()?;
         at = match place {
             None => break,
             Some((bucket, here)) if (bucket, here) == (at, number) => {
@@ -113,7 +114,8 @@ pub(super) fn of_number(
 
 /// The ids of all OTPs of a number's index value, from a bucket on. Reads the index from there to its end.
 pub(super) fn ids_of_number(connection: &Connection, key: NumberKey, from_bucket: i64) -> rusqlite::Result<Vec<OtpId>> {
-    let mut statement = connection.prepare("SELECT id FROM otp INDEXED BY otp_number WHERE bucket >= ?1 AND number = ?2")?;
+    let mut statement =
+        connection.prepare("SELECT id FROM otp INDEXED BY otp_number WHERE bucket >= ?1 AND number = ?2")?;
     let ids = statement.query_map([from_bucket, number_column(key)], |row| otp_id(row, 0))?;
     ids.collect()
 }
@@ -153,10 +155,12 @@ pub(super) fn numbers_after(
     after: Option<NumberKey>,
     limit: usize,
 ) -> rusqlite::Result<Vec<(NumberKey, NumberRecord)>> {
-    let mut statement = connection.prepare_cached("SELECT key, body FROM number WHERE key > ?1 ORDER BY key LIMIT ?2")?;
+    let mut statement =
+        connection.prepare_cached("SELECT key, body FROM number WHERE key > ?1 ORDER BY key LIMIT ?2")?;
     let after = after.map_or_else(Vec::new, |key| key.bytes().to_vec());
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = statement.query_map(params![after, limit], |row| Ok((NumberKey::from_bytes(row.get(0)?), json(row, 1)?)))?;
+    let rows =
+        statement.query_map(params![after, limit], |row| Ok((NumberKey::from_bytes(row.get(0)?), json(row, 1)?)))?;
     rows.collect()
 }
 

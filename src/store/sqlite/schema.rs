@@ -57,8 +57,10 @@ pub(super) fn version(connection: &Connection, path: &std::path::Path) -> Result
     let failed = |error| OpenError::of(error, path);
     let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
     let (version, application) = (pragma("user_version").map_err(failed)?, pragma("application_id").map_err(failed)?);
-    let first: Option<String> =
-        connection.query_row("SELECT name FROM sqlite_schema LIMIT 1", [], |row| row.get(0)).optional().map_err(failed)?;
+    let first: Option<String> = connection
+        .query_row("SELECT name FROM sqlite_schema LIMIT 1", [], |row| row.get(0))
+        .optional()
+        .map_err(failed)?;
     if first.is_some() && application != APPLICATION_ID {
         return Err(OpenError::NotADatabase { path: path.to_owned() });
     }
@@ -105,7 +107,9 @@ mod tests {
         migrate_by(&mut connection, &[first]).unwrap();
         migrate_by(&mut connection, &[first]).unwrap();
         assert_eq!(version_of(&connection), 1);
-        assert!(migrate_by(&mut connection, &[first, "INSERT INTO a VALUES (2); INSERT INTO nowhere VALUES (3);"]).is_err());
+        assert!(
+            migrate_by(&mut connection, &[first, "INSERT INTO a VALUES (2); INSERT INTO nowhere VALUES (3);"]).is_err()
+        );
         assert_eq!(version_of(&connection), 1);
         migrate_by(&mut connection, &[first, "INSERT INTO a VALUES (4);"]).unwrap();
         let sum: i64 = connection.query_row("SELECT sum(x) FROM a", [], |row| row.get(0)).unwrap();

@@ -19,7 +19,12 @@ use crate::store::sqlite::records::{int, json, to_json};
 use crate::store::sqlite::writer::Reach;
 
 /// Makes an account and its default application, inside the caller's transaction. Whether it was not there.
-pub(super) fn found_account(sql: &Sql, account: &AccountId, entropy: &dyn Entropy, now: UnixMillis) -> rusqlite::Result<bool> {
+pub(super) fn found_account(
+    sql: &Sql,
+    account: &AccountId,
+    entropy: &dyn Entropy,
+    now: UnixMillis,
+) -> rusqlite::Result<bool> {
     let insert = "INSERT INTO account (id, created) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
     if sql.execute(insert, params![account.as_str(), int(now.0)])? == 0 {
         return Ok(false);
@@ -55,7 +60,8 @@ fn put_connection(sql: &Sql, connection: &Connection) -> rusqlite::Result<bool> 
     let row = "INSERT INTO connection (id, body) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET body = excluded.body";
     sql.execute(row, params![id, to_json(connection)?])?;
     sql.execute("DELETE FROM connection_name WHERE connection = ?1", [id])?;
-    let mut insert = sql.prepare("INSERT INTO connection_name (name, connection) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
+    let mut insert =
+        sql.prepare("INSERT INTO connection_name (name, connection) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
     for name in rules::names(connection) {
         if insert.execute(params![name, id])? == 0 {
             return Ok(false);
@@ -91,7 +97,10 @@ impl SqliteStore {
             .await
     }
 
-    async fn write_setting(&self, work: impl FnOnce(&Sql) -> rusqlite::Result<bool> + Send + 'static) -> Result<(), WriteError> {
+    async fn write_setting(
+        &self,
+        work: impl FnOnce(&Sql) -> rusqlite::Result<bool> + Send + 'static,
+    ) -> Result<(), WriteError> {
         let written = self.alone(Reach::Settings, move |sql| Ok(work(sql)?.then_some(()))).await?;
         written.ok_or(WriteError::Conflict)
     }

@@ -1,7 +1,7 @@
 //! What the threads of one store share: caches, the outbox in memory, the latch, the figures.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;

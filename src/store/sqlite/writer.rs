@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -64,7 +64,11 @@ impl Writer {
     ///
     /// # Errors
     /// Those of reading.
-    pub(super) fn new(mut connection: Connection, shared: Arc<Shared>, checkpointer: Checkpointer) -> rusqlite::Result<Self> {
+    pub(super) fn new(
+        mut connection: Connection,
+        shared: Arc<Shared>,
+        checkpointer: Checkpointer,
+    ) -> rusqlite::Result<Self> {
         let log = Arc::clone(&shared);
         connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
             log.log.pages.store(u32::try_from(pages).unwrap_or_default(), Ordering::Relaxed);
@@ -107,9 +111,12 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        if !self.shared.latch.is_set() {
+        let Self { connection, shared, checkpointer, .. } = self;
+        // One checkpoint at a time: a second one is refused, not kept waiting.
+        drop(checkpointer);
+        if !shared.latch.is_set() {
             // Where a reader is still at work the log stays; whoever opens the store next reads it.
-            let _copied = checkpoint::copy(&self.connection, &self.shared, CheckpointMode::TRUNCATE);
+            let _copied = checkpoint::copy(&connection, &shared, CheckpointMode::TRUNCATE);
         }
     }
 
@@ -206,6 +213,22 @@ impl Writer {
             Err(StoreError::Unavailable) => Ok(false),
             done => done,
         }
+    }
+
+    /// Writes the whole database anew, so that no unused space of it holds anything. Whether that was done: it takes as
+    /// much memory as the file, and as much room again in the log.
+    pub(super) fn rewrite(&self) -> Result<bool, StoreError> {
+        if self.shared.latch.is_set() {
+            return Err(StoreError::Failed);
+        }
+        let Err(error) = self.connection.execute_batch("VACUUM") else { return Ok(true) };
+        let lost = [ErrorCode::SystemIoFailure, ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase];
+        if error.sqlite_error_code().is_some_and(|code| lost.contains(&code)) {
+            return Err(self.shared.latch.judge(&error));
+        }
+        // It replaces the database in one transaction, or not at all.
+        tracing::warn!(%error, "the database could not be written anew");
+        Ok(false)
     }
 
     fn begin(&self) -> Result<(), StoreError> {

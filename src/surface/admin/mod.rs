@@ -136,7 +136,8 @@ impl TokenGate {
 impl Service<Request> for TokenGate {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<axum::routing::future::RouteFuture<Infallible>, std::future::Ready<Result<Response, Infallible>>>;
+    type Future =
+        Either<axum::routing::future::RouteFuture<Infallible>, std::future::Ready<Result<Response, Infallible>>>;
 
     fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
@@ -147,7 +148,9 @@ impl Service<Request> for TokenGate {
             Either::Left(self.inner.call(request))
         } else {
             let mut response = challenge(crate::surface::answer::empty(StatusCode::UNAUTHORIZED));
-            response.headers_mut().insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"otpgate admin\""));
+            response
+                .headers_mut()
+                .insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"otpgate admin\""));
             Either::Right(std::future::ready(Ok(response)))
         }
     }

@@ -47,9 +47,11 @@ pub(super) struct ApplicationEntity {
     expire: u32,
     /// Who text messages come from.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     sender: Option<String>,
     /// Which number calls show.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     caller: Option<String>,
     /// Its own texts: `en` for a text message, `en-voice` for a call.
     template: BTreeMap<String, String>,
@@ -79,29 +81,35 @@ impl From<&Application> for ApplicationEntity {
 
 /// What an application is to be; absent members keep their default, or stay as they are.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(dead_code, reason = "the schema of the body; `Edit::read` reads it, to name every fault at once")]
 pub(super) struct ApplicationBody {
-    /// 1 to 64 characters; `default` is reserved.
+    /// Its name, without control characters; `default` is reserved.
+    #[schema(nullable = false, max_length = 64)]
     name: Option<String>,
-    /// 4 to 10.
-    #[schema(minimum = 4, maximum = 10)]
+    /// Length of generated codes.
+    #[schema(nullable = false, minimum = 4, maximum = 10)]
     pin_length: Option<u8>,
     /// Whether generated codes hold letters.
+    #[schema(nullable = false)]
     alphanumeric: Option<bool>,
-    /// 1 to 20.
-    #[schema(minimum = 1, maximum = 20)]
+    /// Checks that a code allows.
+    #[schema(nullable = false, minimum = 1, maximum = 20)]
     attempts: Option<u32>,
-    /// 30 to 7200 seconds.
-    #[schema(minimum = 30, maximum = 7200)]
+    /// Lifetime of a code in seconds.
+    #[schema(nullable = false, minimum = 30, maximum = 7200)]
     expire: Option<u32>,
-    /// Who text messages come from.
+    /// Who text messages come from: 1 to 11 letters, digits, spaces or `. _ - & +`, or a number of 3 to 15 digits.
+    #[schema(nullable = false, max_length = 16)]
     sender: Option<String>,
-    /// Which number calls show.
+    /// Which number calls show: 3 to 15 digits, with or without `+`.
+    #[schema(nullable = false, max_length = 16)]
     caller: Option<String>,
     /// Whether calls are to show no number any more.
+    #[schema(nullable = false)]
     delete_caller: Option<bool>,
-    /// Texts by `en` or `en-voice`; null drops one.
+    /// Texts by `en` or `en-voice`; null drops one. Each holds `{{OTP}}`, and may hold `{{SEC}}`, the lifetime in seconds.
+    #[schema(nullable = false)]
     template: Option<BTreeMap<String, Option<String>>>,
 }
 
@@ -147,7 +155,9 @@ impl Edit {
                     }
                 }
             }
-            Some(_) => input.fault("template", "must be an object of texts, such as {\"en\": \"Your code is {{OTP}}\"}"),
+            Some(_) => {
+                input.fault("template", "must be an object of texts, such as {\"en\": \"Your code is {{OTP}}\"}");
+            }
         }
         edit
     }
@@ -205,13 +215,14 @@ fn read_template(name: &str, text: &Value) -> Result<((Language, Channel), Optio
 pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Response, Response> {
     let call = Call::open(request, Scope::Status)?;
     let applications = api.catalogue.of(&call.caller.account).await.map_err(|error| unavailable(&call, error))?;
-    let entities: Vec<_> = applications.list().iter().map(|application| ApplicationEntity::from(&**application)).collect();
+    let entities: Vec<_> =
+        applications.list().iter().map(|application| ApplicationEntity::from(&**application)).collect();
     Ok(json(StatusCode::OK, &entities))
 }
 
 /// Make an application
 #[utoipa::path(
-    post, path = "/v1/applications", operation_id = "CreateApplication", tag = "applications", request_body = ApplicationBody,
+    post, path = "/v1/applications", operation_id = "CreateApplication", tag = "applications", request_body = Option<ApplicationBody>,
     responses(
         (status = 200, description = "The application", body = ApplicationEntity),
         (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
@@ -227,7 +238,8 @@ pub(super) async fn create(State(api): State<Api>, request: Request) -> Result<R
     let mut input = read_body(&mut call).await?;
     let edit = Edit::read(&mut input, "alphanumeric");
     input.finish().map_err(|faults| invalid(&call, faults))?;
-    let made = api.catalogue.create(&call.caller.account, edit.name.clone(), |application| edit.apply(application)).await;
+    let made =
+        api.catalogue.create(&call.caller.account, edit.name.clone(), |application| edit.apply(application)).await;
     let application = made.map_err(|error| refused(&call, error))?;
     Ok(json(StatusCode::OK, &ApplicationEntity::from(&application)))
 }
@@ -258,7 +270,7 @@ pub(super) async fn read(
 
 /// Edit an application
 #[utoipa::path(
-    patch, path = "/v1/applications/{id}", operation_id = "EditApplication", tag = "applications", request_body = ApplicationBody,
+    patch, path = "/v1/applications/{id}", operation_id = "EditApplication", tag = "applications", request_body = Option<ApplicationBody>,
     params(("id" = String, Path, description = "Its id, its number, or default")),
     responses(
         (status = 200, description = "The application", body = ApplicationEntity),

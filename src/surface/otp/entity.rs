@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::clock::UnixMillis;
 use crate::otp::record::Otp;
+use crate::surface::vocabulary;
 
 /// A one-time password. The code itself is in no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -21,14 +22,14 @@ pub struct OtpEntity {
     application_id: String,
     /// Whom it was sent to, in E.164 with `+`; left out once the number's retention is over.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "+4915112345678")]
+    #[schema(nullable = false, example = "+4915112345678")]
     number: Option<String>,
     /// Checks made so far.
     attempt_count: u32,
     /// Checks that are left.
     attempts_left: u32,
-    /// ACTIVE, VERIFIED, EXPIRED or TOO_MANY_ATTEMPTS.
-    #[schema(example = "ACTIVE")]
+    /// Where it stands.
+    #[schema(schema_with = vocabulary::status)]
     otp_status: &'static str,
     /// When it was sent, in milliseconds since 1970.
     #[schema(format = "int64", example = 1_763_764_437_120_i64)]
@@ -38,6 +39,7 @@ pub struct OtpEntity {
     expire: u64,
     /// The caller's own reference.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reference_id: Option<String>,
     /// When it was sent (RFC 3339).
     #[schema(format = "date-time")]
@@ -45,11 +47,11 @@ pub struct OtpEntity {
     /// When it expires (RFC 3339).
     #[schema(format = "date-time")]
     timestamp_expire: String,
-    /// The channel of its newest message: SMS or VOICE.
-    #[schema(example = "SMS")]
+    /// The channel of its newest message.
+    #[schema(schema_with = vocabulary::channel)]
     channel: &'static str,
-    /// How delivery of its newest message stands: QUEUED, SENT, DELIVERED or UNDELIVERABLE.
-    #[schema(example = "QUEUED")]
+    /// How delivery of its newest message stands.
+    #[schema(schema_with = vocabulary::delivery)]
     delivery_status: &'static str,
 }
 
@@ -107,9 +109,11 @@ pub struct ConnectionEntity {
     /// The account it acts for.
     pub account_id: String,
     /// What it may do.
+    #[schema(schema_with = vocabulary::scopes)]
     pub scopes: Vec<&'static str>,
     /// Its quota; left out when it is lifted.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub quota: Option<QuotaEntity>,
 }
 

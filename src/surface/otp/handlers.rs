@@ -13,18 +13,18 @@ use crate::layer::refusal::Refusal;
 use crate::layer::trace::Stamp;
 use crate::layer::{Request, Response};
 use crate::otp::code::EnteredCode;
+use crate::otp::command::{ResendError, SendError, SendRefusal, Verified, VerifyError};
 use crate::otp::id::OtpId;
 use crate::otp::machine::Verdict;
 use crate::otp::record::OtpStatus;
-use crate::otp::service::{ResendError, SendError, SendRefusal, Verified, VerifyError};
 use crate::otp::store::StoreError;
 use crate::quota::ConnectionKey;
 use crate::surface::answer::json;
 use crate::surface::extract::Call;
 use crate::surface::input::Input;
+use crate::surface::otp::Api;
 use crate::surface::otp::entity::{ConnectionEntity, OtpEntity, QuotaEntity, VerdictEntity};
 use crate::surface::otp::send::{ResendBody, SendBody, read_resend, read_send};
-use crate::surface::otp::Api;
 use crate::surface::problem::{Problem, ProblemCode};
 
 /// Over-limit sends that clear within this time are 429: a platform's retry is worth its while then.
@@ -88,7 +88,7 @@ pub(super) async fn status_otp(
 ///
 /// The code and its expiry stay as they are.
 #[utoipa::path(
-    post, path = "/v1/otp/{otpID}/resend", operation_id = "ResendOTP", tag = "otp", request_body = ResendBody,
+    post, path = "/v1/otp/{otpID}/resend", operation_id = "ResendOTP", tag = "otp", request_body = Option<ResendBody>,
     params(("otpID" = String, Path, description = "Id of the one-time password")),
     responses(
         (status = 200, description = "The one-time password", body = OtpEntity),
@@ -133,14 +133,14 @@ pub(super) async fn resend_otp(
 
 /// What was entered.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(dead_code, reason = "the schema of the body; the handler reads it, to name every fault at once")]
 pub(super) struct VerifyBody {
     /// The code that the person typed.
     #[schema(example = "012345")]
     otp_code: String,
     /// The greatest age of the code in seconds, where less than its lifetime is wanted.
-    #[schema(minimum = 1, maximum = 7200)]
+    #[schema(nullable = false, minimum = 1, maximum = 7200)]
     max_age: Option<u32>,
 }
 

@@ -19,9 +19,11 @@ pub(crate) use application::Edit;
 pub use entity::{ConnectionEntity, OtpEntity, QuotaEntity, VerdictEntity};
 pub(crate) use send::{read_resend, read_send};
 
-/// What the handlers call.
-#[derive(Clone)]
-pub struct Api {
+/// What the handlers call, shared: every request clones it.
+pub type Api = Arc<Parts>;
+
+/// The parts of [`Api`].
+pub struct Parts {
     /// The domain.
     pub otps: Arc<OtpService>,
     /// Its applications.

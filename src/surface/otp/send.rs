@@ -6,55 +6,66 @@ use utoipa::ToSchema;
 use crate::otp::application::{ApplicationRef, Caller, Reference, Sender};
 use crate::otp::channel::Via;
 use crate::otp::code::{Code, PinLength};
+use crate::otp::command::{Resend, Send};
 use crate::otp::id::AccountId;
 use crate::otp::phone::{Country, Phone};
-use crate::otp::service::{Resend, Send};
 use crate::otp::template::{Language, Template};
 use crate::surface::input::Input;
+use crate::surface::vocabulary;
 
-/// What to send. Unknown members are refused; `null` and `""` mean that an optional member is absent.
+/// What to send. `null` and `""` mean that an optional member is absent.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(dead_code, reason = "the schema of the body; `read_send` reads it, to name every fault at once")]
 pub(super) struct SendBody {
     /// Whom to send to: E.164 with `+`, with `00` or bare; or a national number together with `country`.
     #[schema(example = "+4915112345678")]
     number: String,
-    /// Replaces the template; holds {{OTP}} unless `otpCode` is given. {{SEC}} is the lifetime in seconds.
+    /// Replaces the template; holds `{{OTP}}` unless `otpCode` is given. `{{SEC}}` is the lifetime in seconds.
+    #[schema(nullable = false, max_length = 1000)]
     text: Option<String>,
-    /// Length of the generated code, 4 to 10.
-    #[schema(minimum = 4, maximum = 10)]
+    /// Length of the generated code; else the application's.
+    #[schema(nullable = false, minimum = 4, maximum = 10)]
     pin_length: Option<u8>,
-    /// AUTO (default), SMS or VOICE.
+    /// The channel.
+    #[schema(schema_with = vocabulary::via)]
     via: Option<String>,
     /// The application's id, its number, or `default`.
+    #[schema(nullable = false, max_length = 36)]
     application_id: Option<String>,
     /// ISO 639-1; else the language of the number's country, else English.
-    #[schema(example = "en")]
+    #[schema(nullable = false, example = "en")]
     language: Option<String>,
     /// ISO 3166-1 alpha-2 code of the number's country.
-    #[schema(example = "DE")]
+    #[schema(nullable = false, max_length = 2, example = "DE")]
     country: Option<String>,
     /// The caller's own code, 4 to 11 letters or digits.
+    #[schema(nullable = false, max_length = 11)]
     otp_code: Option<String>,
-    /// Who the text message comes from.
+    /// Who the text message comes from: 1 to 11 letters, digits, spaces or `. _ - & +`, or a number of 3 to 15 digits.
+    #[schema(nullable = false, max_length = 16)]
     sender: Option<String>,
-    /// The number that a call shows.
+    /// The number that a call shows: 3 to 15 digits, with or without `+`.
+    #[schema(nullable = false, max_length = 16)]
     caller: Option<String>,
-    /// The caller's own reference, at most 256 characters.
+    /// The caller's own reference, without control characters.
+    #[schema(nullable = false, max_length = 256)]
     reference_id: Option<String>,
 }
 
 /// How to send once more.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(dead_code, reason = "the schema of the body; `read_resend` reads it, to name every fault at once")]
 pub(super) struct ResendBody {
-    /// AUTO (default), SMS or VOICE.
+    /// The channel.
+    #[schema(schema_with = vocabulary::via)]
     via: Option<String>,
-    /// Who the text message comes from.
+    /// Who the text message comes from: 1 to 11 letters, digits, spaces or `. _ - & +`, or a number of 3 to 15 digits.
+    #[schema(nullable = false, max_length = 16)]
     sender: Option<String>,
-    /// The number that a call shows.
+    /// The number that a call shows: 3 to 15 digits, with or without `+`.
+    #[schema(nullable = false, max_length = 16)]
     caller: Option<String>,
 }
 

@@ -31,7 +31,8 @@ use crate::surface::tyntec::error::{Cause, TyntecError, catalogue_refused, error
 pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Response, Response> {
     let call = Call::open(request, Scope::Status)?;
     let applications = api.catalogue.of(&call.caller.account).await.map_err(|error| store(&call, error))?;
-    let entities: Vec<_> = applications.list().iter().map(|application| TyntecApplication::from(&**application)).collect();
+    let entities: Vec<_> =
+        applications.list().iter().map(|application| TyntecApplication::from(&**application)).collect();
     Ok(if entities.is_empty() { empty(StatusCode::NO_CONTENT) } else { json(StatusCode::OK, &entities) })
 }
 
@@ -55,7 +56,8 @@ pub(super) async fn create(State(api): State<Api>, request: Request) -> Result<R
     let mut input = Input::lenient_json(&bytes).map_err(|fault| invalid(&call, &[fault]))?;
     let edit = Edit::read(&mut input, "alphaNumeric");
     input.finish().map_err(|faults| invalid(&call, &faults))?;
-    let made = api.catalogue.create(&call.caller.account, edit.name.clone(), |application| edit.apply(application)).await;
+    let made =
+        api.catalogue.create(&call.caller.account, edit.name.clone(), |application| edit.apply(application)).await;
     let application = made.map_err(|error| catalogue_refused(&call, error))?;
     Ok(json(StatusCode::OK, &TyntecApplication::from(&application)))
 }

@@ -3,16 +3,15 @@
 //! 1006, 1008 and 1017 are tyntec's own; the others continue its numbers.
 
 use http::StatusCode;
-use http::request::Parts;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::UnixMillis;
-use crate::layer::Response;
 use crate::layer::refusal::{Dialect, Presented, Refusal, api_key_header};
 use crate::layer::trace::Stamp;
+use crate::layer::{Request, Response};
 use crate::otp::catalogue::CatalogueError;
-use crate::otp::service::SendRefusal;
+use crate::otp::command::SendRefusal;
 use crate::surface::answer::{challenge, json, retry_after};
 use crate::surface::extract::Call;
 use crate::surface::input::Fault;
@@ -32,9 +31,11 @@ pub(super) struct TyntecError {
     timestamp: u64,
     /// The id of the request, as in `x-request-id`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     id: Option<String>,
     /// When the next message to this number may be sent (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     next_send_at: Option<String>,
 }
 
@@ -150,9 +151,13 @@ pub(super) fn send_refused(call: &Call, refusal: &SendRefusal, now: UnixMillis) 
     let id = stamp(call);
     let bad = |cause: Cause, message: String, next| body(StatusCode::BAD_REQUEST, cause as u32, message, id, next);
     match *refusal {
-        SendRefusal::UnknownApplication => {
-            body(StatusCode::BAD_REQUEST, 1005, "applicationId names no application of this account".to_owned(), id, None)
-        }
+        SendRefusal::UnknownApplication => body(
+            StatusCode::BAD_REQUEST,
+            1005,
+            "applicationId names no application of this account".to_owned(),
+            id,
+            None,
+        ),
         SendRefusal::CountryNotServed => {
             bad(Cause::CountryNotServed, "Messages to the number's country are not offered.".to_owned(), None)
         }
@@ -204,8 +209,8 @@ impl Dialect for Tyntec {
         "tyntec"
     }
 
-    fn credential<'r>(&self, head: &'r Parts) -> Presented<'r> {
-        api_key_header(head)
+    fn credential<'r>(&self, request: &'r Request) -> Presented<'r> {
+        api_key_header(request)
     }
 
     fn refuse(&self, refusal: &Refusal, stamp: Stamp) -> Response {

@@ -35,6 +35,44 @@ async fn idle_connections_are_closed_at_once() {
 }
 
 #[tokio::test]
+async fn a_busy_connection_is_closed_between_requests() {
+    // It stays with hyper for two seconds after an answer, and must not stay that long here. A machine that stalls
+    // gets further attempts.
+    for attempt in 0.. {
+        let edge = Edge::start(|_| {}).await;
+        let mut busy = edge.raw().await;
+        for _ in 0..3 {
+            assert_eq!(busy.ask(get("/")).await.status, 200);
+            sleep(Duration::from_millis(10)).await;
+        }
+        let start = Instant::now();
+        assert_eq!(edge.drain.run(Duration::ZERO, TIMEOUT).await, 0);
+        assert!(busy.is_closed().await);
+        if start.elapsed() < Duration::from_millis(1500) {
+            break;
+        }
+        assert!(attempt < 5, "{:?}", start.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn callers_in_the_queue_are_served() {
+    let edge = Edge::start(|_| {}).await;
+    tokio::task::yield_now().await;
+    // One thread, and it does not yield: the kernel completes these, and nobody accepts them before the drain.
+    let callers: Vec<_> = (0..5).map(|_| std::net::TcpStream::connect(edge.address).unwrap()).collect();
+    let drain = edge.drain.clone();
+    let run = tokio::spawn(async move { drain.run(Duration::ZERO, TIMEOUT).await });
+    for caller in callers {
+        caller.set_nonblocking(true).unwrap();
+        let mut raw = Raw::new(TcpStream::from_std(caller).unwrap());
+        let answer = raw.ask(get("/")).await;
+        assert_eq!((answer.status, answer.closes()), (200, true));
+    }
+    assert_eq!(run.await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn requests_under_way_are_finished() {
     let edge = Edge::start(|_| {}).await;
     let mut first = edge.raw().await;

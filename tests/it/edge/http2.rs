@@ -112,6 +112,7 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
@@ -227,6 +228,42 @@ async fn a_peer_that_makes_us_reset_is_told_to_calm_down() {
     }
     assert_eq!(goaways(&mut raw).await, [ENHANCE_YOUR_CALM]);
     assert!(edge.served() <= 100, "{} served", edge.served());
+}
+
+#[tokio::test]
+async fn frames_that_ask_for_nothing_are_bounded() {
+    let edge = Edge::start(|_| {}).await;
+    for idle in [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, 0, 0, &[]), frame(DATA, 0, 1, &[])] {
+        let mut raw = edge.raw().await;
+        // The stream stays open: its DATA is no error.
+        let post = frame(HEADERS, END_HEADERS, 1, &[0x83, 0x86, 0x84, 0x01, 1, b'a']);
+        raw.send([preface(&[]), post, idle.repeat(90)].concat()).await;
+        sleep(Duration::from_millis(20)).await;
+        assert_eq!(edge.stats.open.get(), 1, "{idle:?}");
+        raw.send(idle.repeat(10_000)).await;
+        assert_eq!(goaways(&mut raw).await.len(), 1, "{idle:?}");
+        until("closed", || edge.stats.open.get() == 0).await;
+    }
+    assert_eq!(edge.stats.refused_framing.get(), 3);
+}
+
+#[tokio::test]
+async fn a_head_that_drips_is_closed() {
+    let edge = Edge::start(|settings| settings.deadlines.headers = SHORT).await;
+    let mut raw = edge.raw().await;
+    // A request first, so that it is not the deadline of the first one that ends it.
+    raw.send([preface(&[]), get(1, "/")].concat()).await;
+    until("served", || edge.served() == 1).await;
+    let start = Instant::now();
+    raw.send(frame(HEADERS, END_STREAM, 3, &[0x82, 0x86, 0x84])).await;
+    // h2 itself allows few of these.
+    for _ in 0..4 {
+        raw.send(frame(CONTINUATION, 0, 3, &[0x00, 1, b'x', 1, b'y'])).await;
+        sleep(SHORT / 3).await;
+    }
+    raw.rest().await;
+    assert!(start.elapsed() >= SHORT);
+    until("counted", || edge.stats.late_headers.get() == 1).await;
 }
 
 #[tokio::test]

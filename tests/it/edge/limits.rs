@@ -6,7 +6,7 @@ use std::time::Duration;
 use otpgate::server::{BindError, Listener};
 use tokio::time::{sleep, timeout};
 
-use super::raw::get;
+use super::raw::{get, post};
 use super::{Edge, until};
 
 fn with_field(length: usize) -> String {
@@ -87,6 +87,27 @@ async fn a_request_that_was_cut_is_never_served() {
         let mut raw = edge.raw().await;
         let answer = raw.ask(with_field(length - 15).replace("X: ", "A: b\r\nX: ")).await;
         assert!(matches!(answer.status, 200 | 431), "{length}: {}", answer.status);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_was_cut_behind_others_is_not_served_either() {
+    let edge = Edge::start(|_| {}).await;
+    // The limit falls into the target, so that what is left is a whole request once the line is closed.
+    let method = "X".repeat(16_430);
+    for before in [get("/"), get("/slow/3"), post("/echo", "body"), get("/big/100000")] {
+        for step in [usize::MAX, 4000] {
+            let mut raw = edge.raw().await;
+            let served = edge.served();
+            let cut = format!("{method} /target/of/this/length HTTP/1.1\r\nHost: a\r\n\r\n");
+            raw.send_pieces([before.repeat(3), cut].concat().as_bytes(), step).await;
+            for _ in 0..3 {
+                assert_eq!(raw.answer().await.status, 200);
+            }
+            assert_eq!(raw.answer().await.status, 414);
+            assert!(raw.is_closed().await);
+            assert_eq!(edge.served(), served + 3);
+        }
     }
 }
 

@@ -13,12 +13,13 @@
 )]
 
 mod deadlines;
-mod descriptors;
 mod draining;
 mod http2;
 mod keepalive;
 mod limits;
+mod mutations;
 mod peers;
+mod process;
 mod raw;
 mod strictness;
 mod tls;

@@ -6,7 +6,7 @@ use super::raw::get;
 
 /// What has to become of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Outcome {
+pub(super) enum Outcome {
     /// Served, and the connection serves the next request.
     Kept,
     /// Served, and the connection is closed.
@@ -18,7 +18,7 @@ enum Outcome {
 use Outcome::{Closed, Kept, Refused};
 
 /// `~` stands for CRLF. A body that is a request shows whether a boundary was taken wrongly.
-const VECTORS: &[(&str, &str, Outcome)] = &[
+pub(super) const VECTORS: &[(&str, &str, Outcome)] = &[
     // Host, RFC 9112 section 3.2.
     ("a plain request", "GET / HTTP/1.1~Host: a~~", Kept),
     ("no Host", "GET / HTTP/1.1~~", Refused(400)),
@@ -88,6 +88,11 @@ const VECTORS: &[(&str, &str, Outcome)] = &[
     // Transfer-Encoding, RFC 9112 section 6.1.
     ("chunked", "POST /echo HTTP/1.1~Host: a~Transfer-Encoding: chunked~~5~12345~0~~", Kept),
     ("chunked, spelled otherwise", "POST /echo HTTP/1.1~Host: a~transfer-encoding:\tChunked ~~5~12345~0~~", Kept),
+    (
+        "hexadecimal chunk sizes",
+        "POST /echo HTTP/1.1~Host: a~Transfer-Encoding: chunked~~1a~abcdefghijklmnopqrstuvwxyz~00B~0123~56789~0~~",
+        Kept,
+    ),
     (
         "chunk extension and trailer",
         "POST /echo HTTP/1.1~Host: a~Transfer-Encoding: chunked~~5;a=b~12345~0~X: y~~",

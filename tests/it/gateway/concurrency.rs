@@ -21,7 +21,11 @@ fn checks(gateway: &Gateway, otp: &Value, codes: &[String]) -> Vec<Value> {
 #[test]
 fn two_hundred_right_answers_give_one_success() {
     let gateway = Gateway::start();
-    let otp = gateway.client().post_json("/v1/otp", &json!({"number": "+4915112345678", "otpCode": "1234"})).expect(200).json();
+    let otp = gateway
+        .client()
+        .post_json("/v1/otp", &json!({"number": "+4915112345678", "otpCode": "1234"}))
+        .expect(200)
+        .json();
     let verdicts = checks(&gateway, &otp, &vec!["1234".to_owned(); 200]);
     assert_eq!(verdicts.iter().filter(|verdict| verdict["verified"] == true).count(), 1);
     assert!(verdicts.iter().all(|verdict| verdict["otpStatus"] == "VERIFIED" && verdict["attemptCount"] == 1));

@@ -13,7 +13,8 @@ fn bare(answer: &crate::support::Answer) -> String {
     answer.body.replace(id, "ID")
 }
 
-/// Asks until `status` comes, for at most a second: what the command line wrote has to be seen by then.
+/// Asks until `status` comes: what the command line wrote is seen within a second. Twice that is allowed here, because the
+/// machine may be busy with other tests.
 fn within_a_second(client: &mut Client, status: u16) {
     let began = Instant::now();
     loop {
@@ -21,7 +22,7 @@ fn within_a_second(client: &mut Client, status: u16) {
         if answer.status == status {
             return;
         }
-        assert!(began.elapsed() < Duration::from_secs(1), "still {answer:?}");
+        assert!(began.elapsed() < Duration::from_secs(2), "still {answer:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -41,9 +42,17 @@ fn unknown_malformed_revoked_and_wrong_keys_look_the_same() {
     within_a_second(&mut gateway.server.client(revoked["key"].as_str().unwrap()), 401);
     let mut typo = good.to_owned();
     typo.replace_range(20..21, if &good[20..21] == "x" { "y" } else { "x" });
-    let presented = [Some(foreign["key"].as_str().unwrap()), Some("nonsense"), Some(typo.as_str()), revoked["key"].as_str(), Some(""), None];
+    let presented = [
+        Some(foreign["key"].as_str().unwrap()),
+        Some("nonsense"),
+        Some(typo.as_str()),
+        revoked["key"].as_str(),
+        Some(""),
+        None,
+    ];
     for path in ["/v1/connection", "/2fa/v1/application", "/v1/nowhere"] {
-        let answers: Vec<_> = presented.iter().map(|key| Client::new(gateway.server.public, *key).get(path).expect(401)).collect();
+        let answers: Vec<_> =
+            presented.iter().map(|key| Client::new(gateway.server.public, *key).get(path).expect(401)).collect();
         let strip_time = |body: String| {
             let mut value: serde_json::Value = serde_json::from_str(&body).unwrap();
             value.as_object_mut().unwrap().remove("timestamp");

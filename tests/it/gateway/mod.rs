@@ -8,4 +8,5 @@ mod keys;
 mod native;
 mod quota;
 mod startup;
+mod tls;
 mod tyntec;

@@ -22,7 +22,8 @@ fn verify(client: &mut Client, otp: &Value, code: &str) -> Value {
 fn a_code_is_sent_read_and_verified_once() {
     let gateway = Gateway::start();
     let mut client = gateway.client();
-    let answer = client.post_json("/v1/otp", &json!({"number": "0151 12345678", "country": "DE", "referenceId": "order 7"}));
+    let answer =
+        client.post_json("/v1/otp", &json!({"number": "0151 12345678", "country": "DE", "referenceId": "order 7"}));
     let otp = answer.clone().expect(200).json();
     assert!(!answer.body.contains(": ") && !answer.body.contains("null"), "compact, without null: {}", answer.body);
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -51,7 +52,10 @@ fn a_code_is_sent_read_and_verified_once() {
     assert_eq!(verdict["attemptCount"].as_u64(), Some(2));
 
     let status = client.get(&format!("/v1/otp/{}", id(&otp))).expect(200).json();
-    assert_eq!((status["otpStatus"].as_str(), status["deliveryStatus"].as_str()), (Some("VERIFIED"), Some("DELIVERED")));
+    assert_eq!(
+        (status["otpStatus"].as_str(), status["deliveryStatus"].as_str()),
+        (Some("VERIFIED"), Some("DELIVERED"))
+    );
     client.post_json(&format!("/v1/otp/{}/resend", id(&otp)), &json!({})).expect(409);
     let last = client.delete(&format!("/v1/otp/{}", id(&otp))).expect(200).json();
     assert_eq!(last["otpStatus"], "VERIFIED");
@@ -71,7 +75,10 @@ fn attempts_end_with_the_last_one() {
         assert_eq!(verdict["attemptsLeft"].as_u64(), Some(left));
     }
     let verdict = verify(&mut client, &otp, "0a1b");
-    assert_eq!((verdict["verified"].as_bool(), verdict["otpStatus"].as_str()), (Some(false), Some("TOO_MANY_ATTEMPTS")));
+    assert_eq!(
+        (verdict["verified"].as_bool(), verdict["otpStatus"].as_str()),
+        (Some(false), Some("TOO_MANY_ATTEMPTS"))
+    );
     assert_eq!(verdict["attemptCount"].as_u64(), Some(3), "a final OTP counts no further attempt");
     let other = send(&mut client, &json!({"number": NUMBER, "otpCode": "0012"}));
     assert_eq!(verify(&mut client, &other, "12")["verified"].as_bool(), Some(true), "leading zeros may be lost");
@@ -152,7 +159,10 @@ fn applications_are_written_natively_and_by_command() {
     let edit = json!({"expire": 90, "template": {"en": null}});
     let edited = client.call("PATCH", "/v1/applications/2", &[("Content-Type", "application/json")], &edit.to_string());
     let edited = edited.expect(200).json();
-    assert_eq!((edited["expire"].as_u64(), edited["template"].as_object().map(serde_json::Map::len)), (Some(90), Some(1)));
+    assert_eq!(
+        (edited["expire"].as_u64(), edited["template"].as_object().map(serde_json::Map::len)),
+        (Some(90), Some(1))
+    );
     assert_eq!(client.get("/v1/applications").expect(200).json().as_array().map(Vec::len), Some(2));
 
     // By command, while the server runs: seen within a second.
@@ -197,7 +207,10 @@ fn twenty_failures_lock_a_number_over_many_codes_until_a_success() {
     let before = send(&mut client, &json!({"number": NUMBER, "otpCode": "1234"}));
     fail(&mut client, 20);
     let verdict = verify(&mut client, &before, "1234");
-    assert_eq!((verdict["verified"].as_bool(), verdict["otpStatus"].as_str()), (Some(false), Some("TOO_MANY_ATTEMPTS")));
+    assert_eq!(
+        (verdict["verified"].as_bool(), verdict["otpStatus"].as_str()),
+        (Some(false), Some("TOO_MANY_ATTEMPTS"))
+    );
     let problem = client.post_json("/v1/otp", &json!({"number": NUMBER})).expect(409).json();
     assert_eq!(problem["code"], "number_locked");
     assert!(problem["nextSendAt"].is_string());
@@ -236,7 +249,9 @@ fn a_daily_ceiling_is_hard() {
             .iter_mut()
             .enumerate()
             .map(|(index, client)| {
-                scope.spawn(move || client.post_json("/v1/otp", &json!({"number": format!("+49151123456{index:02}")})).status)
+                scope.spawn(move || {
+                    client.post_json("/v1/otp", &json!({"number": format!("+49151123456{index:02}")})).status
+                })
             })
             .collect();
         calls.into_iter().map(|call| call.join().unwrap()).collect()

@@ -17,7 +17,7 @@ fn failure(data: &std::path::Path, config: &str) -> (i32, String) {
 fn a_broken_configuration_names_file_line_and_key_and_exits_78() {
     let folder = tempfile::tempdir().unwrap();
     for (config, names) in [
-        ("listen = 7\n", "listen"),
+        ("trusted_proxies = 7\n", "trusted_proxies"),
         ("\n[quota]\ncals = 3\n", "cals"),
         ("[quota]\ncalls = 0\n", "calls"),
         ("[limits]\nsends_per_number = [\"x\"]\n", "sends_per_number"),

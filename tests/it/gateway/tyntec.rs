@@ -20,8 +20,17 @@ fn check(client: &mut Client, otp: &Value, code: &str) -> (u16, Value) {
 fn field_types(otp: &Value) {
     let members = otp.as_object().unwrap();
     let expected = [
-        "accountId", "applicationId", "attemptCount", "created", "expire", "number", "otpId", "otpStatus", "referenceId",
-        "timestampCreated", "timestampExpire",
+        "accountId",
+        "applicationId",
+        "attemptCount",
+        "created",
+        "expire",
+        "number",
+        "otpId",
+        "otpStatus",
+        "referenceId",
+        "timestampCreated",
+        "timestampExpire",
     ];
     let mut names: Vec<_> = members.keys().map(String::as_str).collect();
     names.sort_unstable();
@@ -57,7 +66,10 @@ fn the_five_certified_operations_with_the_connectors_parameters() {
     assert_eq!((call["code"].as_str(), call["caller"].as_str()), (Some("0123"), Some("4930123456")));
     // An integer that lost its leading zero.
     let (status, verified) = check(&mut client, &otp, "123");
-    assert_eq!((status, verified["otpStatus"].as_str(), verified["attemptCount"].as_u64()), (200, Some("VERIFIED"), Some(1)));
+    assert_eq!(
+        (status, verified["otpStatus"].as_str(), verified["attemptCount"].as_u64()),
+        (200, Some("VERIFIED"), Some(1))
+    );
     field_types(&verified);
     let deleted = client.delete(&format!("/2fa/v1/otp/{id}")).expect(200).json();
     assert_eq!(deleted["otpStatus"], "VERIFIED");
@@ -133,7 +145,10 @@ fn the_first_check_after_expiry_is_403_whoever_noticed_it_first() {
     assert_eq!(status["otpStatus"], "EXPIRED");
     for otp in [swept, asked] {
         let (status, expired) = check(&mut client, otp, "4711");
-        assert_eq!((status, expired["otpStatus"].as_str(), expired["attemptCount"].as_u64()), (403, Some("EXPIRED"), Some(0)));
+        assert_eq!(
+            (status, expired["otpStatus"].as_str(), expired["attemptCount"].as_u64()),
+            (403, Some("EXPIRED"), Some(0))
+        );
         let (status, expired) = check(&mut client, otp, "4711");
         assert_eq!((status, expired["attemptCount"].as_u64()), (410, Some(0)));
         client.post(&format!("/2fa/v1/otp/{}", otp["otpId"].as_str().unwrap())).expect(401);
@@ -160,7 +175,8 @@ fn lists_events_and_204() {
     let mut kinds = Vec::new();
     for _ in 0..100 {
         let events = client.get(&path).expect(200).json();
-        let of = |event: &Value| (event["type"].as_str().unwrap().to_owned(), event["status"].as_str().map(str::to_owned));
+        let of =
+            |event: &Value| (event["type"].as_str().unwrap().to_owned(), event["status"].as_str().map(str::to_owned));
         kinds = events.as_array().unwrap().iter().map(of).collect();
         if kinds.len() == 4 {
             break;
@@ -199,7 +215,9 @@ fn applications_and_their_templates() {
     let edited = edited.expect(200).json();
     assert_eq!((edited["pinLength"].as_u64(), edited["caller"].as_str()), (Some(8), Some("4930123")));
     assert!(client.post(&format!("{path}?deleteCaller=true")).expect(200).json()["caller"].is_null());
-    for (query, code) in [("pinLength=3", "1006"), ("expire=29", "1008"), ("name=default", "1017"), ("pinLength=x", "1006")] {
+    for (query, code) in
+        [("pinLength=3", "1006"), ("expire=29", "1008"), ("name=default", "1017"), ("pinLength=x", "1006")]
+    {
         assert_eq!(client.post(&format!("{path}?{query}")).expect(400).json()["code"], code, "{query}");
     }
     let text = "%7B%7BOTP%7D%7D%20ist%20der%20Code";

@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use otpgate::clock::{Clock, ManualClock, UnixMillis};
 use otpgate::quota::{
-    Answer, ConnectionKey, Decision, LocalQuota, Pending, Policy, Quota, RingStore, SavedRing,
-    Standing, Table,
+    Answer, ConnectionKey, Decision, LocalQuota, Pending, Policy, Quota, RingStore, SavedRing, Standing, Table,
 };
 
 use model::Limiter;
@@ -55,10 +54,7 @@ fn is_exact(calls: u32, seconds: u32, of: u64) {
         Ok(made) => {
             println!("{made:?}");
             assert!(made.calls >= of);
-            assert!(
-                (made.calls / 10..made.calls / 10 * 9).contains(&made.refused),
-                "{made:?}"
-            );
+            assert!((made.calls / 10..made.calls / 10 * 9).contains(&made.refused), "{made:?}");
         }
         Err(violation) => panic!("{violation}"),
     }
@@ -96,17 +92,8 @@ fn is_exact_for_10_000_calls_in_1_s() {
 
 #[test]
 fn is_exact_while_policies_change() {
-    let policies = [
-        (100, 60),
-        (10, 60),
-        (12, 1),
-        (13, 65),
-        (7, 66),
-        (101, 60),
-        (300, 3_600),
-        (1, 5),
-    ]
-    .map(|(calls, seconds)| policy(calls, seconds));
+    let policies = [(100, 60), (10, 60), (12, 1), (13, 65), (7, 66), (101, 60), (300, 3_600), (1, 5)]
+        .map(|(calls, seconds)| policy(calls, seconds));
     if let Err(violation) = steps::run(Ours::default, &policies, 175_000) {
         panic!("{violation}");
     }
@@ -115,10 +102,7 @@ fn is_exact_while_policies_change() {
 fn breaks_the_contract<L: Limiter + Default>(with: &[&str]) {
     let violation = steps::run(L::default, &[policy(100, 60)], 1_000_000).unwrap_err();
     println!("{violation}");
-    assert!(
-        with.iter().any(|kind| violation.contains(kind)),
-        "{violation}"
-    );
+    assert!(with.iter().any(|kind| violation.contains(kind)), "{violation}");
 }
 
 #[test]
@@ -141,16 +125,8 @@ fn most_in_a_minute(mut limiter: impl Limiter, start: u64) -> usize {
     let calls = (start..start + 180_000)
         .filter(|&now| limiter.check(1, &Policy::DEFAULT, now).is_admitted())
         .collect::<Vec<_>>();
-    let in_window = |&first: &u64| {
-        calls
-            .iter()
-            .filter(move |&&time| time >= first && time < first + 60_000)
-    };
-    calls
-        .iter()
-        .map(|first| in_window(first).count())
-        .max()
-        .unwrap()
+    let in_window = |&first: &u64| calls.iter().filter(move |&&time| time >= first && time < first + 60_000);
+    calls.iter().map(|first| in_window(first).count()).max().unwrap()
 }
 
 #[test]
@@ -161,6 +137,19 @@ fn a_greedy_client_gets_100_in_a_minute_here_and_twice_that_elsewhere() {
     assert_eq!(most_in_a_minute(Gcra::default(), start), 199);
     assert_eq!(most_in_a_minute(FixedWindow::default(), start), 200);
     assert!(most_in_a_minute(SlidingCounter::default(), start) > 100);
+}
+
+#[test]
+fn no_connection_is_charged_for_another() {
+    let (table, twice) = (Table::new(), policy(2, 60));
+    let now = UnixMillis(1_763_764_437_120);
+    // A third call is refused to each, and each gets two.
+    for admits in [true, true, false] {
+        for key in 0..50_000 {
+            assert_eq!(table.check(ConnectionKey(key), &twice, now).is_admitted(), admits);
+        }
+    }
+    assert_eq!(table.len(), 50_000);
 }
 
 #[test]
@@ -178,10 +167,7 @@ fn threads_at_one_instant_get_exactly_the_quota() {
                         // Another connection of the same shards, and a thread that is late now and then.
                         table.check(ConnectionKey(thread + 2), &policy, now);
                         let late = Duration::from_millis(call % 3);
-                        if table
-                            .check(ConnectionKey(1), &policy, now.minus(late))
-                            .is_admitted()
-                        {
+                        if table.check(ConnectionKey(1), &policy, now.minus(late)).is_admitted() {
                             admitted.fetch_add(1, Ordering::Relaxed);
                         }
                     }
@@ -213,21 +199,11 @@ impl RingStore for Shelf {
 
 #[tokio::test]
 async fn a_drain_and_a_start_free_no_quota() {
-    let (clock, shelf) = (
-        Arc::new(ManualClock::at(UnixMillis(1_763_764_437_120))),
-        Shelf::default(),
-    );
+    let (clock, shelf) = (Arc::new(ManualClock::at(UnixMillis(1_763_764_437_120))), Shelf::default());
     let (key, minute) = (ConnectionKey(42), Policy::DEFAULT);
     let before = LocalQuota::new(Arc::clone(&clock) as Arc<dyn Clock>);
     for _ in 0..100 {
-        assert!(
-            before
-                .check(key, &minute)
-                .get()
-                .await
-                .unwrap()
-                .is_admitted()
-        );
+        assert!(before.check(key, &minute).get().await.unwrap().is_admitted());
     }
     before.save(&shelf).await.unwrap();
 
@@ -237,19 +213,11 @@ async fn a_drain_and_a_start_free_no_quota() {
         assert_eq!(quota.load(&shelf).await.unwrap().rings, 1);
         quota
     };
-    let Answer::Now(decision) = after.check(key, &minute) else {
-        panic!("it answers at once")
-    };
+    let Answer::Now(decision) = after.check(key, &minute) else { panic!("it answers at once") };
     assert_eq!(decision, Decision::Refused { wait_ms: 50_000 });
     assert_eq!(decision.retry_after_seconds(), Some(50));
     let standing = after.peek(key, &minute).get().await.unwrap();
-    assert_eq!(
-        standing,
-        Standing {
-            remaining: 0,
-            resets_in_ms: 50_000
-        }
-    );
+    assert_eq!(standing, Standing { remaining: 0, resets_in_ms: 50_000 });
     // The shelf is empty, so that a start after a crash does not read old calls.
     assert_eq!(shelf.take().await.unwrap(), []);
 }

@@ -60,9 +60,7 @@ impl Calls {
         if now - self.last >= self.keeps {
             return 0;
         }
-        let first = self
-            .times
-            .partition_point(|&time| time + policy.period_ms() <= now);
+        let first = self.times.partition_point(|&time| time + policy.period_ms() <= now);
         self.times.len() - first
     }
 
@@ -75,19 +73,14 @@ impl Calls {
     fn decide(&self, policy: &Policy, now: u64) -> Decision {
         let (live, calls) = (self.live(policy, now), usize::from(policy.calls()));
         if live >= calls {
-            return Decision::Refused {
-                wait_ms: self.relief(policy, now, calls),
-            };
+            return Decision::Refused { wait_ms: self.relief(policy, now, calls) };
         }
         let remaining = u16::try_from(calls - live - 1).unwrap();
         let resets_in_ms = match live {
             0 => u32::from(policy.period_seconds()) * 1_000,
             _ => self.relief(policy, now, live),
         };
-        Decision::Admitted {
-            remaining,
-            resets_in_ms,
-        }
+        Decision::Admitted { remaining, resets_in_ms }
     }
 
     fn standing(&self, policy: &Policy, now: u64) -> Standing {
@@ -97,15 +90,11 @@ impl Calls {
             0 => 0,
             _ => self.relief(policy, now, live.min(calls)),
         };
-        Standing {
-            remaining,
-            resets_in_ms,
-        }
+        Standing { remaining, resets_in_ms }
     }
 
     fn admit(&mut self, policy: &Policy, now: u64) {
-        self.times
-            .drain(..self.times.len() - self.live(policy, now));
+        self.times.drain(..self.times.len() - self.live(policy, now));
         self.times.push_back(now);
         self.last = now;
         // What no window can hold any more counts for nothing, even if the connection is then given a longer one.
@@ -124,10 +113,7 @@ impl Add for Tally {
     type Output = Self;
 
     fn add(self, more: Self) -> Self {
-        Self {
-            calls: self.calls + more.calls,
-            refused: self.refused + more.refused,
-        }
+        Self { calls: self.calls + more.calls, refused: self.refused + more.refused }
     }
 }
 
@@ -141,21 +127,11 @@ pub(crate) struct Checker<'a, L> {
 
 impl<'a, L: Limiter> Checker<'a, L> {
     pub(crate) fn new(limiter: &'a mut L) -> Self {
-        Self {
-            limiter,
-            keys: HashMap::new(),
-            histories: HashMap::new(),
-            tally: Tally::default(),
-        }
+        Self { limiter, keys: HashMap::new(), histories: HashMap::new(), tally: Tally::default() }
     }
 
     /// One call: the limiter must decide as the model does, and say the same about it.
-    pub(crate) fn call(
-        &mut self,
-        key: u64,
-        policy: &Policy,
-        now: u64,
-    ) -> Result<Decision, Violation> {
+    pub(crate) fn call(&mut self, key: u64, policy: &Policy, now: u64) -> Result<Decision, Violation> {
         self.tally.calls += 1;
         let said = self.limiter.check(key, policy, now);
         let known = self.keys.entry(key).or_default();
@@ -164,10 +140,7 @@ impl<'a, L: Limiter> Checker<'a, L> {
         if said.is_admitted() != is.is_admitted() {
             let (calls, in_window) = (policy.calls(), known.live(policy, now));
             return Err(if said.is_admitted() {
-                Violation::TooMany {
-                    calls,
-                    in_window: in_window + 1,
-                }
+                Violation::TooMany { calls, in_window: in_window + 1 }
             } else {
                 Violation::RefusedWithRoom { calls, in_window }
             });
@@ -191,11 +164,7 @@ impl<'a, L: Limiter> Checker<'a, L> {
         };
         let known = self.keys.entry(key).or_default();
         let is = known.standing(policy, now.max(known.last));
-        if said == is {
-            Ok(())
-        } else {
-            Err(Violation::Standing { said, is })
-        }
+        if said == is { Ok(()) } else { Err(Violation::Standing { said, is }) }
     }
 
     /// The contract once more, over all that was admitted under one policy and without the model: of any `calls` + 1

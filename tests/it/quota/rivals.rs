@@ -15,14 +15,7 @@ use otpgate::quota::{Decision, Policy};
 use super::model::Limiter;
 
 const fn verdict(admitted: bool) -> Decision {
-    if admitted {
-        Decision::Admitted {
-            remaining: 0,
-            resets_in_ms: 1,
-        }
-    } else {
-        Decision::Refused { wait_ms: 1 }
-    }
+    if admitted { Decision::Admitted { remaining: 0, resets_in_ms: 1 } } else { Decision::Refused { wait_ms: 1 } }
 }
 
 /// The generic cell rate algorithm as governor has it: 100 a minute is a burst of 100 and one more every 600 ms.
@@ -43,8 +36,7 @@ type Direct = RateLimiter<
 impl Limiter for Gcra {
     fn check(&mut self, key: u64, policy: &Policy, now: u64) -> Decision {
         let before = *self.now.get_or_insert(now);
-        self.clock
-            .advance(Duration::from_millis(now.saturating_sub(before)));
+        self.clock.advance(Duration::from_millis(now.saturating_sub(before)));
         self.now = Some(now.max(before));
         let limiter = self.keys.entry(key).or_insert_with(|| {
             let calls = NonZeroU32::new(policy.calls().into()).unwrap();

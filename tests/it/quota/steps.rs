@@ -40,17 +40,7 @@ pub(crate) enum Step {
 }
 
 /// Gaps about which a ring of two-byte or four-byte stamps could be wrong.
-const WRAPS: [u64; 9] = [
-    65_535,
-    65_536,
-    65_537,
-    131_071,
-    131_072,
-    (1 << 32) - 1,
-    1 << 32,
-    (1 << 32) + 65_536,
-    1 << 33,
-];
+const WRAPS: [u64; 9] = [65_535, 65_536, 65_537, 131_071, 131_072, (1 << 32) - 1, 1 << 32, (1 << 32) + 65_536, 1 << 33];
 
 /// A step out of a hundred sorts and an amount. Both shrink towards a single call.
 ///
@@ -86,22 +76,13 @@ fn lives() -> impl Strategy<Value = (u64, Vec<Step>)> {
 
 /// Lives through `steps` from `start` with `limiter`. The first policy holds until a step names another. Returns what
 /// became of the calls.
-fn live(
-    limiter: &mut impl Limiter,
-    policies: &[Policy],
-    start: u64,
-    steps: &[Step],
-) -> Result<Tally, Violation> {
+fn live(limiter: &mut impl Limiter, policies: &[Policy], start: u64, steps: &[Step]) -> Result<Tally, Violation> {
     // The keys of connections are random; two that differ little are as good as any.
     const KEYS: [u64; 3] = [0x1d3a_55c0_7be4_9f21, 0x1d3a_55c0_7be4_9f22, 7];
     let mut checker = Checker::new(limiter);
     let (mut now, mut key, mut policy) = (start, KEYS[0], policies[0]);
     for &step in steps {
-        let share = |thousandths: u16| {
-            (u64::from(policy.calls()) * u64::from(thousandths))
-                .div_ceil(1_000)
-                .max(1)
-        };
+        let share = |thousandths: u16| (u64::from(policy.calls()) * u64::from(thousandths)).div_ceil(1_000).max(1);
         match step {
             Step::Burst(thousandths) => {
                 for _ in 0..share(thousandths) {
@@ -154,27 +135,15 @@ fn wait(decision: Decision) -> Option<u64> {
 
 /// Runs random lives until `calls` calls were made. `Err` is the first violation, the steps shrunk to the fewest
 /// that show it, with the seed that `PROPTEST_RNG_SEED` takes to find it again.
-pub(crate) fn run<L: Limiter>(
-    limiter: impl Fn() -> L,
-    policies: &[Policy],
-    calls: u64,
-) -> Result<Tally, String> {
-    let config = Config {
-        failure_persistence: None,
-        cases: 4,
-        max_shrink_iters: 4_096,
-        ..Config::default()
-    };
+pub(crate) fn run<L: Limiter>(limiter: impl Fn() -> L, policies: &[Policy], calls: u64) -> Result<Tally, String> {
+    let config = Config { failure_persistence: None, cases: 4, max_shrink_iters: 4_096, ..Config::default() };
     let mut seed = match config.rng_seed {
         RngSeed::Fixed(seed) => seed,
         RngSeed::Random => RandomState::new().build_hasher().finish(),
     };
     let made = Cell::new(Tally::default());
     while made.get().calls < calls {
-        let config = Config {
-            rng_seed: RngSeed::Fixed(seed),
-            ..config.clone()
-        };
+        let config = Config { rng_seed: RngSeed::Fixed(seed), ..config.clone() };
         let outcome = TestRunner::new(config).run(&lives(), |(start, steps)| {
             match live(&mut limiter(), policies, start, &steps) {
                 Ok(tally) => made.set(made.get() + tally),
@@ -185,9 +154,7 @@ pub(crate) fn run<L: Limiter>(
         match outcome {
             Ok(()) => seed = seed.wrapping_add(1),
             Err(TestError::Fail(reason, (start, steps))) => {
-                return Err(format!(
-                    "{reason} from {start} by {steps:?}; PROPTEST_RNG_SEED={seed}"
-                ));
+                return Err(format!("{reason} from {start} by {steps:?}; PROPTEST_RNG_SEED={seed}"));
             }
             Err(TestError::Abort(reason)) => return Err(format!("no verdict: {reason}")),
         }

@@ -49,6 +49,7 @@ mod conformance {
         due_follows_expiry_and_retention,
         a_number_has_its_otps_newest_first,
         pruning_keeps_what_a_rule_may_ask_for,
+        an_erased_number_leaves_only_its_statistics,
     );
     conformance!(settings:
         a_setting_is_written_over_what_it_names,

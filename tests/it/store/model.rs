@@ -78,7 +78,8 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 outbox(&sqlite, otp, move || OutboxChange::Settle(id)).await;
             }
             Step::Claim { limit } => {
-                let (of_model, of_sqlite) = (model.claim(world.now(), limit).await, sqlite.claim(world.now(), limit).await);
+                let (of_model, of_sqlite) =
+                    (model.claim(world.now(), limit).await, sqlite.claim(world.now(), limit).await);
                 prop_assert_eq!(&of_model, &of_sqlite);
                 claimed.extend(of_model.unwrap());
             }
@@ -107,7 +108,8 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
         for number in 0..3 {
             let (key, subject) = (world.key(number), Subject::Number(world.key(number)));
             prop_assert_eq!(model.of_number(key, 5).await.unwrap(), sqlite.of_number(key, 5).await.unwrap());
-            let (of_model, of_sqlite) = (world.records(&model, subject.clone()).await, world.records(&sqlite, subject).await);
+            let (of_model, of_sqlite) =
+                (world.records(&model, subject.clone()).await, world.records(&sqlite, subject).await);
             prop_assert_eq!((of_model.number, of_model.spent), (of_sqlite.number, of_sqlite.spent));
         }
         prop_assert_eq!(model.due(world.now(), 5).await.unwrap(), sqlite.due(world.now(), 5).await.unwrap());

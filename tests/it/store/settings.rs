@@ -47,7 +47,11 @@ pub(crate) async fn a_setting_is_written_over_what_it_names<S: Store>(world: &Wo
     store.put_application(Some(first.clone()), second.clone()).await.unwrap();
     let mut third = first.clone();
     third.sender = None;
-    assert_eq!(store.put_application(Some(first.clone()), third.clone()).await, Err(WriteError::Conflict), "it has moved");
+    assert_eq!(
+        store.put_application(Some(first.clone()), third.clone()).await,
+        Err(WriteError::Conflict),
+        "it has moved"
+    );
     assert_eq!(store.applications(&team).await.unwrap(), [second.clone()]);
     store.put_application(Some(second), third).await.unwrap();
     assert!(store.delete_application(&team, first.id).await.unwrap());
@@ -83,7 +87,11 @@ pub(crate) async fn accounts_do_not_share_applications<S: Store>(world: &World, 
     store.put_application(None, application(world, &other, 1, "default")).await.unwrap();
     let mut stolen = ours.clone();
     stolen.account = other.clone();
-    assert_eq!(store.put_application(None, stolen.clone()).await, Err(WriteError::Conflict), "ids are unique everywhere");
+    assert_eq!(
+        store.put_application(None, stolen.clone()).await,
+        Err(WriteError::Conflict),
+        "ids are unique everywhere"
+    );
     assert_eq!(store.put_application(Some(ours.clone()), stolen).await, Err(WriteError::Conflict));
     assert!(!store.delete_application(&other, ours.id).await.unwrap());
     assert_eq!(store.applications(&team).await.unwrap(), [ours]);

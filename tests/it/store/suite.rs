@@ -9,9 +9,9 @@ use otpgate::otp::id::OtpId;
 use otpgate::otp::machine::Verdict;
 use otpgate::otp::outbox::MessageId;
 use otpgate::otp::record::OtpStatus;
-use otpgate::otp::store::{Changes, OutboxChange, Records, Subject, Touch, change};
+use otpgate::otp::store::{Changes, Erased, OutboxChange, Records, Subject, Touch, change};
 
-use super::world::{CODE, LIFETIME, RETENTION, Store, World, delete, edit, message, outbox};
+use super::world::{CODE, LIFETIME, RETENTION, Store, World, delete, e164, edit, message, outbox};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const SOON: Duration = Duration::from_secs(5);
@@ -137,7 +137,8 @@ pub(crate) async fn messages_go_to_one_claimant_in_order<S: Store>(world: &World
         ids.push(world.send(&**store, number, 3).await);
         world.clock.advance(Duration::from_millis(10));
     }
-    let otps = |claimed: &[otpgate::otp::outbox::Message]| claimed.iter().map(|message| message.id.otp).collect::<Vec<_>>();
+    let otps =
+        |claimed: &[otpgate::otp::outbox::Message]| claimed.iter().map(|message| message.id.otp).collect::<Vec<_>>();
     let before_all = UnixMillis(world.now().0 - 31);
     assert!(store.claim(before_all, 10).await.unwrap().is_empty());
     assert_eq!(otps(&store.claim(world.now(), 2).await.unwrap()), ids[..2]);
@@ -245,8 +246,10 @@ pub(crate) async fn pruning_keeps_what_a_rule_may_ask_for<S: Store>(world: &Worl
         (record(3, None, vec![]), record(3, None, vec![])),
     ];
     for (number, (before, _)) in (0..).zip(&cases) {
-        let (touch, before) = (Touch { subject: Subject::Number(world.key(number)), spend: Some(world.spend()) }, before.clone());
-        let put = move |_: &Records| (Changes { number: Some(before.clone()), spent: Some(5), ..Changes::default() }, ());
+        let (touch, before) =
+            (Touch { subject: Subject::Number(world.key(number)), spend: Some(world.spend()) }, before.clone());
+        let put =
+            move |_: &Records| (Changes { number: Some(before.clone()), spent: Some(5), ..Changes::default() }, ());
         change(&**store, touch, put).await.unwrap();
     }
     store.prune(now).await.unwrap();
@@ -259,4 +262,24 @@ pub(crate) async fn pruning_keeps_what_a_rule_may_ask_for<S: Store>(world: &Worl
     let touch = Touch { subject: Subject::Number(world.key(0)), spend: Some(spend) };
     let spent = change(&**store, touch, |records: &Records| (Changes::default(), records.spent)).await.unwrap();
     assert_eq!(spent, 0, "nobody asks for a day that is over");
+}
+
+pub(crate) async fn an_erased_number_leaves_only_its_statistics<S: Store>(world: &World, store: &Arc<S>) {
+    let over = world.send(&**store, 1, 3).await;
+    world.clock.advance(LIFETIME);
+    let (active, verified) = (world.send(&**store, 1, 3).await, world.send(&**store, 1, 3).await);
+    let other = world.send(&**store, 2, 3).await;
+    assert_eq!(world.check(&**store, verified, CODE).await, Some(Verdict::Verified));
+    assert!(!store.purge(&e164(1)).await.unwrap(), "live records have it");
+    let done = store.erase(world.key(1)).await.unwrap();
+    assert_eq!((done.deleted, done.anonymised), (1, 2));
+    assert_eq!(store.erase(world.key(1)).await.unwrap(), Erased::default(), "again changes nothing");
+    assert!(store.purge(&e164(1)).await.unwrap());
+    assert_eq!((store.otp(active).await.unwrap(), store.backlog()), (None, 1));
+    for (id, status) in [(over, OtpStatus::Expired), (verified, OtpStatus::Verified)] {
+        let otp = store.otp(id).await.unwrap().unwrap();
+        assert_eq!((otp.status, otp.number(), &otp.sealed), (status, None, &None));
+    }
+    assert_eq!(world.records(&**store, Subject::Number(world.key(1))).await.number, NumberRecord::default());
+    assert!(store.otp(other).await.unwrap().unwrap().number().is_some());
 }

@@ -15,7 +15,8 @@ use otpgate::otp::outbox::{Message, MessageBody, MessageId};
 use otpgate::otp::phone::{E164, Phone};
 use otpgate::otp::record::{Delivery, Otp, OtpStatus, Recipient, SealedContent};
 use otpgate::otp::store::{
-    ApplicationStore, Changes, OtpChange, OtpStore, Outbox, OutboxChange, Records, StoreError, Subject, Touch, change,
+    ApplicationStore, Changes, Eraser, OtpChange, OtpStore, Outbox, OutboxChange, Records, StoreError, Subject, Touch,
+    change,
 };
 use otpgate::secret::{Keyring, SystemEntropy};
 use otpgate::store::memory::MemoryStore;
@@ -27,8 +28,8 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(300);
 pub(crate) const CODE: &str = "012345";
 
 /// All the ports of a store.
-pub(crate) trait Store: OtpStore + Outbox + ApplicationStore + ConnectionStore {}
-impl<T: OtpStore + Outbox + ApplicationStore + ConnectionStore> Store for T {}
+pub(crate) trait Store: OtpStore + Outbox + Eraser + ApplicationStore + ConnectionStore {}
+impl<T: OtpStore + Outbox + Eraser + ApplicationStore + ConnectionStore> Store for T {}
 
 #[derive(Clone)]
 pub(crate) struct World {
@@ -132,7 +133,12 @@ impl World {
         self.try_check(store, id, code).await.unwrap()
     }
 
-    pub(crate) async fn try_check(&self, store: &dyn OtpStore, id: OtpId, code: &str) -> Result<Option<Verdict>, StoreError> {
+    pub(crate) async fn try_check(
+        &self,
+        store: &dyn OtpStore,
+        id: OtpId,
+        code: &str,
+    ) -> Result<Option<Verdict>, StoreError> {
         let (keyring, now, entered) = (Arc::clone(&self.keyring), self.now(), EnteredCode::new(code));
         let transition = move |records: &Records| {
             let Some(mut otp) = records.otp.as_deref().cloned() else { return (Changes::default(), None) };

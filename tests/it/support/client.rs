@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// A client that keeps its connection alive.
-pub struct Client {
+pub(crate) struct Client {
     address: SocketAddr,
     key: Option<String>,
     socket: Option<BufReader<TcpStream>>,
@@ -15,7 +15,7 @@ pub struct Client {
 
 /// An answer.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
@@ -23,52 +23,58 @@ pub struct Answer {
 
 impl Answer {
     /// A header field, by its name in any case.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// The answer, when its status is `status`.
-    pub fn expect(self, status: u16) -> Self {
+    pub(crate) fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{self:?}");
         self
     }
 }
 
 impl Client {
-    pub fn new(address: SocketAddr, key: Option<&str>) -> Self {
+    pub(crate) fn new(address: SocketAddr, key: Option<&str>) -> Self {
         Self { address, key: key.map(str::to_owned), socket: None }
     }
 
-    pub fn get(&mut self, path: &str) -> Answer {
+    pub(crate) fn get(&mut self, path: &str) -> Answer {
         self.call("GET", path, &[], "")
     }
 
-    pub fn delete(&mut self, path: &str) -> Answer {
+    pub(crate) fn delete(&mut self, path: &str) -> Answer {
         self.call("DELETE", path, &[], "")
     }
 
     /// A POST with an empty body.
-    pub fn post(&mut self, path: &str) -> Answer {
+    pub(crate) fn post(&mut self, path: &str) -> Answer {
         self.call("POST", path, &[], "")
     }
 
     /// A POST of JSON.
-    pub fn post_json(&mut self, path: &str, body: &Value) -> Answer {
+    pub(crate) fn post_json(&mut self, path: &str, body: &Value) -> Answer {
         self.call("POST", path, &[("Content-Type", "application/json")], &body.to_string())
     }
 
     /// Any request.
-    pub fn call(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) fn call(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         self.try_call(method, path, headers, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
     /// Any request; a socket that was closed while idle is opened again, once.
-    pub fn try_call(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> std::io::Result<Answer> {
+    pub(crate) fn try_call(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> std::io::Result<Answer> {
         let reused = self.socket.is_some();
         match self.exchange(method, path, headers, body) {
             Err(error) if reused && error.kind() == std::io::ErrorKind::ConnectionReset => {
@@ -79,7 +85,13 @@ impl Client {
     }
 
     /// Any request, sent once: what comes back as an error may have been done or not.
-    pub fn try_once(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> std::io::Result<Answer> {
+    pub(crate) fn try_once(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> std::io::Result<Answer> {
         self.exchange(method, path, headers, body)
     }
 
@@ -116,7 +128,7 @@ impl Client {
 }
 
 /// Reads one answer off a socket.
-pub fn read_answer(socket: &mut BufReader<TcpStream>, method: &str) -> std::io::Result<Answer> {
+pub(crate) fn read_answer(socket: &mut BufReader<TcpStream>, method: &str) -> std::io::Result<Answer> {
     let closed = || std::io::Error::from(std::io::ErrorKind::ConnectionReset);
     let mut line = String::new();
     if socket.read_line(&mut line)? == 0 {

@@ -1,6 +1,6 @@
 //! The built binary as a user has it: started on free ports with a data directory of its own, called over real sockets.
 
-pub mod client;
+pub(crate) mod client;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener};
@@ -9,21 +9,21 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-pub use client::{Answer, Client};
+pub(crate) use client::{Answer, Client};
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// The binary under test.
-pub const BINARY: &str = env!("CARGO_BIN_EXE_otpgate");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_otpgate");
 
 /// A port that was free a moment ago.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// What a server is started with.
 #[derive(Default)]
-pub struct Options {
+pub(crate) struct Options {
     /// The text of its configuration file.
     pub config: String,
     /// What stands before the binary, such as a tracer.
@@ -33,7 +33,7 @@ pub struct Options {
 }
 
 /// A running server.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     pub public: SocketAddr,
     pub admin: SocketAddr,
@@ -45,12 +45,12 @@ pub struct Server {
 
 impl Server {
     /// Starts a server on `data` and waits until it accepts calls.
-    pub fn start(data: &Path, options: &Options) -> Self {
+    pub(crate) fn start(data: &Path, options: &Options) -> Self {
         Self::try_start(data, options).unwrap_or_else(|(status, log)| panic!("the server ended with {status}: {log}"))
     }
 
     /// As [`Server::start`]; how it ended and what it wrote when it did not come up.
-    pub fn try_start(data: &Path, options: &Options) -> Result<Self, (ExitStatus, String)> {
+    pub(crate) fn try_start(data: &Path, options: &Options) -> Result<Self, (ExitStatus, String)> {
         let config = data.with_extension("toml");
         std::fs::write(&config, &options.config).unwrap();
         let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
@@ -93,33 +93,33 @@ impl Server {
     }
 
     /// A client of the public listener that sends `key`.
-    pub fn client(&self, key: &str) -> Client {
+    pub(crate) fn client(&self, key: &str) -> Client {
         Client::new(self.public, Some(key))
     }
 
     /// A client of the admin listener.
-    pub fn admin_client(&self) -> Client {
+    pub(crate) fn admin_client(&self) -> Client {
         Client::new(self.admin, None)
     }
 
     /// The process id.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Everything it has written to stderr.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
     /// Sends a signal by its name, such as `TERM`.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
     /// Waits for its end.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let status = self.child.wait().unwrap();
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
@@ -128,7 +128,7 @@ impl Server {
     }
 
     /// Waits for its end, for at most `patience`; none when it still runs then.
-    pub fn wait_within(&mut self, patience: std::time::Duration) -> Option<ExitStatus> {
+    pub(crate) fn wait_within(&mut self, patience: std::time::Duration) -> Option<ExitStatus> {
         let began = tokio::time::Instant::now();
         while began.elapsed() < patience {
             if self.child.try_wait().unwrap().is_some() {
@@ -140,7 +140,7 @@ impl Server {
     }
 
     /// Drains it; it must exit with 0.
-    pub fn stop(mut self) -> String {
+    pub(crate) fn stop(mut self) -> String {
         self.signal("TERM");
         let status = self.wait();
         assert_eq!(status.code(), Some(0), "{}", self.log());
@@ -148,18 +148,18 @@ impl Server {
     }
 
     /// Kills it without a warning.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.wait();
     }
 
     /// The newest code that the sandbox delivered to `number`; waits for it to arrive.
-    pub fn code(&self, number: &str) -> String {
+    pub(crate) fn code(&self, number: &str) -> String {
         self.message(number, |_| true)["code"].as_str().unwrap().to_owned()
     }
 
     /// The newest message to `number` that `fits`; waits for it to arrive.
-    pub fn message(&self, number: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn message(&self, number: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let mut client = self.admin_client();
         let path = format!("/sandbox/messages?number={}", number.replace('+', "%2B"));
         for _ in 0..600 {
@@ -181,7 +181,7 @@ impl Drop for Server {
 }
 
 /// A data directory and a server on it.
-pub struct Gateway {
+pub(crate) struct Gateway {
     folder: TempDir,
     pub server: Server,
     /// The key that the first start printed, or one that was made.
@@ -190,17 +190,17 @@ pub struct Gateway {
 
 impl Gateway {
     /// A server on a fresh data directory, with the sandbox and defaults.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with("")
     }
 
     /// A server with this configuration file.
-    pub fn with(config: &str) -> Self {
+    pub(crate) fn with(config: &str) -> Self {
         Self::with_options(&Options { config: config.to_owned(), ..Options::default() })
     }
 
     /// A server with these options.
-    pub fn with_options(options: &Options) -> Self {
+    pub(crate) fn with_options(options: &Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let server = Server::start(&data, options);
@@ -209,22 +209,22 @@ impl Gateway {
     }
 
     /// The data directory.
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
     /// A client with the gateway's key.
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         self.server.client(&self.key)
     }
 
     /// Makes one more key.
-    pub fn create_key(&self, flags: &[&str]) -> Value {
+    pub(crate) fn create_key(&self, flags: &[&str]) -> Value {
         create_key(&self.data(), flags)
     }
 
     /// Runs a command of the binary on the data directory: exit code, stdout, stderr.
-    pub fn command(&self, words: &[&str]) -> (i32, String, String) {
+    pub(crate) fn command(&self, words: &[&str]) -> (i32, String, String) {
         command(&self.data(), words)
     }
 }
@@ -242,7 +242,7 @@ fn undisturbed(program: &str) -> Command {
 }
 
 /// Runs a command of the binary on a data directory: exit code, stdout, stderr.
-pub fn command(data: &Path, words: &[&str]) -> (i32, String, String) {
+pub(crate) fn command(data: &Path, words: &[&str]) -> (i32, String, String) {
     let output = undisturbed(BINARY).args(words).arg("--data-dir").arg(data).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))

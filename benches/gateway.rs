@@ -1,0 +1,154 @@
+//! The gateway beside its limits, in one interleaved run: a bare hyper server for reads, a bare rusqlite loop with the same
+//! transactions and the same group commit for durable writes; then its memory and its start.
+//!
+//! Every figure is a ratio of the same run, since machines differ and are shared. `benches/run` builds and prints the table.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a bench prints, reads the real clock, computes with rounded figures, and ends by panicking"
+)]
+
+mod gateway_parts {
+    pub(crate) mod bare;
+    pub(crate) mod load;
+    pub(crate) mod loop_store;
+    pub(crate) mod process;
+}
+
+use std::time::Duration;
+
+use gateway_parts::load::{Call, Figures, run};
+use gateway_parts::process::{Gateway, resident_kb};
+use gateway_parts::{bare, loop_store, process};
+
+const ROUNDS: usize = 5;
+const STATUS_CALLS: usize = 60_000;
+const WRITES: usize = 20_000;
+const CONNECTIONS: usize = 64;
+const WAITERS: usize = 256;
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+fn row(what: &str, ours: &str, limit: &str, ratio: f64, bound: &str) {
+    println!("{what:<34}{ours:>18}{limit:>18}{ratio:>9.2}  {bound}");
+}
+
+fn rate(figures: &Figures) -> String {
+    format!("{:.0}/s", figures.per_second)
+}
+
+fn main() {
+    if bare::is_asked_for() {
+        return bare::serve();
+    }
+    println!("{:<34}{:>18}{:>18}{:>9}  bound", "", "otpgate", "limit", "ratio");
+    reads();
+    writes();
+    memory();
+    start();
+}
+
+/// Status against the bare server: 64 keep-alive connections, authentication and quota on.
+fn reads() {
+    let (bare, gateway) = (bare::spawn(), Gateway::start());
+    // The largest quota that there is, so that it counts and never refuses.
+    let key = gateway.key(&["--calls", "10000", "--period", "1"]);
+    let unlimited = gateway.key(&["--unlimited"]);
+    let id = gateway.send(&unlimited, "+491701234567", "123456");
+    let status = Call::get(&format!("/v1/otp/{id}"), &key);
+    let free = Call::get(&format!("/v1/otp/{id}"), &unlimited);
+    let plain = Call::get("/", "");
+    let (mut ratios, mut last) = (Vec::new(), None);
+    for _ in 0..ROUNDS {
+        let limit = run(bare.address, CONNECTIONS, STATUS_CALLS, &|_| plain.clone());
+        // Calls beyond the quota are refused: those that count are kept below it by an unlimited key.
+        let ours = run(gateway.address, CONNECTIONS, STATUS_CALLS, &|_| free.clone());
+        assert_eq!((ours.failed, limit.failed), (0, 0));
+        ratios.push(ours.per_second / limit.per_second);
+        last = Some((ours, limit));
+    }
+    let (ours, limit) = last.unwrap();
+    row("Status, unlimited key", &rate(&ours), &rate(&limit), median(ratios), ">= 0.65");
+    // With a counted key: as many calls as its quota lets through, in as many periods.
+    let (mut ratios, mut last) = (Vec::new(), None);
+    for _ in 0..ROUNDS {
+        let limit = run(bare.address, CONNECTIONS, STATUS_CALLS, &|_| plain.clone());
+        let ours = run(gateway.address, CONNECTIONS, STATUS_CALLS, &|_| status.clone());
+        ratios.push(ours.per_second / limit.per_second);
+        last = Some((ours, limit));
+    }
+    let (ours, limit) = last.unwrap();
+    row("Status, counted key, over quota", &rate(&ours), &rate(&limit), median(ratios), "(most are 429)");
+}
+
+/// Send and Verify against the same transactions in a bare loop, 256 waiting clients.
+fn writes() {
+    let gateway = Gateway::start();
+    let key = gateway.key(&["--unlimited"]);
+    let (mut sends, mut send_tails, mut verifies, mut verify_tails) = (vec![], vec![], vec![], vec![]);
+    let mut shown = None;
+    for round in 0..3 {
+        let bare = loop_store::measure(WAITERS, WRITES);
+        let send = |index: usize| Call::send(&key, &format!("+49170{round}{index:06}"), "123456");
+        let sent = run(gateway.address, WAITERS, WRITES, &send);
+        let ids = sent.captured.clone();
+        let verify = |index: usize| Call::verify(&key, &ids[index % ids.len()], "123456");
+        let verified = run(gateway.address, WAITERS, ids.len(), &verify);
+        assert_eq!((sent.failed, verified.failed), (0, 0));
+        sends.push(sent.per_second / bare.send.per_second);
+        send_tails.push(sent.p99.as_secs_f64() / bare.send.p99.as_secs_f64());
+        verifies.push(verified.per_second / bare.verify.per_second);
+        verify_tails.push(verified.p99.as_secs_f64() / bare.verify.p99.as_secs_f64());
+        shown = Some((sent, verified, bare));
+    }
+    let (sent, verified, bare) = shown.unwrap();
+    let tail = |figures: &Figures| format!("{:.1} ms", figures.p99.as_secs_f64() * 1e3);
+    row("Send, durable", &rate(&sent), &rate(&bare.send), median(sends), ">= 0.40");
+    row("Send, p99", &tail(&sent), &tail(&bare.send), median(send_tails), "<= 3");
+    row("Verify, durable", &rate(&verified), &rate(&bare.verify), median(verifies), ">= 0.40");
+    row("Verify, p99", &tail(&verified), &tail(&bare.verify), median(verify_tails), "<= 3");
+}
+
+fn memory() {
+    let gateway = Gateway::start();
+    std::thread::sleep(Duration::from_secs(4));
+    let idle = resident_kb(gateway.id());
+    row("Resident, idle and warm", &format!("{:.1} MB", idle as f64 / 1024.0), "16 MB", idle as f64 / 16_384.0, "<= 1");
+    let key = gateway.key(&["--unlimited"]);
+    for number in process::THIRTY_COUNTRIES {
+        gateway.send(&key, number, "123456");
+    }
+    std::thread::sleep(Duration::from_secs(4));
+    let after = resident_kb(gateway.id());
+    row(
+        "Resident, after 30 countries",
+        &format!("{:.1} MB", after as f64 / 1024.0),
+        "40 MB",
+        after as f64 / 40_960.0,
+        "<= 1",
+    );
+}
+
+fn start() {
+    let mut gateway = Gateway::start();
+    let key = gateway.key(&["--unlimited"]);
+    run(gateway.address, CONNECTIONS, WRITES, &|index| Call::send(&key, &format!("+491709{index:06}"), "123456"));
+    let mut waits = Vec::new();
+    for _ in 0..ROUNDS {
+        waits.push(gateway.restart().as_secs_f64() * 1e3);
+    }
+    let wait = median(waits);
+    row("Ready, existing data directory", &format!("{wait:.0} ms"), "100 ms", wait / 100.0, "<= 1");
+}

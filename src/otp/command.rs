@@ -1,0 +1,113 @@
+//! What the domain can be asked to do, and how it may end. Everything is parsed already; no HTTP in the errors.
+
+use crate::clock::UnixMillis;
+use crate::otp::application::{ApplicationRef, Caller, Reference, Sender};
+use crate::otp::channel::Via;
+use crate::otp::code::{Code, PinLength};
+use crate::otp::id::AccountId;
+use crate::otp::machine::Verdict;
+use crate::otp::phone::Phone;
+use crate::otp::record::Otp;
+use crate::otp::store::StoreError;
+use crate::otp::template::{Language, Template};
+
+/// A send. Everything in it is parsed already.
+#[derive(Debug)]
+pub struct Send {
+    /// Whose OTP it will be.
+    pub account: AccountId,
+    /// Whom to send to.
+    pub phone: Phone,
+    /// The application whose settings hold.
+    pub application: ApplicationRef,
+    /// The channel asked for.
+    pub via: Via,
+    /// The language asked for.
+    pub language: Option<Language>,
+    /// The caller's own text.
+    pub text: Option<Template>,
+    /// The caller's own code.
+    pub code: Option<Code>,
+    /// The length of a generated code, where it differs from the application's.
+    pub pin_length: Option<PinLength>,
+    /// The sender, where it differs from the application's.
+    pub sender: Option<Sender>,
+    /// The caller id, where it differs from the application's.
+    pub caller: Option<Caller>,
+    /// The caller's own reference.
+    pub reference: Option<Reference>,
+}
+
+/// A resend of the same code; `expire` does not move.
+#[derive(Debug, Default)]
+pub struct Resend {
+    /// The channel asked for.
+    pub via: Via,
+    /// The sender asked for.
+    pub sender: Option<Sender>,
+    /// The caller id asked for.
+    pub caller: Option<Caller>,
+}
+
+/// Why a message may not leave now. Nothing was counted, nothing sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendRefusal {
+    /// The account has no such application.
+    UnknownApplication,
+    /// The country is not served.
+    CountryNotServed,
+    /// The number had enough messages; the next one may leave at this instant.
+    TooManySends(UnixMillis),
+    /// The number is locked after too many wrong codes, until this instant.
+    Locked(UnixMillis),
+    /// The account's messages to this country are used up for today; this is the start of the next day (UTC).
+    CeilingReached(UnixMillis),
+    /// This OTP has been resent often enough.
+    TooManyResends,
+}
+
+/// Why a send did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// It may not leave now.
+    Refused(SendRefusal),
+    /// The store did not keep it.
+    Store(StoreError),
+}
+
+/// Why a resend did not happen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ResendError {
+    /// There is no such OTP (or it is another account's).
+    Unknown,
+    /// It is final: there is no code any more.
+    NotActive(Box<Otp>),
+    /// Its application was deleted.
+    ApplicationGone,
+    /// It may not leave now.
+    Refused(SendRefusal),
+    /// The store did not keep it.
+    Store(StoreError),
+}
+
+/// Why a check gave no verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifyError {
+    /// There is no such OTP (or it is another account's).
+    Unknown,
+    /// Its application was deleted.
+    ApplicationGone,
+    /// The store did not count it: no verdict.
+    Store(StoreError),
+}
+
+/// A verdict, committed.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// What the check found.
+    pub verdict: Verdict,
+    /// The OTP after it.
+    pub otp: Box<Otp>,
+    /// The instant it was decided at.
+    pub at: UnixMillis,
+}

@@ -1,0 +1,57 @@
+//! The words that may stand in a member, for the documents: a client's tools then know them too. They are the domain's
+//! own words. It must not know which answer says them.
+
+use utoipa::openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, Type};
+
+use crate::access::scope::Scope;
+use crate::otp::channel::Channel;
+use crate::otp::record::{Delivery, OtpStatus};
+
+/// Where a one-time password stands.
+pub(crate) fn status() -> Object {
+    let words = [OtpStatus::Active, OtpStatus::Verified, OtpStatus::Expired, OtpStatus::TooManyAttempts];
+    described("Where the one-time password stands.", words.map(OtpStatus::as_str))
+}
+
+/// The channel of a message.
+pub(crate) fn channel() -> Object {
+    described("The channel of its newest message.", [Channel::Sms, Channel::Voice].map(Channel::as_str))
+}
+
+/// The channel that is asked for.
+pub(crate) fn via() -> Object {
+    let words = "The channel, in any case of letters; AUTO when left out: a fixed line is called, everything else gets a text message.";
+    described(words, ["AUTO", "SMS", "VOICE"])
+}
+
+/// How delivery of a message stands.
+pub(crate) fn delivery() -> Object {
+    let words = [Delivery::Queued, Delivery::Sent, Delivery::Delivered, Delivery::Undeliverable];
+    described("How delivery of its newest message stands.", words.map(Delivery::as_str))
+}
+
+/// What a key may do.
+pub(crate) fn scopes() -> Array {
+    let words = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(Scope::ALL.map(Scope::name)));
+    ArrayBuilder::new().items(words).description(Some("What it may do.")).build()
+}
+
+fn described<const N: usize>(description: &str, words: [&'static str; N]) -> Object {
+    let object = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words));
+    object.description(Some(description)).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::otp::channel::Via;
+
+    #[test]
+    fn openapi_words_are_read_by_the_domain() {
+        let schema = serde_json::to_value(via()).unwrap();
+        for word in schema["enum"].as_array().unwrap() {
+            let via = Via::parse(word.as_str().unwrap()).unwrap();
+            assert_eq!(serde_json::to_value(via).unwrap(), *word);
+        }
+    }
+}
