@@ -12,6 +12,7 @@ use crate::clock::UnixMillis;
 use crate::otp::id::{NumberKey, OtpId};
 use crate::otp::outbox::{Message, MessageId};
 use crate::otp::record::Otp;
+use crate::store::sqlite::checksum;
 
 /// The newest place at or before (bucket, number): whether the wanted number is in that bucket, else where to go on.
 pub(super) const SEEK_BUCKET: &str = "SELECT bucket, number FROM otp WHERE (bucket, number) <= (?1, ?2) AND bucket >= ?3 \
@@ -42,16 +43,18 @@ pub(super) fn number_column(key: NumberKey) -> i64 {
     i64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// The value of a column that holds JSON.
+/// The value of a column that holds JSON and its checksum.
 pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let damaged = |error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error);
     let text = row.get_ref(column)?.as_str()?;
-    serde_json::from_str(text)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+    let text = checksum::opened(text).ok_or_else(|| damaged("its checksum is another".into()))?;
+    serde_json::from_str(text).map_err(|error| damaged(Box::new(error)))
 }
 
-/// JSON for a column.
+/// JSON and its checksum, for a column.
 pub(super) fn to_json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
-    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+    let text = serde_json::to_string(value);
+    text.map(checksum::sealed).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
 /// An OTP.

@@ -129,7 +129,7 @@ fn a_failed_write_or_fsync_ends_the_acknowledgements_and_the_process() {
 }
 
 /// Asks until the store takes writes again.
-fn wait_for_room(world: &World, client: &mut Client, random: &mut Random) {
+pub(crate) fn wait_for_room(world: &World, client: &mut Client, random: &mut Random) {
     let began = Instant::now();
     while world.send(client, world.fresh_number(), random, Rules::default()).unwrap().is_none() {
         assert!(began.elapsed() < PATIENCE, "it does not recover");

@@ -12,9 +12,12 @@
 #![allow(clippy::disallowed_methods, reason = "a real process on a real clock")]
 
 mod crash;
+mod full;
 mod history;
 mod inject;
 mod load;
 mod model;
 mod random;
+mod sync;
+mod torn;
 mod tracer;

@@ -21,7 +21,7 @@ pub(crate) struct Rules {
 pub(crate) type Place = Option<State>;
 
 /// What `op` does at `place`, and what it answers.
-fn apply(place: Place, op: Op) -> (Place, Told) {
+pub(crate) fn apply(place: Place, op: Op) -> (Place, Told) {
     let Some(mut state) = place else { return (None, Told::Missing) };
     let active = state.status == Status::Active;
     match op {

@@ -1,7 +1,9 @@
-//! strace on a running server: from its n-th call to its m-th the system fails on the files of the store.
+//! strace on a running server: from its n-th call to its m-th the system fails on the files of the store, or every call
+//! on them is timed.
 //!
 //! A fault ends by its count, never by detaching: a call that is held at that moment would answer something else.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -28,14 +30,23 @@ pub(crate) struct Tracer {
 }
 
 impl Tracer {
-    /// Attaches to the process `id`, whose store is in `data`, and waits until every thread is held.
+    /// Attaches to the process `id`, whose store is in `data`, and lets `fault` happen to it.
     pub(crate) fn attach(id: u32, data: &Path, fault: Fault) -> Self {
-        let log = data.with_extension("trace");
         let Fault { calls, error, first, last, files } = fault;
+        let inject = format!("inject={calls}:error={error}:when={first}..{last}");
+        Self::run(id, data, files, &["-e", &format!("trace={calls}"), "-e", &inject])
+    }
+
+    /// Attaches to it and only watches: which of `calls` are made on `files`, and how long each takes.
+    pub(crate) fn watch(id: u32, data: &Path, calls: &str, files: &[&str]) -> Self {
+        Self::run(id, data, files, &["-T", "-e", &format!("trace={calls}")])
+    }
+
+    /// Waits until every thread is held.
+    fn run(id: u32, data: &Path, files: &[&str], flags: &[&str]) -> Self {
+        let log = data.with_extension("trace");
         let mut command = Command::new("strace");
-        command.args(["-f", "-ttt", "-s", "0", "-p", &id.to_string(), "-o"]).arg(&log);
-        command.args(["-e", &format!("trace={calls}")]);
-        command.args(["-e", &format!("inject={calls}:error={error}:when={first}..{last}")]);
+        command.args(["-f", "-ttt", "-s", "0", "-p", &id.to_string(), "-o"]).arg(&log).args(flags);
         for file in files {
             command.arg("-P").arg(data.join(file));
         }
@@ -61,8 +72,31 @@ impl Tracer {
     pub(crate) fn failed_at(&self) -> Option<u64> {
         let text = std::fs::read_to_string(&self.log).unwrap();
         let line = text.lines().find(|line| line.contains("(INJECTED)"))?;
-        let (seconds, micros) = line.split_whitespace().nth(1)?.split_once('.')?;
-        Some(seconds.parse::<u64>().ok()? * 1_000_000 + micros.parse::<u64>().ok()?)
+        micros(line.split_whitespace().nth(1)?)
+    }
+
+    /// When each call that succeeded began and ended, in microseconds since 1970. For a tracer that watches.
+    fn calls(&self) -> Vec<(u64, u64)> {
+        let text = std::fs::read_to_string(&self.log).unwrap();
+        let (mut calls, mut unfinished) = (Vec::new(), BTreeMap::new());
+        for line in text.lines() {
+            let mut words = line.split_whitespace();
+            let (Some(thread), Some(at)) = (words.next(), words.next().and_then(micros)) else { continue };
+            if line.contains("<unfinished ...>") {
+                unfinished.insert(thread, at);
+            } else if let Some((_, took)) = line.split_once("= 0 <").filter(|_| !line.contains("resumed>")) {
+                calls.push((at, at + micros(took.trim_end_matches('>')).unwrap()));
+            } else if let Some(began) = unfinished.remove(thread).filter(|_| line.contains("= 0 <")) {
+                calls.push((began, at));
+            }
+        }
+        calls
+    }
+
+    /// As [`Tracer::calls`], once the server is gone.
+    pub(crate) fn wait_for_calls(mut self) -> Vec<(u64, u64)> {
+        self.child.wait().unwrap();
+        self.calls()
     }
 
     /// Waits for its end, which is the end of the server.
@@ -77,4 +111,10 @@ impl Drop for Tracer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Seconds with six decimals, in microseconds.
+fn micros(text: &str) -> Option<u64> {
+    let (seconds, micros) = text.split_once('.').filter(|(_, micros)| micros.len() == 6)?;
+    Some(seconds.parse::<u64>().ok()? * 1_000_000 + micros.parse::<u64>().ok()?)
 }
