@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::fault::crash::{check_file, start, unlimited_key};
 use crate::fault::history::{Op, State, Status, Told};
 use crate::fault::inject::wait_for_room;
-use crate::fault::load::World;
+use crate::fault::load::{Halt, World};
 use crate::fault::model::Rules;
 use crate::fault::random::Random;
 use crate::support::{Client, Options, Server};
@@ -92,6 +92,7 @@ fn a_full_disk_refuses_writes_and_is_forgiven() {
     let stop = AtomicBool::new(false);
     let mut took = 0;
     std::thread::scope(|scope| {
+        let _halt = Halt(&stop);
         for _ in 0..CLIENTS {
             let (mut client, mut random) = (server.client(&world.key), random.fork());
             let (world, stop) = (&world, &stop);
@@ -126,7 +127,6 @@ fn a_full_disk_refuses_writes_and_is_forgiven() {
         );
         let told = world.call(&mut client, &refused, Op::Right).unwrap();
         assert_eq!(told, Told::Verdict(true, verified), "the refused check counted");
-        stop.store(true, Ordering::SeqCst);
     });
     world.look(&server, &world.otps()).unwrap_or_else(|lies| panic!("seed {seed}: {lies}"));
     // The end comes while the disk is full.

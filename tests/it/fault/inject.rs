@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::fault::crash::{check_file, start, unlimited_key};
 use crate::fault::history::{Op, State, Status, Told};
-use crate::fault::load::{World, wall_clock};
+use crate::fault::load::{Halt, World, wall_clock};
 use crate::fault::model::Rules;
 use crate::fault::random::Random;
 use crate::fault::tracer::{Fault, Tracer};
@@ -57,6 +57,7 @@ fn load_until_it_ends(world: &World, server: &mut Server, tracer: Tracer, random
     let stop = AtomicBool::new(false);
     let mut status = None;
     std::thread::scope(|scope| {
+        let _halt = Halt(&stop);
         for _ in 0..CLIENTS {
             let (mut client, mut random, stop) = (server.client(&world.key), random.fork(), &stop);
             scope.spawn(move || while !stop.load(Ordering::Relaxed) && world.step(&mut client, &mut random).is_ok() {});
@@ -75,7 +76,6 @@ fn load_until_it_ends(world: &World, server: &mut Server, tracer: Tracer, random
             gone.store(wall_clock(), Ordering::SeqCst);
         });
         status = server.wait_within(PATIENCE);
-        stop.store(true, Ordering::Relaxed);
     });
     if status.is_none() {
         server.kill();
@@ -156,6 +156,7 @@ fn a_disk_that_fills_up_refuses_writes_and_recovers() {
         let enough = world.refused.load(Ordering::SeqCst) + 20;
         let (seen, stop) = (AtomicBool::new(false), AtomicBool::new(false));
         std::thread::scope(|scope| {
+            let _halt = Halt(&stop);
             for _ in 0..CLIENTS {
                 let (mut client, mut random) = (server.client(&world.key), random.fork());
                 let (world, seen, stop) = (&world, &seen, &stop);
@@ -182,7 +183,6 @@ fn a_disk_that_fills_up_refuses_writes_and_recovers() {
             assert!(tracer.failed_at().is_some());
             seen.store(true, Ordering::SeqCst);
             wait_for_room(&world, &mut client, &mut random);
-            stop.store(true, Ordering::SeqCst);
         });
         let verified = State { status: Status::Verified, attempts: 1, voice: false };
         assert_eq!(

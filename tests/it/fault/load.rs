@@ -1,6 +1,6 @@
 //! Clients that send, check, resend, delete and read, many at once on the same OTPs, and write down what they were told.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -243,6 +243,15 @@ impl World {
             };
         }
         lies
+    }
+}
+
+/// Tells the clients to stop when the test is done with them, or has failed.
+pub(crate) struct Halt<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Halt<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 

@@ -10,6 +10,9 @@ use crate::support::{Answer, Client, Options};
 
 const LOG: &[&str] = &["otpgate.db-wal"];
 
+/// How much longer each sync takes, in microseconds: an answer that does not wait for it is out before its end.
+const DELAY: u32 = 10_000;
+
 /// What a client did, and when it began and ended, in microseconds since 1970.
 type Done = (&'static str, u64, u64);
 
@@ -39,9 +42,9 @@ fn every_acknowledgement_waits_for_the_disk() {
     let data = folder.path().join("data");
     let key = unlimited_key(&data);
     let mut server = start(&data, &Options::default());
-    let tracer = Tracer::watch(server.id(), &data, "fsync,fdatasync", LOG);
+    let tracer = Tracer::watch(server.id(), &data, "fsync,fdatasync", LOG, DELAY);
     let (mut client, mut done) = (server.client(&key), Vec::new());
-    for number in 0..40 {
+    for number in 0..20 {
         write(&mut client, number, &mut done);
     }
     server.kill();

@@ -37,9 +37,10 @@ impl Tracer {
         Self::run(id, data, files, &["-e", &format!("trace={calls}"), "-e", &inject])
     }
 
-    /// Attaches to it and only watches: which of `calls` are made on `files`, and how long each takes.
-    pub(crate) fn watch(id: u32, data: &Path, calls: &str, files: &[&str]) -> Self {
-        Self::run(id, data, files, &["-T", "-e", &format!("trace={calls}")])
+    /// Attaches to it and times `calls` on `files`, each of which begins `delay` microseconds late.
+    pub(crate) fn watch(id: u32, data: &Path, calls: &str, files: &[&str], delay: u32) -> Self {
+        let slow = format!("inject={calls}:delay_enter={delay}");
+        Self::run(id, data, files, &["-T", "-e", &format!("trace={calls}"), "-e", &slow])
     }
 
     /// Waits until every thread is held.
@@ -84,10 +85,10 @@ impl Tracer {
             let (Some(thread), Some(at)) = (words.next(), words.next().and_then(micros)) else { continue };
             if line.contains("<unfinished ...>") {
                 unfinished.insert(thread, at);
-            } else if let Some((_, took)) = line.split_once("= 0 <").filter(|_| !line.contains("resumed>")) {
+            } else if line.contains("resumed>") && line.contains("= 0 ") {
+                calls.extend(unfinished.remove(thread).map(|began| (began, at)));
+            } else if let Some((_, took)) = line.split_once('<').filter(|_| line.contains("= 0 ")) {
                 calls.push((at, at + micros(took.trim_end_matches('>')).unwrap()));
-            } else if let Some(began) = unfinished.remove(thread).filter(|_| line.contains("= 0 <")) {
-                calls.push((began, at));
             }
         }
         calls
