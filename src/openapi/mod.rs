@@ -10,6 +10,7 @@
 
 mod collect;
 pub mod connector;
+pub mod lint;
 mod page;
 mod swagger2;
 mod v3;
