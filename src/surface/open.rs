@@ -82,10 +82,7 @@ pub fn routes(open: Open) -> Router {
     Router::from(health())
         .with_state(readiness)
         .route("/openapi.json", get(move || std::future::ready(document.answer(shared))))
-        .route(
-            "/connector/apiDefinition.swagger.json",
-            get(move || std::future::ready(connector.answer(shared))),
-        )
+        .route("/connector/apiDefinition.swagger.json", get(move || std::future::ready(connector.answer(shared))))
         .route("/docs", get(move || std::future::ready(page.answer(html))))
 }
 
