@@ -19,8 +19,6 @@ mod rule;
 mod schemas;
 mod security;
 mod spot;
-#[cfg(test)]
-mod tests;
 mod values;
 mod webhooks;
 mod words;

@@ -35,7 +35,6 @@ const WORTH_A_RETRY: Duration = Duration::from_secs(60);
 /// Makes a code, queues its message and answers. The message leaves afterwards; the status tells how it went.
 #[utoipa::path(
     post, path = "/v1/otp", operation_id = "SendOTP", tag = "otp", request_body = SendBody,
-    params(("Idempotency-Key" = Option<String>, Header, nullable = false, max_length = 255, description = "Names the call: within 24 hours the same key answers the first result and does nothing again")),
     responses(
         (status = 200, description = "The one-time password", body = OtpEntity),
         (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
@@ -90,10 +89,7 @@ pub(super) async fn status_otp(
 /// The code and its expiry stay as they are.
 #[utoipa::path(
     post, path = "/v1/otp/{otpID}/resend", operation_id = "ResendOTP", tag = "otp", request_body = Option<ResendBody>,
-    params(
-        ("otpID" = String, Path, description = "Id of the one-time password"),
-        ("Idempotency-Key" = Option<String>, Header, nullable = false, max_length = 255, description = "Names the call: within 24 hours the same key answers the first result and does nothing again"),
-    ),
+    params(("otpID" = String, Path, description = "Id of the one-time password")),
     responses(
         (status = 200, description = "The one-time password", body = OtpEntity),
         (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
@@ -153,10 +149,7 @@ pub(super) struct VerifyBody {
 /// A wrong code is an answer, not an error: 200 with `verified: false`, where the code stands and how many attempts are left.
 #[utoipa::path(
     post, path = "/v1/otp/{otpID}/verify", operation_id = "VerifyOTP", tag = "otp", request_body = VerifyBody,
-    params(
-        ("otpID" = String, Path, description = "Id of the one-time password"),
-        ("Idempotency-Key" = Option<String>, Header, nullable = false, max_length = 255, description = "Names the call: within 24 hours the same key answers the first result and does nothing again"),
-    ),
+    params(("otpID" = String, Path, description = "Id of the one-time password")),
     responses(
         (status = 200, description = "The verdict", body = VerdictEntity),
         (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
@@ -205,10 +198,7 @@ fn verdict(verified: &Verified) -> VerdictEntity {
 /// Answers its last state; from then on it is unknown.
 #[utoipa::path(
     delete, path = "/v1/otp/{otpID}", operation_id = "DeleteOTP", tag = "otp",
-    params(
-        ("otpID" = String, Path, description = "Id of the one-time password"),
-        ("Idempotency-Key" = Option<String>, Header, nullable = false, max_length = 255, description = "Names the call: within 24 hours the same key answers the first result and does nothing again"),
-    ),
+    params(("otpID" = String, Path, description = "Id of the one-time password")),
     responses(
         (status = 200, description = "The one-time password as it was", body = OtpEntity),
         (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),

@@ -1,10 +1,12 @@
 //! The connector's files: what is checked in and served is what the handlers and the wording say, others' models of Swagger 2.0
 //! agree with it, and no change breaks a maker's flow unseen.
 
+mod breaches;
 mod changes;
 mod export;
 mod lint;
 mod package;
+mod rules;
 mod wording;
 
 use std::path::{Path, PathBuf};

@@ -1,14 +1,11 @@
-//! Every rule with an example that breaks it: a small connector without a fault, and one change that is found at its place.
+//! A small connector without a fault, and for every rule the change that breaks it, with the place where that is found.
 
-use std::collections::BTreeSet;
-
+use otpgate::openapi::lint::Rule;
+use otpgate::openapi::lint::Rule::*;
 use serde_json::{Value, json};
 
-use super::Rule::*;
-use super::{Finding, ReadError, Rule, Severity, lint, read_definition, read_json};
-
 /// A connector without a fault: an action, a list for it, and a trigger.
-fn good() -> Value {
+pub(super) fn good() -> Value {
     json!({
         "swagger": "2.0",
         "info": {
@@ -80,7 +77,7 @@ fn good() -> Value {
     })
 }
 
-fn good_properties() -> Value {
+pub(super) fn good_properties() -> Value {
     json!({"properties": {
         "iconBrandColor": "#0b6e4f", "publisher": "Ferry", "stackOwner": "Ferry", "capabilities": ["actions", "triggers"],
         "connectionParameters": {"api_key": {"type": "securestring", "uiDefinition": {"constraints": {"required": "true"}}}},
@@ -89,7 +86,7 @@ fn good_properties() -> Value {
 }
 
 /// Puts `value` at a pointer, whose last part may be new; `null` removes what is there, `-` appends.
-fn put(document: &mut Value, pointer: &str, value: Value) {
+pub(super) fn put(document: &mut Value, pointer: &str, value: Value) {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     let parent = document.pointer_mut(parent).unwrap_or_else(|| panic!("{pointer}"));
     let name = name.replace("~1", "/").replace("~0", "~");
@@ -107,7 +104,8 @@ const HOOKS: &str = "/paths/~1hooks/post";
 const TRIP: &str = "/definitions/Trip/properties/id";
 const PIER: &str = "/definitions/Booking/properties/pier";
 
-type Changes = Vec<(String, Value)>;
+/// Places and their new values.
+pub(super) type Changes = Vec<(String, Value)>;
 
 fn at(base: &str, rest: &str) -> String {
     format!("{base}{rest}")
@@ -136,7 +134,7 @@ fn annotated(id: &str, annotation: Value) -> Value {
 
 /// The changes that break each rule, and where that is found.
 #[expect(clippy::too_many_lines, reason = "a table: one line a rule")]
-fn cases() -> Vec<(Rule, Changes, String)> {
+pub(super) fn cases() -> Vec<(Rule, Changes, String)> {
     let mut cases: Vec<(Rule, Changes, String)> = Vec::new();
     let mut case = |rule: Rule, changes: Vec<(String, Value)>, pointer: String| cases.push((rule, changes, pointer));
     macro_rules! broken {
@@ -564,103 +562,4 @@ fn cases() -> Vec<(Rule, Changes, String)> {
     broken!(FilterFunctionsPropertyInvalidValue, TRIP, "/x-ms-capabilities", {"filterFunctions": ["like"]} => TRIP, "/x-ms-capabilities/filterFunctions/0");
     broken!(FilterFunctionsPropertyInInputSchema, "/definitions/Booking/properties/name", "/x-ms-capabilities", {"filterFunctions": ["eq"]} => "/definitions/Booking/properties/name", "/x-ms-capabilities/filterFunctions");
     cases
-}
-
-fn has(findings: &[Finding], rule: Rule, pointer: &str) -> bool {
-    findings.iter().any(|finding| finding.rule == rule && finding.pointer == pointer)
-}
-
-#[test]
-fn connector_lint_finds_nothing_in_a_good_connector() {
-    assert_eq!(lint(&good(), Some(&good_properties())), []);
-}
-
-#[test]
-fn connector_lint_finds_what_breaks_each_rule() {
-    let mut seen = BTreeSet::new();
-    for (rule, changes, pointer) in cases() {
-        let mut document = good();
-        for (place, value) in changes {
-            put(&mut document, &place, value);
-        }
-        let findings = lint(&document, None);
-        assert!(has(&findings, rule, &pointer), "{rule} at {pointer}: {findings:#?}");
-        seen.insert(rule);
-    }
-    let properties = [BrandColorNotAllowed, ConnectionParameterNotSecure];
-    let missing: Vec<_> = Rule::ALL.iter().filter(|rule| !seen.contains(rule) && !properties.contains(rule)).collect();
-    assert!(missing.is_empty(), "no example breaks {missing:?}");
-}
-
-#[test]
-fn connector_lint_reads_properties_beside_the_definition() {
-    for (rule, place, value) in [
-        (BrandColorNotAllowed, "/properties/iconBrandColor", json!("#FFFFFF")),
-        (BrandColorNotAllowed, "/properties/iconBrandColor", json!("green")),
-        (ConnectionParameterNotSecure, "/properties/connectionParameters/api_key", json!({"type": "string"})),
-        (RequiredPropertyMissing, "/properties/publisher", Value::Null),
-        (JsonTypeIncorrect, "/properties/connectionParameters/api_key/uiDefinition/constraints/required", json!(true)),
-        (
-            OperationIdNotFound,
-            "/properties/policyTemplateInstances/-",
-            json!({"templateId": "setheader", "parameters": {"x-ms-apimTemplate-operationName": ["Lost"]}}),
-        ),
-    ] {
-        let mut properties = good_properties();
-        put(&mut properties, place, value);
-        let findings = lint(&good(), Some(&properties));
-        assert!(findings.iter().any(|finding| finding.rule == rule), "{rule}: {findings:?}");
-    }
-}
-
-#[test]
-fn connector_lint_refuses_what_is_no_definition() {
-    assert_eq!(read_definition(br#"{"swagger":"2.0"}"#), Ok(json!({"swagger": "2.0"})));
-    for (bytes, says) in [
-        (&b"{"[..], "it is not JSON"),
-        (b"\xff", "it is not JSON"),
-        (br#"{"swagger":"1.2"}"#, "it is not Swagger 2.0: its \"swagger\" is \"1.2\""),
-        (br#"{"openapi":"3.0.3"}"#, "it is not Swagger 2.0: it is OpenAPI \"3.0.3\""),
-        (b"{}", "it is not Swagger 2.0: it has no member"),
-        (b"[]", "it is not Swagger 2.0: it is no JSON object"),
-    ] {
-        let error = read_definition(bytes).unwrap_err().to_string();
-        assert!(error.starts_with(says), "{error}");
-    }
-    assert_eq!(read_json(&vec![b' '; 1_000_000]), Err(ReadError::TooLarge(1_000_000)));
-}
-
-#[test]
-fn connector_lint_survives_anything_that_is_json() {
-    for document in [json!(null), json!([]), json!({"paths": [], "info": 7, "definitions": {"A": 1}})] {
-        assert!(lint(&document, Some(&document)).iter().any(|finding| finding.severity == Severity::Error));
-    }
-    // Every value of a good connector replaced by something else: nothing panics, and nothing runs for ever.
-    let document = good();
-    let mut places = Vec::new();
-    walk(&document, String::new(), &mut places);
-    for place in places.iter().filter(|place| !place.is_empty()) {
-        for value in [json!(7), json!([]), json!({}), json!({"$ref": "#/definitions/Trip"})] {
-            let mut document = document.clone();
-            *document.pointer_mut(place).unwrap() = value;
-            let _ = lint(&document, Some(&document));
-        }
-    }
-}
-
-fn walk(value: &Value, at: String, places: &mut Vec<String>) {
-    match value {
-        Value::Object(members) => {
-            for (name, value) in members {
-                walk(value, format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")), places);
-            }
-        }
-        Value::Array(items) => {
-            for (index, value) in items.iter().enumerate() {
-                walk(value, format!("{at}/{index}"), places);
-            }
-        }
-        _ => {}
-    }
-    places.push(at);
 }
