@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 
 use crate::abuse::{NumberRecord, SpendKey};
 use crate::clock::UnixMillis;
+use crate::idempotency::ReplayKey;
+use crate::otp::answer::{AnswerStore, Kept, KeptAnswer};
 use crate::otp::application::Application;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
 use crate::otp::outbox::{Message, MessageId};
@@ -52,6 +54,8 @@ pub enum Subject {
     Number(NumberKey),
     /// An OTP that exists, and its number.
     Otp(OtpId),
+    /// Nobody's: the change keeps an answer and nothing else.
+    Nobody,
 }
 
 /// What a change is about.
@@ -61,6 +65,8 @@ pub struct Touch {
     pub subject: Subject,
     /// The daily count it reads.
     pub spend: Option<SpendKey>,
+    /// The kept answer it reads.
+    pub answer: Option<ReplayKey>,
 }
 
 /// What the store holds at the moment of a change.
@@ -72,6 +78,8 @@ pub struct Records {
     pub number: NumberRecord,
     /// The daily count.
     pub spent: u32,
+    /// The kept answer, when the touch names one that is there.
+    pub kept: Option<Kept>,
 }
 
 /// What a change writes. Nothing by default.
@@ -85,6 +93,9 @@ pub struct Changes {
     pub spent: Option<u32>,
     /// The outbox.
     pub outbox: OutboxChange,
+    /// The answer to the call that asked for the change, in the place of one that is there. It goes when its time is over
+    /// or its number is erased, not with its OTP: who repeats a deletion is told what was deleted.
+    pub answer: Option<Box<KeptAnswer>>,
 }
 
 /// What becomes of the OTP.
@@ -114,8 +125,8 @@ pub enum OutboxChange {
 /// The transition of a change. May run more than once; the last run is the one that was committed.
 pub type Transition = Box<dyn FnMut(&Records) -> Changes + Send>;
 
-/// Keeps OTPs, numbers' records, daily counts and the outbox.
-pub trait OtpStore: Send + Sync + 'static {
+/// Keeps OTPs, numbers' records, daily counts, the outbox and answers.
+pub trait OtpStore: AnswerStore {
     /// The committed OTP, when it is at hand without waiting. `None` says nothing: ask [`OtpStore::otp`].
     fn recall(&self, id: OtpId) -> Option<Arc<Otp>>;
 
