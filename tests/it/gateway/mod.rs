@@ -4,6 +4,8 @@ mod bad_input;
 mod canary;
 mod concurrency;
 mod drain;
+mod idempotency;
+mod idempotency_faults;
 mod keys;
 mod native;
 mod quota;
