@@ -62,9 +62,11 @@ pub(super) fn forget_answers(connection: &Connection, number: NumberKey) -> rusq
     connection.execute(&sql, [number.bytes()]).map(drop)
 }
 
-fn drop_due(connection: &Connection, now: UnixMillis, limit: i64) -> rusqlite::Result<usize> {
-    let sql = format!("DELETE FROM answer WHERE key IN ({DUE})");
-    connection.prepare_cached(&sql)?.execute(params![int(now.0), limit])
+fn drop_due(connection: &Connection, now: UnixMillis, limit: i64) -> rusqlite::Result<Vec<ReplayKey>> {
+    let sql = format!("DELETE FROM answer WHERE key IN ({DUE}) RETURNING key");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let keys = statement.query_map(params![int(now.0), limit], |row| row.get(0).map(ReplayKey::from_bytes))?;
+    keys.collect()
 }
 
 #[derive(Clone)]
@@ -100,6 +102,13 @@ impl AnswerCache {
         self.entries.insert(answer.key, Entry { epoch: self.epoch.load(Ordering::Acquire), answer });
     }
 
+    /// These are not in the table any more.
+    fn dropped(&self, keys: &[ReplayKey]) {
+        for key in keys {
+            self.entries.invalidate(key);
+        }
+    }
+
     /// Somebody else wrote: nothing here can be relied on.
     pub(super) fn drop_all(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
@@ -128,7 +137,9 @@ impl AnswerStore for SqliteStore {
                 return Ok(0);
             }
             let dropped = self.alone(Reach::Nothing, move |sql| drop_due(sql, now, limit).map(Some)).await?;
-            Ok(dropped.unwrap_or_default())
+            let dropped = dropped.unwrap_or_default();
+            self.shared.answers.dropped(&dropped);
+            Ok(dropped.len())
         })
     }
 }
