@@ -75,6 +75,7 @@ impl<'a> Group<'a> {
                 let key = otp.as_ref().map(|otp| otp.number_key);
                 (otp, key)
             }
+            Subject::OtpAlone(id) => (self.otp(*id)?, None),
         };
         let number = key.map(|key| self.number(key)).transpose()?.unwrap_or_default();
         let spent = touch.spend.as_ref().map(|key| self.spent(key)).transpose()?.unwrap_or_default();
@@ -117,10 +118,10 @@ impl<'a> Group<'a> {
         match changes.otp {
             OtpChange::Keep => {}
             OtpChange::Put(otp) => {
-                self.otps.insert(otp.id, Seen::written(Some(Arc::new(*otp))));
+                self.otps.insert(otp.id, Seen::written(Some(otp)));
             }
             OtpChange::Delete => {
-                if let Subject::Otp(id) = touch.subject {
+                if let Subject::Otp(id) | Subject::OtpAlone(id) = touch.subject {
                     self.otps.insert(id, Seen::written(None));
                     self.messages.retain(|message, _| message.otp != id);
                     self.forgotten.push(id);

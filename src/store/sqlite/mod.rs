@@ -4,7 +4,7 @@
 //! - `writer`, `group`: the one thread that writes, in group commits
 //! - `checkpoint`: the write-ahead log into the database file
 //! - `reader`, `cache`: reads, from memory where they can be
-//! - `records`, `checksum`: rows to records and back
+//! - `records`: rows to records and back
 //! - `settings`, `rings`, `erase`: what is not an OTP
 //! - `fault`: what an error means, and the latch of a fatal one
 //!
@@ -12,7 +12,6 @@
 
 mod cache;
 mod checkpoint;
-mod checksum;
 mod erase;
 mod fault;
 mod files;
