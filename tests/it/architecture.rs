@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const DIRECTIONS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("secret", &[]),
+    ("footprint", &[]),
     ("quota", &["clock"]),
     ("abuse", &["clock"]),
     ("otp", &["clock", "secret", "abuse"]),
@@ -28,6 +29,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "delivery",
+            "footprint",
             "layer",
             "openapi",
             "otp",

@@ -4,6 +4,7 @@ mod bad_input;
 mod canary;
 mod concurrency;
 mod drain;
+mod footprint;
 mod keys;
 mod native;
 mod quota;
