@@ -21,17 +21,35 @@ pub(super) enum Stopped {
 
 /// What an answer can be given of: it tells of an OTP.
 pub(super) trait Told: Send + 'static {
+    /// What is worded.
+    type Shown: 'static;
+
+    /// What is worded.
+    fn shown(&self) -> &Self::Shown;
+
     /// The OTP.
     fn otp(&self) -> &Otp;
 }
 
-impl Told for Otp {
+impl Told for Arc<Otp> {
+    type Shown = Otp;
+
+    fn shown(&self) -> &Otp {
+        self
+    }
+
     fn otp(&self) -> &Otp {
         self
     }
 }
 
 impl Told for Verified {
+    type Shown = Self;
+
+    fn shown(&self) -> &Self {
+        self
+    }
+
     fn otp(&self) -> &Otp {
         &self.otp
     }
@@ -43,7 +61,7 @@ pub(super) async fn once<T, E, F>(
     store: &dyn OtpStore,
     keyring: &Arc<Keyring>,
     mut touch: Touch,
-    keep: Option<Keep<T>>,
+    keep: Option<Keep<T::Shown>>,
     now: UnixMillis,
     mut transition: F,
 ) -> Result<Result<T, E>, Stopped>
@@ -61,7 +79,7 @@ where
         Standing::Fresh => {
             let (mut changes, verdict) = transition(records);
             if let Ok(told) = &verdict {
-                let kept = KeptAnswer::new(&call, &render(told), Some(told.otp()), &ring, now);
+                let kept = KeptAnswer::new(&call, &render(told.shown()), Some(told.otp()), &ring, now);
                 changes.answer = Some(Box::new(kept));
             }
             (changes, Ok(verdict))

@@ -52,9 +52,9 @@ pub struct SendPolicy {
 /// Is told how each operation ended: for metrics.
 pub trait OtpObserver: std::marker::Send + Sync + 'static {
     /// A send ended.
-    fn sent(&self, result: &Result<Otp, SendError>);
+    fn sent(&self, result: &Result<Arc<Otp>, SendError>);
     /// A resend ended.
-    fn resent(&self, result: &Result<Otp, ResendError>);
+    fn resent(&self, result: &Result<Arc<Otp>, ResendError>);
     /// A check ended.
     fn checked(&self, result: &Result<Verified, VerifyError>);
 }
@@ -95,13 +95,13 @@ impl OtpService {
     ///
     /// # Errors
     /// [`SendError`].
-    pub async fn send(&self, wish: Send, keep: Option<Keep<Otp>>) -> Result<Otp, SendError> {
+    pub async fn send(&self, wish: Send, keep: Option<Keep<Otp>>) -> Result<Arc<Otp>, SendError> {
         let result = self.try_send(wish, keep).await;
         self.observer.sent(&result);
         result
     }
 
-    async fn try_send(&self, wish: Send, keep: Option<Keep<Otp>>) -> Result<Otp, SendError> {
+    async fn try_send(&self, wish: Send, keep: Option<Keep<Otp>>) -> Result<Arc<Otp>, SendError> {
         let applications = self.catalogue.of(&wish.account).await.map_err(SendError::Store)?;
         let application =
             applications.find(wish.application).cloned().ok_or(SendError::Refused(SendRefusal::UnknownApplication))?;
@@ -111,15 +111,16 @@ impl OtpService {
         let spend = self.spend_key(&otp, now);
         let touch = Touch { subject: Subject::Number(otp.number_key), spend, answer: None };
         let policy = Arc::clone(&self.policy);
+        let otp = Arc::new(otp);
         let verdict =
             once(&*self.store, &self.keyring, touch, keep, now, move |records| match admit(&policy, records, now) {
                 Ok(counted) => {
                     let changes = Changes {
-                        otp: OtpChange::Put(Box::new(otp.clone())),
+                        otp: OtpChange::Put(Arc::clone(&otp)),
                         outbox: OutboxChange::Put(message.clone()),
                         ..counted
                     };
-                    (changes, Ok(otp.clone()))
+                    (changes, Ok(Arc::clone(&otp)))
                 }
                 Err(refusal) => (Changes::default(), Err(SendError::Refused(refusal))),
             });
@@ -171,7 +172,7 @@ impl OtpService {
         id: OtpId,
         wish: Resend,
         keep: Option<Keep<Otp>>,
-    ) -> Result<Otp, ResendError> {
+    ) -> Result<Arc<Otp>, ResendError> {
         let result = self.try_resend(account, id, wish, keep).await;
         self.observer.resent(&result);
         result
@@ -183,7 +184,7 @@ impl OtpService {
         id: OtpId,
         wish: Resend,
         keep: Option<Keep<Otp>>,
-    ) -> Result<Otp, ResendError> {
+    ) -> Result<Arc<Otp>, ResendError> {
         let otp = self.find(account, id).await.map_err(ResendError::Store)?.ok_or(ResendError::Unknown)?;
         if !self.application_lives(&otp).await.map_err(ResendError::Store)? {
             return Err(ResendError::ApplicationGone);
@@ -203,8 +204,9 @@ impl OtpService {
             if otp.status_at(now) != OtpStatus::Active {
                 // Whoever asks is told EXPIRED; the record says so as well from now on.
                 let changed = otp.expire_now(now);
+                let otp = Arc::new(otp);
                 let changes = Changes { otp: put_if(changed, &otp), ..Changes::default() };
-                return (changes, Err(ResendError::NotActive(Box::new(otp))));
+                return (changes, Err(ResendError::NotActive(otp)));
             }
             if otp.messages >= MESSAGES_PER_OTP {
                 return (Changes::default(), Err(ResendError::Refused(SendRefusal::TooManyResends)));
@@ -212,8 +214,9 @@ impl OtpService {
             match admit(&policy, records, now) {
                 Ok(counted) => {
                     let message = queue_message(&mut otp, channel, wish.sender.clone(), wish.caller.clone(), now);
+                    let otp = Arc::new(otp);
                     let changes = Changes {
-                        otp: OtpChange::Put(Box::new(otp.clone())),
+                        otp: OtpChange::Put(Arc::clone(&otp)),
                         outbox: OutboxChange::Put(message),
                         ..counted
                     };
@@ -289,12 +292,13 @@ impl OtpService {
             let mut number = records.number.clone();
             let verdict = otp.check(&mut number, &keyring, &entered, max_age, now);
             let untouched = matches!(verdict, Verdict::Final(_) | Verdict::TooOld);
+            let otp = Arc::new(otp);
             let changes = Changes {
                 otp: put_if(!untouched, &otp),
                 number: (number != records.number).then_some(number),
                 ..Changes::default()
             };
-            (changes, Ok(Verified { verdict, otp: Box::new(otp), at: now }))
+            (changes, Ok(Verified { verdict, otp, at: now }))
         });
         verdict.await?
     }
@@ -303,15 +307,21 @@ impl OtpService {
     ///
     /// # Errors
     /// [`DeleteError`].
-    pub async fn delete(&self, account: &AccountId, id: OtpId, keep: Option<Keep<Otp>>) -> Result<Otp, DeleteError> {
+    pub async fn delete(
+        &self,
+        account: &AccountId,
+        id: OtpId,
+        keep: Option<Keep<Otp>>,
+    ) -> Result<Arc<Otp>, DeleteError> {
         let account = account.clone();
         let touch = Touch { subject: Subject::Otp(id), spend: None, answer: None };
         let now = self.clock.now();
-        let verdict =
-            once(&*self.store, &self.keyring, touch, keep, now, move |records| match owned(records, &account) {
+        let verdict = once(&*self.store, &self.keyring, touch, keep, now, move |records| {
+            match records.otp.clone().filter(|otp| otp.account == account) {
                 Some(otp) => (Changes { otp: OtpChange::Delete, ..Changes::default() }, Ok(otp)),
                 None => (Changes::default(), Err(DeleteError::Unknown)),
-            });
+            }
+        });
         verdict.await?
     }
 
@@ -373,6 +383,6 @@ fn owned(records: &Records, account: &AccountId) -> Option<Otp> {
     records.otp.as_deref().filter(|otp| otp.account == *account).cloned()
 }
 
-fn put_if(changed: bool, otp: &Otp) -> OtpChange {
-    if changed { OtpChange::Put(Box::new(otp.clone())) } else { OtpChange::Keep }
+fn put_if(changed: bool, otp: &Arc<Otp>) -> OtpChange {
+    if changed { OtpChange::Put(Arc::clone(otp)) } else { OtpChange::Keep }
 }

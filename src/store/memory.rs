@@ -80,6 +80,7 @@ impl State {
                 let key = otp.as_ref().map(|otp| otp.number_key);
                 (otp, key)
             }
+            Subject::OtpAlone(id) => (self.otps.get(id).cloned(), None),
             Subject::Nobody => (None, None),
         };
         let number = key.and_then(|key| self.numbers.get(&key)).cloned().unwrap_or_default();
@@ -94,16 +95,17 @@ impl State {
     fn write(&mut self, touch: Touch, key: Option<NumberKey>, changes: Changes, retention: Duration) -> Vec<Step> {
         let mut steps = Vec::new();
         if let Some(answer) = changes.answer {
-            let before = if let Subject::Otp(id) = &touch.subject { self.otps.get(id) } else { None };
+            let before =
+                if let Subject::Otp(id) | Subject::OtpAlone(id) = &touch.subject { self.otps.get(id) } else { None };
             let after = if let OtpChange::Put(otp) = &changes.otp { Some(&**otp) } else { before.map(|otp| &**otp) };
             let due = answer.due(after, retention);
             self.answers.insert(answer.key, (Arc::from(answer), due));
         }
         match changes.otp {
             OtpChange::Keep => {}
-            OtpChange::Put(otp) => self.put(*otp, retention),
+            OtpChange::Put(otp) => self.put(otp, retention),
             OtpChange::Delete => {
-                if let Subject::Otp(id) = touch.subject {
+                if let Subject::Otp(id) | Subject::OtpAlone(id) = touch.subject {
                     self.remove(id, retention);
                     steps.push(Step::Forget(id));
                 }
@@ -133,14 +135,14 @@ impl State {
         newest.filter_map(|(_, id)| self.otps.get(id).cloned()).collect()
     }
 
-    fn put(&mut self, otp: Otp, retention: Duration) {
+    fn put(&mut self, otp: Arc<Otp>, retention: Duration) {
         let id = otp.id;
         self.remove(id, retention);
         self.by_number.insert((otp.number_key, id));
         if let Some(due) = otp.due(retention) {
             self.due.insert((due, id));
         }
-        self.otps.insert(id, Arc::new(otp));
+        self.otps.insert(id, otp);
     }
 
     fn remove(&mut self, id: OtpId, retention: Duration) {
@@ -254,7 +256,7 @@ impl Eraser for MemoryStore {
                     }
                     OtpChange::Put(otp) => {
                         erased.anonymised += 1;
-                        state.put(*otp, self.retention);
+                        state.put(otp, self.retention);
                     }
                 }
             }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const DIRECTIONS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("secret", &[]),
+    ("footprint", &[]),
     ("quota", &["clock"]),
     ("abuse", &["clock"]),
     ("idempotency", &["clock", "secret"]),
@@ -29,6 +30,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "delivery",
+            "footprint",
             "layer",
             "openapi",
             "otp",

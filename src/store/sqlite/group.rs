@@ -78,14 +78,16 @@ impl<'a> Group<'a> {
                 let key = otp.as_ref().map(|otp| otp.number_key);
                 (otp, key)
             }
+            Subject::OtpAlone(id) => (self.otp(*id)?, None),
             Subject::Nobody => (None, None),
         };
         let number = key.map(|key| self.number(key)).transpose()?.unwrap_or_default();
         let spent = touch.spend.as_ref().map(|key| self.spent(key)).transpose()?.unwrap_or_default();
         let kept = touch.answer.map(|key| self.kept(key)).transpose()?.flatten();
-        let mut changes = transition(&Records { otp: otp.clone(), number, spent, kept });
+        let records = Records { otp, number, spent, kept };
+        let mut changes = transition(&records);
         if let Some(answer) = changes.answer.take() {
-            self.keep(*answer, &changes.otp, otp.as_deref());
+            self.keep(*answer, &changes.otp, records.otp.as_deref());
         }
         self.take(touch, key, changes);
         Ok(())
@@ -144,10 +146,10 @@ impl<'a> Group<'a> {
         match changes.otp {
             OtpChange::Keep => {}
             OtpChange::Put(otp) => {
-                self.otps.insert(otp.id, Seen::written(Some(Arc::new(*otp))));
+                self.otps.insert(otp.id, Seen::written(Some(otp)));
             }
             OtpChange::Delete => {
-                if let Subject::Otp(id) = touch.subject {
+                if let Subject::Otp(id) | Subject::OtpAlone(id) = touch.subject {
                     self.otps.insert(id, Seen::written(None));
                     self.messages.retain(|message, _| message.otp != id);
                     self.forgotten.push(id);

@@ -4,7 +4,7 @@
 //! - `writer`, `group`: the one thread that writes, in group commits
 //! - `checkpoint`: the write-ahead log into the database file
 //! - `reader`, `cache`: reads, from memory where they can be
-//! - `records`, `checksum`: rows to records and back
+//! - `records`: rows to records and back
 //! - `answers`: the answers that are kept for calls that are to be done once
 //! - `settings`, `rings`, `erase`: what is not an OTP
 //! - `fault`: what an error means, and the latch of a fatal one
@@ -14,7 +14,6 @@
 mod answers;
 mod cache;
 mod checkpoint;
-mod checksum;
 mod erase;
 mod fault;
 mod files;

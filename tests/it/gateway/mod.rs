@@ -4,6 +4,7 @@ mod bad_input;
 mod canary;
 mod concurrency;
 mod drain;
+mod footprint;
 mod idempotency;
 mod idempotency_faults;
 mod keys;

@@ -55,7 +55,7 @@ pub(crate) async fn an_answer_is_kept_with_its_change<S: Store>(world: &World, s
     let copy = kept.clone();
     let send = move |records: &Records| {
         assert_eq!(records.kept, None);
-        let otp = OtpChange::Put(Box::new(otp.clone()));
+        let otp = OtpChange::Put(Arc::new(otp.clone()));
         (Changes { otp, answer: Some(Box::new(copy.clone())), ..Changes::default() }, ())
     };
     change(&**store, touch, send).await.unwrap();

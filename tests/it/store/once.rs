@@ -26,8 +26,8 @@ use super::world::{CODE, LIFETIME, Store, World, e164};
 struct Nobody;
 
 impl OtpObserver for Nobody {
-    fn sent(&self, _: &Result<Otp, SendError>) {}
-    fn resent(&self, _: &Result<Otp, ResendError>) {}
+    fn sent(&self, _: &Result<Arc<Otp>, SendError>) {}
+    fn resent(&self, _: &Result<Arc<Otp>, ResendError>) {}
     fn checked(&self, _: &Result<Verified, VerifyError>) {}
 }
 

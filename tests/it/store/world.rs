@@ -114,7 +114,7 @@ impl World {
             let mut number = records.number.clone();
             number.sends.push(now);
             let changes = Changes {
-                otp: OtpChange::Put(Box::new(otp.clone())),
+                otp: OtpChange::Put(Arc::new(otp.clone())),
                 number: Some(number),
                 spent: Some(records.spent + 1),
                 outbox: OutboxChange::Put(message(id, 1, now)),
@@ -145,7 +145,7 @@ impl World {
             let Some(mut otp) = records.otp.as_deref().cloned() else { return (Changes::default(), None) };
             let mut number = records.number.clone();
             let verdict = otp.check(&mut number, &keyring, &entered, None, now);
-            let changes = Changes { otp: OtpChange::Put(Box::new(otp)), number: Some(number), ..Changes::default() };
+            let changes = Changes { otp: OtpChange::Put(Arc::new(otp)), number: Some(number), ..Changes::default() };
             (changes, Some(verdict))
         };
         change(store, Touch { subject: Subject::Otp(id), spend: None, answer: None }, transition).await
@@ -163,7 +163,7 @@ pub(crate) async fn edit(store: &dyn OtpStore, id: OtpId, edit: impl Fn(&mut Otp
     let transition = move |records: &Records| {
         let mut otp = records.otp.as_deref().cloned().unwrap();
         edit(&mut otp);
-        (Changes { otp: OtpChange::Put(Box::new(otp)), ..Changes::default() }, ())
+        (Changes { otp: OtpChange::Put(Arc::new(otp)), ..Changes::default() }, ())
     };
     change(store, Touch { subject: Subject::Otp(id), spend: None, answer: None }, transition).await.unwrap();
 }
