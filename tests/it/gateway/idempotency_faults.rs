@@ -11,6 +11,7 @@ use crate::support::{Answer, Client, Gateway, Options, Server};
 
 const NUMBER: &str = "+4915112345678";
 const KEY: &str = "Idempotency-Key";
+const WRONG: &str = r#"{"otpCode":"no"}"#;
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
 fn send(client: &mut Client, number: &str, key: &str) -> Answer {
@@ -77,7 +78,8 @@ fn answers_outlive_a_restart_and_a_kill() {
 }
 
 /// Each key has a number of its own. Callers send it, some of them twice at once, until the server is killed; whoever got
-/// no answer asks again after the restart. However it went: one OTP, one message, and whoever was answered was told of it.
+/// no answer asks again after the restart. However it went: one OTP, one message, one attempt of a code that was entered once,
+/// and whoever was answered was told of it.
 #[test]
 fn a_kill_at_any_moment_leaves_one_message_a_key() {
     let mut gateway = Gateway::with("[log]\nlevel = \"error\"\n");
@@ -108,7 +110,13 @@ fn a_kill_at_any_moment_leaves_one_message_a_key() {
                             } else {
                                 (once(first), None)
                             };
-                            let gone = one.is_none();
+                            // A wrong code, whose answer may be lost as well.
+                            let checked = one.as_ref().and_then(|sent| {
+                                let path = format!("/v1/otp/{}/verify", id(sent));
+                                let headers = [JSON, (KEY, &*format!("check-{number}"))];
+                                first.try_once("POST", &path, &headers, WRONG).ok()
+                            });
+                            let gone = checked.is_none();
                             told.push((number, one));
                             told.extend(other.map(|other| (number, Some(other))));
                             if gone {
@@ -138,7 +146,11 @@ fn a_kill_at_any_moment_leaves_one_message_a_key() {
             let found = otps(&mut client, &text(number));
             assert_eq!(found.len(), 1, "round {round}, {}", text(number));
             assert_eq!(found[0]["otpId"], again.json()["otpId"]);
-            assert_eq!(queued(&mut client, &id(&again)), 1);
+            let id = id(&again);
+            assert_eq!(queued(&mut client, &id), 1);
+            let headers = [JSON, (KEY, &*format!("check-{number}"))];
+            client.call("POST", &format!("/v1/otp/{id}/verify"), &headers, WRONG).expect(200);
+            assert_eq!(client.get(&format!("/v1/otp/{id}")).expect(200).json()["attemptCount"], 1, "round {round}");
         }
     }
     assert!(answered > 50 && lost > 20, "{answered} answered, {lost} lost");

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use otpgate::clock::UnixMillis;
+use otpgate::clock::{Clock, UnixMillis};
 use otpgate::idempotency::{Answer, CallKey, IdempotencyKey, Name, Operation, ReplayKey, Request};
 use otpgate::otp::answer::KeptAnswer;
+use otpgate::otp::housekeeping;
 use otpgate::otp::id::OtpId;
 use otpgate::otp::record::Otp;
 use otpgate::otp::store::{Changes, OtpChange, Records, Subject, Touch, change};
@@ -136,6 +137,23 @@ pub(crate) async fn answers_go_with_their_number<S: Store>(world: &World, store:
         left.push(seen(store, kept.key).await.is_some());
     }
     assert_eq!(left, [false, false, true, true]);
+}
+
+pub(crate) async fn housekeeping_drops_what_holds_no_more<S: Store>(world: &World, store: &Arc<S>) {
+    let (first, second) = (kept(world, "first", "x", None), kept(world, "second", "x", None));
+    keep(store, Subject::Nobody, &first).await;
+    world.clock.advance(DAY);
+    let second = KeptAnswer { expires: second.expires + DAY, ..second };
+    keep(store, Subject::Nobody, &second).await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
+    let running = tokio::spawn(housekeeping::run(Arc::clone(store) as _, clock, RETENTION, stopped));
+    while store.answer(first.key).await.unwrap().is_some() {
+        tokio::time::sleep(MILLI).await;
+    }
+    assert!(store.answer(second.key).await.unwrap().is_some());
+    stop.send_replace(true);
+    running.await.unwrap();
 }
 
 #[test]

@@ -59,6 +59,7 @@ mod conformance {
         answers_are_dropped_step_by_step,
         an_answer_does_not_outlast_the_number_it_shows,
         answers_go_with_their_number,
+        housekeeping_drops_what_holds_no_more,
     );
     conformance!(once:
         racers_commit_once,

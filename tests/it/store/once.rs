@@ -10,14 +10,16 @@ use otpgate::idempotency::{
     Answer, Answers as _, CallKey, Found, IdempotencyKey, Keep, Name, Operation, Request, Settled, Ticket,
 };
 use otpgate::otp::answer::{AnswerStore as _, KeptAnswers};
-use otpgate::otp::application::Application;
+use otpgate::otp::application::{Application, ApplicationRef};
 use otpgate::otp::catalogue::Catalogue;
+use otpgate::otp::channel::Via;
 use otpgate::otp::code::{Code, EnteredCode};
 use otpgate::otp::command::{DeleteError, Resend, ResendError, Send, SendError, Verified, VerifyError};
 use otpgate::otp::id::{ApplicationId, OtpId};
 use otpgate::otp::phone::Phone;
 use otpgate::otp::record::{Otp, OtpStatus};
 use otpgate::otp::service::{Countries, OtpObserver, OtpService, SendPolicy};
+use otpgate::otp::store::Outbox as _;
 use otpgate::secret::SystemEntropy;
 use proptest::prelude::*;
 
@@ -55,6 +57,22 @@ fn words(otp: &Otp) -> Answer {
 
 fn refusal(status: u16) -> Answer {
     Answer { status, media_type: "text/plain".into(), body: "no".into() }
+}
+
+fn send(world: &World, number: u32) -> Send {
+    Send {
+        account: world.account.clone(),
+        phone: Phone::parse(e164(number).as_str(), None).unwrap(),
+        application: ApplicationRef::default(),
+        via: Via::default(),
+        language: None,
+        text: None,
+        code: Some(Code::parse_own(CODE).unwrap()),
+        pin_length: None,
+        sender: None,
+        caller: None,
+        reference: None,
+    }
 }
 
 impl Gateway {
@@ -97,19 +115,7 @@ impl Gateway {
         let keep = || Some(Keep { ticket: Arc::clone(&ticket), render: Box::new(words) });
         let answer = match wish.operation {
             Operation::Send => {
-                let send = Send {
-                    account: account.clone(),
-                    phone: Phone::parse(e164(wish.number).as_str(), None).unwrap(),
-                    application: Default::default(),
-                    via: Default::default(),
-                    language: None,
-                    text: None,
-                    code: Some(Code::parse_own(CODE).unwrap()),
-                    pin_length: None,
-                    sender: None,
-                    caller: None,
-                    reference: None,
-                };
+                let send = send(&self.world, wish.number);
                 service.send(send, keep()).await.map_or(None, |otp| Some(words(&otp)))
             }
             Operation::Resend => match service.resend(account, id, Resend::default(), keep()).await {
@@ -436,4 +442,38 @@ pub(crate) async fn racers_commit_once<S: Store>(world: &World, store: &Arc<S>) 
         assert_eq!(store.backlog(), before);
     }
     assert!(store.of_number(world.key(2), 10).await.unwrap().is_empty());
+}
+
+/// Whether its call was done is not known any more: it is not done again, and not answered from what is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_answer_stops_its_call_and_no_other() {
+    for damage in ["expires = expires + 1", "sealed = zeroblob(40)", "fingerprint = zeroblob(16), otp = NULL"] {
+        let (dir, world) = (tempfile::tempdir().unwrap(), World::new());
+        let open = async || {
+            let store = Arc::new(world.sqlite(dir.path()));
+            let world = world.clone().with_keyring(store.keyring());
+            (Gateway::over(&world, Arc::clone(&store)).await, store)
+        };
+        let wish = |name| {
+            let (operation, right) = (Operation::Send, false);
+            Wish { operation, by_key: true, name, number: 1, otp: 0, right }
+        };
+        let nobody = OtpId::from_bytes([0; 16]);
+        let (gateway, store) = open().await;
+        let call = wish(1).call(&gateway.world, nobody);
+        assert!(matches!(gateway.call(&wish(1), nobody).await, Outcome::Done(_)));
+        drop((gateway, store));
+        let sql = rusqlite::Connection::open(dir.path().join("otpgate.db")).unwrap();
+        assert_eq!(sql.execute(&format!("UPDATE answer SET {damage}"), []).unwrap(), 1);
+        let (gateway, store) = open().await;
+        let found = gateway.answers.find(&call).await;
+        let stopped = found.is_err() || found == Ok(Found::Reused);
+        assert!(stopped, "{damage}: {found:?}");
+        let ticket = Arc::new(Ticket::new(call));
+        let keep = Keep { ticket: Arc::clone(&ticket), render: Box::new(words) };
+        assert!(gateway.service.send(send(&gateway.world, 1), Some(keep)).await.is_err());
+        assert_eq!(store.backlog(), 1, "{damage}: nothing was sent again");
+        assert!(matches!(gateway.call(&wish(2), nobody).await, Outcome::Done(_)));
+        assert!(!store.has_failed());
+    }
 }
