@@ -17,6 +17,7 @@ use crate::delivery::provider::Provider;
 use crate::delivery::sandbox::Sandbox;
 use crate::layer::guard::{Guard, GuardSettings};
 use crate::openapi;
+use crate::otp::answer::KeptAnswers;
 use crate::otp::catalogue::Catalogue;
 use crate::otp::housekeeping;
 use crate::otp::service::{Countries, OtpService, SendPolicy};
@@ -28,9 +29,11 @@ use crate::stack::{Parts, finish, stack};
 use crate::store::sqlite::{SqliteStore, StoreStats};
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
-use crate::surface::{DIALECTS, admin, keyed, open, otp, tyntec};
+use crate::surface::{DIALECTS, admin, keyed, open, operation, otp, tyntec};
 use crate::telemetry::{Metrics, Observers, SourceKind};
 
+/// From the warmed start to the end of its work: what is touched later is needed.
+const SETTLED: Duration = Duration::from_secs(1);
 /// How often idle rings and old failures are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How long the courier may finish what is on its way when the process ends.
@@ -148,6 +151,10 @@ impl Gateway {
             observer: Arc::clone(&observers) as _,
             auth_observer: Arc::clone(&observers) as _,
             quota_observer: Arc::clone(&observers) as _,
+            operations: operation,
+            answers: Arc::new(KeptAnswers::new(Arc::clone(&store) as _, store.keyring(), Arc::clone(&clock))),
+            keyring: store.keyring(),
+            idempotency_observer: Arc::clone(&observers) as _,
             keyed: finish(keyed_routes),
             open: finish(open_routes),
         });
@@ -177,6 +184,9 @@ impl Gateway {
         tasks.spawn(sweep(Arc::clone(&quota), guard));
         tasks.spawn(async {
             let _ = tokio::task::spawn_blocking(crate::otp::phone::warm).await;
+            // Whoever started it has their first answers by then.
+            tokio::time::sleep(SETTLED).await;
+            let _ = tokio::task::spawn_blocking(crate::footprint::release).await;
         });
         let admin_routes = admin::routes(Admin { metrics: Arc::new(move || metrics.render()), sandbox });
         tasks.spawn(admin_server.serve(admin_listener, TokenGate::new(admin_routes, config.admin_token.clone())));

@@ -1,6 +1,6 @@
 //! otpgate: a self-hosted, connector-compatible API gateway for one-time passwords.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![cfg_attr(test, allow(missing_docs, reason = "tests document themselves by their names"))]
 
 pub mod abuse;
@@ -10,6 +10,8 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod delivery;
+pub mod footprint;
+pub mod idempotency;
 pub mod layer;
 pub mod openapi;
 pub mod otp;

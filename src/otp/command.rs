@@ -1,11 +1,14 @@
 //! What the domain can be asked to do, and how it may end. Everything is parsed already; no HTTP in the errors.
 
+use std::sync::Arc;
+
 use crate::clock::UnixMillis;
 use crate::otp::application::{ApplicationRef, Caller, Reference, Sender};
 use crate::otp::channel::Via;
 use crate::otp::code::{Code, PinLength};
 use crate::otp::id::AccountId;
 use crate::otp::machine::Verdict;
+use crate::otp::once::Stopped;
 use crate::otp::phone::Phone;
 use crate::otp::record::Otp;
 use crate::otp::store::StoreError;
@@ -69,6 +72,8 @@ pub enum SendRefusal {
 /// Why a send did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendError {
+    /// It happened before, or its key belongs to another request: its ticket knows.
+    Answered,
     /// It may not leave now.
     Refused(SendRefusal),
     /// The store did not keep it.
@@ -78,10 +83,12 @@ pub enum SendError {
 /// Why a resend did not happen.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ResendError {
+    /// It happened before, or its key belongs to another request: its ticket knows.
+    Answered,
     /// There is no such OTP (or it is another account's).
     Unknown,
     /// It is final: there is no code any more.
-    NotActive(Box<Otp>),
+    NotActive(Arc<Otp>),
     /// Its application was deleted.
     ApplicationGone,
     /// It may not leave now.
@@ -93,6 +100,8 @@ pub enum ResendError {
 /// Why a check gave no verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerifyError {
+    /// It was made before, or its key belongs to another request: its ticket knows.
+    Answered,
     /// There is no such OTP (or it is another account's).
     Unknown,
     /// Its application was deleted.
@@ -101,13 +110,39 @@ pub enum VerifyError {
     Store(StoreError),
 }
 
+/// Why a deletion did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteError {
+    /// It happened before, or its key belongs to another request: its ticket knows.
+    Answered,
+    /// There is no such OTP (or it is another account's).
+    Unknown,
+    /// The store did not do it.
+    Store(StoreError),
+}
+
+/// Says for each error how a change that was to be done once stopped.
+macro_rules! stopped {
+    ($($error:ident),+) => {
+        $(impl From<Stopped> for $error {
+            fn from(stopped: Stopped) -> Self {
+                match stopped {
+                    Stopped::Answered => Self::Answered,
+                    Stopped::Store(error) => Self::Store(error),
+                }
+            }
+        })+
+    };
+}
+stopped!(SendError, ResendError, VerifyError, DeleteError);
+
 /// A verdict, committed.
 #[derive(Clone, Debug)]
 pub struct Verified {
     /// What the check found.
     pub verdict: Verdict,
     /// The OTP after it.
-    pub otp: Box<Otp>,
+    pub otp: Arc<Otp>,
     /// The instant it was decided at.
     pub at: UnixMillis,
 }

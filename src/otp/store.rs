@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 
 use crate::abuse::{NumberRecord, SpendKey};
 use crate::clock::UnixMillis;
+use crate::idempotency::ReplayKey;
+use crate::otp::answer::{AnswerStore, Kept, KeptAnswer};
 use crate::otp::application::Application;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
 use crate::otp::outbox::{Message, MessageId};
@@ -52,6 +54,10 @@ pub enum Subject {
     Number(NumberKey),
     /// An OTP that exists, and its number.
     Otp(OtpId),
+    /// An OTP that exists, for a change that has nothing to do with its number.
+    OtpAlone(OtpId),
+    /// Nobody's: the change keeps an answer and nothing else.
+    Nobody,
 }
 
 /// What a change is about.
@@ -61,6 +67,8 @@ pub struct Touch {
     pub subject: Subject,
     /// The daily count it reads.
     pub spend: Option<SpendKey>,
+    /// The kept answer it reads.
+    pub answer: Option<ReplayKey>,
 }
 
 /// What the store holds at the moment of a change.
@@ -68,10 +76,12 @@ pub struct Touch {
 pub struct Records {
     /// The OTP, when the subject names one that exists.
     pub otp: Option<Arc<Otp>>,
-    /// The number's record; empty when there is none, or when the OTP does not exist.
+    /// The number's record; empty when there is none, when the OTP does not exist, or when it was not asked for.
     pub number: NumberRecord,
     /// The daily count.
     pub spent: u32,
+    /// The kept answer, when the touch names one that is there.
+    pub kept: Option<Kept>,
 }
 
 /// What a change writes. Nothing by default.
@@ -85,6 +95,9 @@ pub struct Changes {
     pub spent: Option<u32>,
     /// The outbox.
     pub outbox: OutboxChange,
+    /// The answer to the call that asked for the change, in the place of one that is there. It goes when its time is over
+    /// or its number is erased, not with its OTP: who repeats a deletion is told what was deleted.
+    pub answer: Option<Box<KeptAnswer>>,
 }
 
 /// What becomes of the OTP.
@@ -94,7 +107,7 @@ pub enum OtpChange {
     #[default]
     Keep,
     /// It is written: a new one, or the new state of the subject.
-    Put(Box<Otp>),
+    Put(Arc<Otp>),
     /// It goes, with its messages.
     Delete,
 }
@@ -114,8 +127,8 @@ pub enum OutboxChange {
 /// The transition of a change. May run more than once; the last run is the one that was committed.
 pub type Transition = Box<dyn FnMut(&Records) -> Changes + Send>;
 
-/// Keeps OTPs, numbers' records, daily counts and the outbox.
-pub trait OtpStore: Send + Sync + 'static {
+/// Keeps OTPs, numbers' records, daily counts, the outbox and answers.
+pub trait OtpStore: AnswerStore {
     /// The committed OTP, when it is at hand without waiting. `None` says nothing: ask [`OtpStore::otp`].
     fn recall(&self, id: OtpId) -> Option<Arc<Otp>>;
 
