@@ -5,7 +5,7 @@ use crate::openapi::connector::words::Visibility::{Advanced, Important, Internal
 use crate::openapi::connector::words::{Field, Operation, Schema, Wording, action, field};
 
 use super::entities::{
-    ACCOUNT_ID, APPLICATION_ID, ATTEMPT_COUNT, CHANNELS, CONNECTION, CREATED, EXPIRE, NUMBER, OTP_ID, OTP_STATUS,
+    ACCOUNT_ID, APPLICATION_ID, ATTEMPT_COUNT, CHANNELS, CONNECTION, CREATED, EXPIRE, IDEMPOTENCY_KEY, NUMBER, OTP_ID, OTP_STATUS,
     QUOTA, REFERENCE_ID, TIMESTAMP_CREATED, TIMESTAMP_EXPIRE,
 };
 
@@ -67,6 +67,7 @@ const OPERATIONS: &[Operation] = &[
         SENDER,
         CALLER,
         field("referenceId", "Reference ID", "A reference of your own, which every result repeats.").advanced(),
+        IDEMPOTENCY_KEY,
     ]),
     action(
         "VerifyOTP",
@@ -78,6 +79,7 @@ const OPERATIONS: &[Operation] = &[
     .parameters(&[
         PATH_ID,
         field("otpCode", "One-Time Password Code", "The code that the person entered. Leading zeros that were lost are added."),
+        IDEMPOTENCY_KEY,
     ]),
     action(
         "ResendOTP",
@@ -86,7 +88,7 @@ const OPERATIONS: &[Operation] = &[
         "Sends the same code once more. The code and the time at which it expires stay as they are.",
     )
     .source("Tyntec_ResendOTP")
-    .parameters(&[PATH_ID, VIA, SENDER, CALLER]),
+    .parameters(&[PATH_ID, VIA, SENDER, CALLER, IDEMPOTENCY_KEY]),
     action(
         "StatusOTP",
         Advanced,
@@ -102,7 +104,7 @@ const OPERATIONS: &[Operation] = &[
         "Forgets a one-time password. Returns its last state; from then on its ID is unknown.",
     )
     .source("Tyntec_DeleteOTP")
-    .parameters(&[PATH_ID]),
+    .parameters(&[PATH_ID, IDEMPOTENCY_KEY]),
     action(
         "GetConnection",
         Internal,

@@ -17,6 +17,13 @@ const MESSAGE_CHANNELS: &[(&str, &str)] = &[("SMS", "Text message"), ("VOICE", "
 const DELIVERIES: &[(&str, &str)] =
     &[("QUEUED", "Queued"), ("SENT", "Sent"), ("DELIVERED", "Delivered"), ("UNDELIVERABLE", "Undeliverable")];
 
+pub(super) const IDEMPOTENCY_KEY: Field = field(
+    "Idempotency-Key",
+    "Idempotency Key",
+    "A text of your own that makes this call safe to repeat: within 24 hours the same key returns the first result and does nothing again. Leave it empty in a flow, where repeats of a step are recognized anyway.",
+)
+.advanced();
+
 pub(super) const OTP_ID: Field =
     field("otpId", "OTP ID", "The ID of the one-time password, which the other actions ask for.").important();
 pub(super) const OTP_STATUS: Field = field(

@@ -4,18 +4,12 @@ use crate::openapi::connector::words::Visibility::{Advanced, Important, Internal
 use crate::openapi::connector::words::{Field, Operation, Schema, Wording, action, field};
 
 use super::entities::{
-    ACCOUNT_ID, APPLICATION_ID, ATTEMPT_COUNT, ATTEMPTS_LEFT, CHANNEL, CHANNELS, CONNECTION, CREATED, DELIVERY_STATUS,
+    ACCOUNT_ID, APPLICATION_ID, ATTEMPT_COUNT, ATTEMPTS_LEFT, CHANNEL, CHANNELS, CONNECTION, CREATED, DELIVERY_STATUS, IDEMPOTENCY_KEY,
     EXPIRE, NUMBER, OTP_ID, OTP_STATUS, QUOTA, REFERENCE_ID, TIMESTAMP_CREATED, TIMESTAMP_EXPIRE,
 };
 
 const PATH_ID: Field =
     field("otpID", "OTP ID", "The ID of the one-time password, as the send action returned it.").important();
-const IDEMPOTENCY_KEY: Field = field(
-    "Idempotency-Key",
-    "Idempotency Key",
-    "A text of your own that makes this call safe to repeat: within 24 hours the same key returns the first result and does nothing again. Leave it empty in a flow, where repeats of a step are recognized anyway.",
-)
-.advanced();
 const VIA: Field = field(
     "via",
     "Delivery Channel",
