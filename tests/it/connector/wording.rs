@@ -28,6 +28,9 @@ fn connector_wording_has_no_orphans() {
             assert_eq!(named, worded, "{name}: {}", words.id);
             assert_eq!(parameters.len() - named.len(), usize::from(words.body.is_some()), "{name}: {}", words.id);
         }
+        // Tools name their models after them.
+        let titles: BTreeSet<_> = wording.schemas.iter().map(|schema| schema.title).collect();
+        assert_eq!(titles.len(), wording.schemas.len(), "{name}: two schemas have one title");
         // A schema that is only put into another one has no definition of its own.
         let nested = |schema: &str| schema == "QuotaEntity";
         for schema in wording.schemas {

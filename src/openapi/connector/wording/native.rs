@@ -142,7 +142,7 @@ const SCHEMAS: &[Schema] = &[
             .advanced(),
         ],
     },
-    Schema { name: "ResendBody", title: "Message", fields: &[VIA, SENDER, CALLER] },
+    Schema { name: "ResendBody", title: "Repeated Message", fields: &[VIA, SENDER, CALLER] },
     Schema {
         name: "VerifyBody",
         title: "Entered Code",
