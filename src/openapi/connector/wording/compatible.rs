@@ -5,8 +5,8 @@ use crate::openapi::connector::words::Visibility::{Advanced, Important, Internal
 use crate::openapi::connector::words::{Field, Operation, Schema, Wording, action, field};
 
 use super::entities::{
-    ACCOUNT_ID, APPLICATION_ID, ATTEMPT_COUNT, CHANNELS, CONNECTION, CREATED, EXPIRE, IDEMPOTENCY_KEY, NUMBER, OTP_ID, OTP_STATUS,
-    QUOTA, REFERENCE_ID, TIMESTAMP_CREATED, TIMESTAMP_EXPIRE,
+    ACCOUNT_ID, APPLICATION_ID, ATTEMPT_COUNT, CHANNELS, CONNECTION, CREATED, EXPIRE, IDEMPOTENCY_KEY, NUMBER, OTP_ID,
+    OTP_STATUS, QUOTA, REFERENCE_ID, TIMESTAMP_CREATED, TIMESTAMP_EXPIRE,
 };
 
 const PATH_ID: Field =
