@@ -180,7 +180,8 @@ impl Wish {
         } else {
             Name::Run { run: name.as_bytes(), action: b"action" }
         };
-        let request = Request { method: b"POST", path: b"/", query: b"", media_type: b"", body: body.as_bytes() };
+        let request =
+            Request { method: b"POST", path: b"/", query: b"", media_type: b"", fields: b"", body: body.as_bytes() };
         CallKey::of(&world.keyring, 7, self.operation, name, &request)
     }
 }
