@@ -17,6 +17,7 @@ use crate::delivery::provider::Provider;
 use crate::delivery::sandbox::Sandbox;
 use crate::layer::guard::{Guard, GuardSettings};
 use crate::openapi;
+use crate::otp::answer::KeptAnswers;
 use crate::otp::catalogue::Catalogue;
 use crate::otp::housekeeping;
 use crate::otp::service::{Countries, OtpService, SendPolicy};
@@ -28,7 +29,7 @@ use crate::stack::{Parts, finish, stack};
 use crate::store::sqlite::{SqliteStore, StoreStats};
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
-use crate::surface::{DIALECTS, admin, keyed, open, otp, tyntec};
+use crate::surface::{DIALECTS, admin, asked, keyed, open, otp, tyntec};
 use crate::telemetry::{Metrics, Observers, SourceKind};
 
 /// From the warmed start to the end of its work: what is touched later is needed.
@@ -146,6 +147,10 @@ impl Gateway {
             observer: Arc::clone(&observers) as _,
             auth_observer: Arc::clone(&observers) as _,
             quota_observer: Arc::clone(&observers) as _,
+            operations: asked,
+            answers: Arc::new(KeptAnswers::new(Arc::clone(&store) as _, store.keyring(), Arc::clone(&clock))),
+            keyring: store.keyring(),
+            idempotency_observer: Arc::clone(&observers) as _,
             keyed: finish(keyed_routes),
             open: finish(open_routes),
         });

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod delivery;
 pub mod footprint;
+pub mod idempotency;
 pub mod layer;
 pub mod openapi;
 pub mod otp;

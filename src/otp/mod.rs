@@ -2,6 +2,7 @@
 //!
 //! [`service`] is the way in; [`machine`] holds the rules; [`store`] is what it needs from outside.
 
+pub mod answer;
 pub mod application;
 pub mod catalogue;
 pub mod channel;
@@ -10,6 +11,7 @@ pub mod command;
 pub mod housekeeping;
 pub mod id;
 pub mod machine;
+mod once;
 pub mod outbox;
 pub mod phone;
 pub mod record;

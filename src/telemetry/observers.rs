@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use super::labels::{AuthRefusal, Courier, QuotaVerdict, SendOutcome, VerifyOutcome};
+use super::labels::{AuthRefusal, Courier, QuotaVerdict, Repetition, SendOutcome, VerifyOutcome};
 use super::metrics::{Metrics, RouteMetrics};
 use crate::access::authenticator::Cause;
 use crate::delivery::courier::{CourierObserver, Outcome};
 use crate::layer::auth::AuthObserver;
+use crate::layer::idempotency::IdempotencyObserver;
 use crate::layer::quota::QuotaObserver;
 use crate::layer::trace::Observer;
 use crate::otp::command::{ResendError, SendError, SendRefusal, Verified, VerifyError};
@@ -66,6 +67,16 @@ impl QuotaObserver for Observers {
     }
 }
 
+impl IdempotencyObserver for Observers {
+    fn replayed(&self) {
+        self.metrics.repetitions.add(Repetition::Replayed);
+    }
+
+    fn reused(&self) {
+        self.metrics.repetitions.add(Repetition::Reused);
+    }
+}
+
 impl CourierObserver for Observers {
     fn delivered(&self, outcome: Outcome) {
         self.metrics.deliveries.add(match outcome {
@@ -92,6 +103,7 @@ impl OtpObserver for Observers {
         self.metrics.sends.add(match result {
             Ok(_) => SendOutcome::Queued,
             Err(SendError::Refused(refusal)) => refused(refusal),
+            Err(SendError::Answered) => return,
             Err(SendError::Store(_)) => SendOutcome::Failed,
         });
     }
@@ -101,6 +113,7 @@ impl OtpObserver for Observers {
             Ok(_) => SendOutcome::Queued,
             Err(ResendError::Refused(refusal)) => refused(refusal),
             Err(ResendError::Unknown | ResendError::NotActive(_) | ResendError::ApplicationGone) => SendOutcome::Over,
+            Err(ResendError::Answered) => return,
             Err(ResendError::Store(_)) => SendOutcome::Failed,
         });
     }
@@ -116,6 +129,7 @@ impl OtpObserver for Observers {
                 Verdict::Locked => VerifyOutcome::Locked,
             },
             Err(VerifyError::Unknown | VerifyError::ApplicationGone) => VerifyOutcome::Unknown,
+            Err(VerifyError::Answered) => return,
             Err(VerifyError::Store(_)) => VerifyOutcome::Failed,
         });
     }

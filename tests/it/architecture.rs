@@ -10,14 +10,15 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("footprint", &[]),
     ("quota", &["clock"]),
     ("abuse", &["clock"]),
-    ("otp", &["clock", "secret", "abuse"]),
+    ("idempotency", &["clock", "secret"]),
+    ("otp", &["clock", "secret", "abuse", "idempotency"]),
     ("access", &["clock", "secret", "quota", "otp"]),
     ("server", &["clock"]),
-    ("layer", &["clock", "secret", "access", "quota", "server"]),
-    ("store", &["clock", "secret", "otp", "access", "quota", "abuse"]),
+    ("layer", &["clock", "secret", "access", "quota", "idempotency", "server"]),
+    ("store", &["clock", "secret", "otp", "access", "quota", "abuse", "idempotency"]),
     ("delivery", &["clock", "secret", "otp", "abuse"]),
-    ("surface", &["clock", "secret", "otp", "access", "quota", "layer", "server", "delivery"]),
-    ("stack", &["clock", "access", "quota", "layer"]),
+    ("surface", &["clock", "secret", "otp", "access", "quota", "idempotency", "layer", "server", "delivery"]),
+    ("stack", &["clock", "secret", "access", "quota", "idempotency", "layer"]),
     ("openapi", &["surface"]),
     ("config", &["secret", "otp", "access", "abuse", "quota"]),
     ("telemetry", &["clock", "access", "otp", "layer", "delivery"]),
@@ -139,7 +140,7 @@ fn a_wrong_import_is_seen() {
 
 #[test]
 fn the_domain_knows_no_transport_and_no_storage() {
-    for folder in ["otp", "access", "quota", "abuse"] {
+    for folder in ["otp", "access", "quota", "abuse", "idempotency"] {
         let mut paths = Vec::new();
         sources(&root().join("src").join(folder), &mut paths);
         for path in paths {

@@ -15,6 +15,7 @@ mod config;
 mod edge;
 mod fault;
 mod gateway;
+mod idempotency;
 mod openapi;
 mod quota;
 mod store;

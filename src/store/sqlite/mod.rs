@@ -5,11 +5,13 @@
 //! - `checkpoint`: the write-ahead log into the database file
 //! - `reader`, `cache`: reads, from memory where they can be
 //! - `records`: rows to records and back
+//! - `answers`: the answers that are kept for calls that are to be done once
 //! - `settings`, `rings`, `erase`: what is not an OTP
 //! - `fault`: what an error means, and the latch of a fatal one
 //!
 //! What is acknowledged is durable: write-ahead log, `synchronous = FULL`, and no answer before the commit returned.
 
+mod answers;
 mod cache;
 mod checkpoint;
 mod erase;
@@ -42,6 +44,7 @@ use crate::otp::record::Otp;
 use crate::otp::store::{Later, OtpStore, Outbox, StoreError, Touch, Transition};
 use crate::secret::{Entropy, Keyring};
 use crate::store::pending::Pending;
+use crate::store::sqlite::answers::AnswerCache;
 use crate::store::sqlite::cache::OtpCache;
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::fault::Latch;
@@ -96,6 +99,7 @@ impl SqliteStore {
         let threads_failed = |source| OpenError::Io { path: opened.path.clone(), source };
         let shared = Arc::new(Shared {
             cache: OtpCache::new(options.cached_otps),
+            answers: AnswerCache::new(),
             pending: Pending::default(),
             latch: Latch::new(options.dir),
             generation: AtomicU64::new(0),

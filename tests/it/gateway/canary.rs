@@ -7,6 +7,7 @@ use crate::support::{Client, Gateway, Options};
 const NUMBER: &str = "+4915198765432";
 const CODE: &str = "83917465";
 const QUERY: &str = "zebrafinch";
+const IDEMPOTENCY_KEY: &str = "quagga-20881";
 
 #[test]
 fn nothing_that_must_not_be_seen_is_seen() {
@@ -42,6 +43,10 @@ fn nothing_that_must_not_be_seen_is_seen() {
         seen.push(client.get(&format!("/v1/nowhere/{QUERY}?{QUERY}")).body);
         seen.push(Client::new(gateway.server.public, Some(&format!("{}x", gateway.key))).get("/v1/connection").body);
         client.post_json(&path, &json!({"otpCode": CODE})).expect(200);
+        for (body, status) in [("{\"via\":\"SMS\"}", 409), ("{\"via\":\"SMS\"}", 409), ("{}", 422)] {
+            let headers = [("Content-Type", "application/json"), ("Idempotency-Key", IDEMPOTENCY_KEY)];
+            seen.push(client.call("POST", &format!("/v1/otp/{id}/resend"), &headers, body).expect(status).body);
+        }
         seen.push(gateway.server.admin_client().get("/metrics").expect(200).body);
         let (code, stdout, stderr) = gateway.command(&["key", "list"]);
         assert_eq!(code, 0);
@@ -50,7 +55,7 @@ fn nothing_that_must_not_be_seen_is_seen() {
         let log = gateway.server.stop();
         assert!(log.len() > 1_000, "the log was at trace level: {log}");
         let secret = &key[key.len() - 30..];
-        for canary in [NUMBER.trim_start_matches('+'), CODE, secret, QUERY] {
+        for canary in [NUMBER.trim_start_matches('+'), CODE, secret, QUERY, IDEMPOTENCY_KEY] {
             for (index, text) in seen.iter().enumerate() {
                 assert!(!text.contains(canary), "{canary} in answer {index}: {text}");
             }

@@ -5,6 +5,8 @@ mod canary;
 mod concurrency;
 mod drain;
 mod footprint;
+mod idempotency;
+mod idempotency_faults;
 mod keys;
 mod native;
 mod quota;

@@ -1,6 +1,9 @@
 //! Every store does the same: one suite by trait, run against each adapter, and what only SQLite can show.
 
+mod answers;
 mod model;
+mod once;
+mod once_model;
 mod settings;
 mod sqlite;
 mod sqlite_open;
@@ -50,6 +53,17 @@ mod conformance {
         a_number_has_its_otps_newest_first,
         pruning_keeps_what_a_rule_may_ask_for,
         an_erased_number_leaves_only_its_statistics,
+    );
+    conformance!(answers:
+        an_answer_is_kept_with_its_change,
+        an_answer_takes_the_place_of_another,
+        answers_are_dropped_step_by_step,
+        an_answer_does_not_outlast_the_number_it_shows,
+        answers_go_with_their_number,
+        housekeeping_drops_what_holds_no_more,
+    );
+    conformance!(once:
+        racers_commit_once,
     );
     conformance!(settings:
         a_setting_is_written_over_what_it_names,
