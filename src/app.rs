@@ -29,7 +29,7 @@ use crate::stack::{Parts, finish, stack};
 use crate::store::sqlite::{SqliteStore, StoreStats};
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
-use crate::surface::{DIALECTS, admin, keyed, open, operation, otp, tyntec};
+use crate::surface::{DIALECTS, admin, asked, keyed, open, otp, tyntec};
 use crate::telemetry::{Metrics, Observers, SourceKind};
 
 /// From the warmed start to the end of its work: what is touched later is needed.
@@ -151,7 +151,7 @@ impl Gateway {
             observer: Arc::clone(&observers) as _,
             auth_observer: Arc::clone(&observers) as _,
             quota_observer: Arc::clone(&observers) as _,
-            operations: operation,
+            operations: asked,
             answers: Arc::new(KeptAnswers::new(Arc::clone(&store) as _, store.keyring(), Arc::clone(&clock))),
             keyring: store.keyring(),
             idempotency_observer: Arc::clone(&observers) as _,

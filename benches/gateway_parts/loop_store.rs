@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
+use super::disk::Disk;
 use super::load::Figures;
 
 /// Jobs that share a commit at most, as in the store.
@@ -60,7 +61,40 @@ fn scatter(index: u64) -> u64 {
     index.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }
 
-pub(crate) fn measure(waiters: usize, calls: usize) -> Measured {
+/// Names the process that is only the loop.
+pub(crate) const ASKED: &str = "OTPGATE_BENCH_LOOP";
+
+/// How many wait and how many calls there are, where this process is to be the one that `asked` names.
+pub(crate) fn is_asked_for(asked: &str) -> Option<(usize, usize)> {
+    let words = std::env::var(asked).ok()?;
+    let (waiters, calls) = words.split_once(' ').unwrap();
+    Some((waiters.parse().unwrap(), calls.parse().unwrap()))
+}
+
+/// Prints for [`measure`].
+pub(crate) fn print(measured: &Measured) {
+    for figures in [&measured.send, &measured.verify] {
+        println!("{} {}", figures.per_second, figures.p99.as_nanos());
+    }
+}
+
+/// Runs the one that `asked` names in a process of its own.
+pub(crate) fn measure(asked: &str, waiters: usize, calls: usize, disk: &Disk) -> Measured {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    disk.under(command.env(asked, format!("{waiters} {calls}")));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut figures = text.lines().map(|line| {
+        let (rate, p99) = line.split_once(' ').unwrap();
+        let p99 = Duration::from_nanos(p99.parse().unwrap());
+        Figures { per_second: rate.parse().unwrap(), p99, ..Figures::default() }
+    });
+    Measured { send: figures.next().unwrap(), verify: figures.next().unwrap() }
+}
+
+/// Is the loop.
+pub(crate) fn run(waiters: usize, calls: usize) -> Measured {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bare.db");
     Connection::open(&file).unwrap().execute_batch(SCHEMA).unwrap();

@@ -78,7 +78,7 @@ pub enum Name<'r> {
     },
 }
 
-/// All that a call asks for, byte for byte.
+/// All that a call asks for, byte for byte. What only proves who asks (a signature, its nonce) is no part of it.
 #[derive(Clone, Copy)]
 pub struct Request<'r> {
     /// The method.
@@ -89,6 +89,8 @@ pub struct Request<'r> {
     pub query: &'r [u8],
     /// The media type of the body; empty when none is named.
     pub media_type: &'r [u8],
+    /// Header fields that belong to what is asked for; mostly none.
+    pub fields: &'r [u8],
     /// The body.
     pub body: &'r [u8],
 }
@@ -137,7 +139,7 @@ impl CallKey {
     #[must_use]
     pub fn of(keyring: &Keyring, connection: u64, operation: Operation, name: Name<'_>, request: &Request<'_>) -> Self {
         let connection = connection.to_be_bytes();
-        let Request { method, path, query, media_type, body } = *request;
+        let Request { method, path, query, media_type, fields, body } = *request;
         let hash = |parts: &[&[u8]]| {
             let mut half = [0; 16];
             half.copy_from_slice(keyring.hash(Purpose::Idempotency, parts).split_at(16).0);
@@ -150,7 +152,7 @@ impl CallKey {
                 hash(&[b"run", &connection, operation.name(), run, action, method, path, query, media_type, body])
             }
         };
-        let fingerprint = hash(&[b"request", method, path, query, media_type, body]);
+        let fingerprint = hash(&[b"request", method, path, query, media_type, fields, body]);
         Self {
             key: ReplayKey(key),
             fingerprint: Fingerprint(fingerprint),
@@ -182,8 +184,14 @@ mod tests {
     use super::*;
     use crate::secret::SystemEntropy;
 
-    const REQUEST: Request<'_> =
-        Request { method: b"POST", path: b"/v1/otp", query: b"", media_type: b"application/json", body: b"{}" };
+    const REQUEST: Request<'_> = Request {
+        method: b"POST",
+        path: b"/v1/otp",
+        query: b"",
+        media_type: b"application/json",
+        fields: b"",
+        body: b"{}",
+    };
 
     #[test]
     fn a_key_is_visible_ascii_and_bounded() {
@@ -210,6 +218,7 @@ mod tests {
             Request { path: b"/v1/otp/", ..REQUEST },
             Request { query: b"a=1", ..REQUEST },
             Request { media_type: b"", ..REQUEST },
+            Request { fields: b"token", ..REQUEST },
             Request { body: b"{ }", ..REQUEST },
             // The same bytes, cut elsewhere.
             Request { path: b"/v1/ot", query: b"p", ..REQUEST },

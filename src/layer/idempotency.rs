@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::body::Body;
 use futures_util::future::Either;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 use tower::{Layer, Service};
@@ -53,8 +53,19 @@ pub trait IdempotencyObserver: Send + Sync + 'static {
     fn reused(&self);
 }
 
-/// Tells which operation a request asks for, where that one is to be done once.
-pub type Operations = fn(&Method, &Uri) -> Option<Operation>;
+/// What a request asks for, as far as only its dialect can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The operation.
+    pub operation: Operation,
+    /// The query string, without what only proves who asks: whoever signs his calls signs a repetition anew.
+    pub query: String,
+    /// The values of header fields that belong to what is asked for (such as a token that names a code); mostly none.
+    pub fields: Vec<u8>,
+}
+
+/// Tells what a request asks for, where that is to be done once.
+pub type Operations = fn(&Request) -> Option<Asked>;
 
 /// Lets calls be done once.
 #[derive(Clone)]
@@ -115,7 +126,7 @@ where
         if !headers.contains_key(IDEMPOTENCY_KEY) && !headers.contains_key(RUN) {
             return Either::Left(self.inner.call(request));
         }
-        let Some(operation) = (self.layer.0.operations)(request.method(), request.uri()) else {
+        let Some(asked) = (self.layer.0.operations)(&request) else {
             return Either::Left(self.inner.call(request));
         };
         let named = name(request.headers()).map(|name| name.is_some());
@@ -123,7 +134,7 @@ where
             Ok(false) => Either::Left(self.inner.call(request)),
             Ok(true) => {
                 let (parts, inner) = (Arc::clone(&self.layer.0), self.inner.clone());
-                Either::Right(Box::pin(async move { Ok(parts.once(inner, request, operation).await) }))
+                Either::Right(Box::pin(async move { Ok(parts.once(inner, request, asked).await) }))
             }
             Err(MalformedKey) => {
                 let refusal = refuse(request.extensions(), &Refusal::MalformedIdempotencyKey);
@@ -147,7 +158,7 @@ fn name(headers: &HeaderMap) -> Result<Option<Name<'_>>, MalformedKey> {
 }
 
 impl Parts {
-    async fn once<S>(&self, mut inner: S, request: Request, operation: Operation) -> Response
+    async fn once<S>(&self, mut inner: S, request: Request, asked: Asked) -> Response
     where
         S: Service<Request, Response = Response, Error = Infallible>,
     {
@@ -162,14 +173,15 @@ impl Parts {
             // No caller below the authentication: wired wrongly. Fail closed.
             return refuse(&voice, &Refusal::Internal);
         };
-        let asked = idempotency::Request {
+        let whole = idempotency::Request {
             method: head.method.as_str().as_bytes(),
             path: head.uri.path().as_bytes(),
-            query: head.uri.query().unwrap_or_default().as_bytes(),
+            query: asked.query.as_bytes(),
             media_type: head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default(),
+            fields: &asked.fields,
             body: &body,
         };
-        let call = CallKey::of(&self.keyring, connection, operation, name, &asked);
+        let call = CallKey::of(&self.keyring, connection, asked.operation, name, &whole);
         let end = Instant::now() + PATIENCE;
         let _flight = loop {
             match self.flights.board(call.key) {

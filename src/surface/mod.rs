@@ -11,10 +11,9 @@ pub mod problem;
 pub mod tyntec;
 pub(crate) mod vocabulary;
 
-use http::{Method, Uri};
-
-use crate::idempotency::Operation;
+use crate::layer::Request;
 use crate::layer::dialect::Dialects;
+use crate::layer::idempotency::Asked;
 
 /// Which dialect speaks where.
 pub const DIALECTS: Dialects = Dialects { prefixes: &[(tyntec::PREFIX, &tyntec::Tyntec)], native: &problem::Native };
@@ -25,8 +24,10 @@ pub fn keyed(path: &str) -> bool {
     path.starts_with("/v1/") || path.starts_with(tyntec::PREFIX)
 }
 
-/// Which operation a request asks for, where that one is done once however often it arrives.
+/// What a request asks for, where that is done once however often it arrives.
 #[must_use]
-pub fn operation(method: &Method, uri: &Uri) -> Option<Operation> {
-    otp::operation(method, uri.path()).or_else(|| tyntec::operation(method, uri.path()))
+pub fn asked(request: &Request) -> Option<Asked> {
+    let (method, path) = (request.method(), request.uri().path());
+    let operation = otp::operation(method, path).or_else(|| tyntec::operation(method, path))?;
+    Some(Asked { operation, query: request.uri().query().unwrap_or_default().to_owned(), fields: Vec::new() })
 }

@@ -19,12 +19,12 @@ use otpgate::access::connection::ConnectionId;
 use otpgate::access::scope::Scopes;
 use otpgate::idempotency::{Answer, Answers, CallKey, Found, Later, Operation, Settled, Ticket, Unavailable};
 use otpgate::layer::dialect::{Dialects, Spoken};
-use otpgate::layer::idempotency::{IdempotencyLayer, IdempotencyObserver};
+use otpgate::layer::idempotency::{Asked, IdempotencyLayer, IdempotencyObserver, Operations};
 use otpgate::layer::{Request, Response};
 use otpgate::otp::id::AccountId;
 use otpgate::quota::Allowance;
 use otpgate::secret::{Keyring, SystemEntropy};
-use otpgate::surface::{DIALECTS, operation};
+use otpgate::surface::{DIALECTS, asked};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tower::{Layer as _, Service, ServiceExt as _};
@@ -85,8 +85,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(asked)
+    }
+
+    fn with(asked: Operations) -> Self {
         let (answers, keyring) = (Arc::new(OneAnswer::default()), Arc::new(Keyring::generate(&SystemEntropy)));
-        let layer = IdempotencyLayer::new(operation, Arc::clone(&answers) as _, keyring, Arc::new(Nobody));
+        let layer = IdempotencyLayer::new(asked, Arc::clone(&answers) as _, keyring, Arc::new(Nobody));
         let caller = Caller {
             connection: ConnectionId::generate(&SystemEntropy),
             name: String::new(),
@@ -227,6 +231,37 @@ async fn a_body_is_bounded_before_anything_is_done() {
     assert_eq!(bench.call(KEY, large).await.0, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(bench.call(KEY, &large[1..]).await.0, StatusCode::OK);
     assert_eq!(bench.calls(), 1);
+}
+
+/// A dialect whose callers sign the query and name their code in a header field.
+fn signed(request: &Request) -> Option<Asked> {
+    let signature = request.headers().get("x-signature")?.to_str().ok()?;
+    let query = request.uri().query().unwrap_or_default().replace(signature, "");
+    let token = request.headers().get("x-token")?.as_bytes().to_vec();
+    Some(Asked { operation: Operation::Verify, query, fields: token })
+}
+
+#[tokio::test]
+async fn a_dialect_says_what_belongs_to_the_request() {
+    let bench = Bench::with(signed);
+    let call = async |query: &str, signature, token| {
+        let headers = [KEY[0], ("x-signature", signature), ("x-token", token)];
+        let mut request = bench.request(&headers, "body");
+        *request.uri_mut() = format!("/?{query}").parse().unwrap();
+        let response = bench.service().oneshot(request).await.unwrap();
+        (response.status(), response.headers().contains_key("idempotency-replayed"))
+    };
+    assert_eq!(call("a=1&s=first", "first", "t").await, (StatusCode::OK, false));
+    assert_eq!(call("a=1&s=second", "second", "t").await, (StatusCode::OK, true), "signed anew");
+    assert_eq!(call("a=2&s=third", "third", "t").await, (StatusCode::UNPROCESSABLE_ENTITY, false));
+    assert_eq!(call("a=1&s=first", "first", "u").await, (StatusCode::UNPROCESSABLE_ENTITY, false));
+    assert_eq!(bench.calls(), 1);
+}
+
+/// Which operation a request without headers and body asks for.
+fn operation(method: &Method, uri: &Uri) -> Option<Operation> {
+    let request = http::Request::builder().method(method).uri(uri).body(Body::empty()).unwrap();
+    asked(&request).map(|asked| asked.operation)
 }
 
 #[test]

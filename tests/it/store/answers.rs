@@ -19,8 +19,14 @@ const MILLI: Duration = Duration::from_millis(1);
 /// A call that is known by `key` and asks for `body`.
 pub(crate) fn call(world: &World, operation: Operation, key: &str, body: &str) -> CallKey {
     let name = Name::Key(IdempotencyKey::parse(key.as_bytes()).unwrap());
-    let request =
-        Request { method: b"POST", path: b"/", query: b"", media_type: b"application/json", body: body.as_bytes() };
+    let request = Request {
+        method: b"POST",
+        path: b"/",
+        query: b"",
+        media_type: b"application/json",
+        fields: b"",
+        body: body.as_bytes(),
+    };
     CallKey::of(&world.keyring, 1, operation, name, &request)
 }
 

@@ -3,6 +3,7 @@
 mod answers;
 mod model;
 mod once;
+mod once_model;
 mod settings;
 mod sqlite;
 mod sqlite_open;
