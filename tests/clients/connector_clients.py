@@ -16,12 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 
 from bravado.client import SwaggerClient
 from bravado.exception import HTTPConflict, HTTPError, HTTPNotFound, HTTPTooManyRequests, HTTPUnauthorized
 from bravado.requests_client import RequestsClient
 
-from started import gateway
+from gateway import gateway
 
 HERE = pathlib.Path(__file__).resolve().parent
 # Models as plain dictionaries; requests and answers are held to the definition.
@@ -31,7 +32,7 @@ CONFIG = {"also_return_response": True, "use_models": False, "validate_responses
 def client(started, spec, key):
     http = RequestsClient()
     # bravado wants the port with the host.
-    http.set_api_key(f"127.0.0.1:{started.port}", key, param_name="apikey", param_in="header")
+    http.set_api_key(urllib.parse.urlsplit(started.address).netloc, key, param_name="apikey", param_in="header")
     if isinstance(spec, str):
         return SwaggerClient.from_url(spec, http_client=http, config=CONFIG)
     return SwaggerClient.from_spec(spec, http_client=http, config=CONFIG)
@@ -145,8 +146,7 @@ def node(folder, started, edition, spec, key, limited):
     script = pathlib.Path(folder) / "connector_client.mjs"
     shutil.copy(HERE / "npm" / "connector_client.mjs", script)
     environment = {
-        **started.environment, "EDITION": edition, "SPEC": spec, "KEY": key, "LIMITED": limited,
-        "ADMIN": f"http://127.0.0.1:{started.admin_port}",
+        **os.environ, "EDITION": edition, "SPEC": spec, "KEY": key, "LIMITED": limited, "ADMIN": started.admin,
     }
     subprocess.run(["node", str(script)], check=True, env=environment)
 
@@ -154,14 +154,15 @@ def node(folder, started, edition, spec, key, limited):
 def main():
     if len(sys.argv) != 5 or sys.argv[1::2] != ["--otpgate", "--node"]:
         sys.exit(__doc__)
-    binary, folder = sys.argv[2], sys.argv[4]
+    binary, folder = pathlib.Path(sys.argv[2]).resolve(), sys.argv[4]
     with gateway(binary) as started, tempfile.TemporaryDirectory() as exported:
         key = started.key("--unlimited")
         limited = lambda: started.key("--calls", "3", "--period", "4")
-        served = f"{started.url}/connector/apiDefinition.swagger.json"
+        served = f"{started.address}/connector/apiDefinition.swagger.json"
         out = pathlib.Path(exported) / "compatible"
-        host = f"127.0.0.1:{started.port}"
-        started.command("connector", "export", "--host", host, "--scheme", "http", "--out", str(out), "--compatible")
+        host = urllib.parse.urlsplit(started.address).netloc
+        words = ["connector", "export", "--host", host, "--scheme", "http", "--out", out, "--compatible"]
+        subprocess.run([binary, *words], check=True, capture_output=True)
         file = out / "apiDefinition.swagger.json"
 
         native(started, served, key, limited())
