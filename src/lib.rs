@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod delivery;
+pub mod events;
 pub mod layer;
 pub mod openapi;
 pub mod otp;

@@ -157,6 +157,10 @@ pub enum Purpose {
     ApiKey = 2,
     /// The key of a cache that must not hold what it looks up.
     Cache = 3,
+    /// A subscription → the address that ends it.
+    Unsubscribe = 4,
+    /// (connection, callback address) → what the same callback twice has in common.
+    Callback = 5,
 }
 
 /// A value only its keyring can read: ring number, nonce, ciphertext, tag.
@@ -170,9 +174,23 @@ impl fmt::Debug for Sealed {
     }
 }
 
+impl Sealed {
+    /// The bytes, for a store.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// From the bytes that a store kept.
+    #[must_use]
+    pub const fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
 /// The keys that work: one to hash, one to seal. Kept in the store, wrapped by the master key.
 pub struct Keyring {
-    hashing: [hmac::Key; 3],
+    hashing: [hmac::Key; 5],
     sealing: RandomizedNonceKey,
     bytes: Zeroizing<[u8; KEY_BYTES * 2]>,
 }
@@ -199,8 +217,9 @@ impl Keyring {
         let (hashing, sealing) = bytes.split_at(KEY_BYTES);
         let root = hmac::Key::new(hmac::HMAC_SHA256, hashing);
         // A key of its own for each purpose: no hash of one can stand in for a hash of another.
-        let hashing = [Purpose::Number, Purpose::ApiKey, Purpose::Cache]
-            .map(|purpose| hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&root, &[purpose as u8]).as_ref()));
+        let purposes = [Purpose::Number, Purpose::ApiKey, Purpose::Cache, Purpose::Unsubscribe, Purpose::Callback];
+        let hashing =
+            purposes.map(|purpose| hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&root, &[purpose as u8]).as_ref()));
         #[expect(clippy::expect_used, reason = "the key has the length of the algorithm, by the constants above")]
         let sealing = RandomizedNonceKey::new(&AES_256_GCM_SIV, sealing).expect("32 bytes fit AES-256-GCM-SIV");
         Self { hashing, sealing, bytes }
@@ -234,11 +253,13 @@ impl Keyring {
     /// HMAC-SHA-256 over the parts, each preceded by its length, so that no two lists of parts are the same bytes.
     #[must_use]
     pub fn hash(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
-        let [number, api_key, cache] = &self.hashing;
+        let [number, api_key, cache, unsubscribe, callback] = &self.hashing;
         let key = match purpose {
             Purpose::Number => number,
             Purpose::ApiKey => api_key,
             Purpose::Cache => cache,
+            Purpose::Unsubscribe => unsubscribe,
+            Purpose::Callback => callback,
         };
         let mut context = hmac::Context::with_key(key);
         for part in parts {

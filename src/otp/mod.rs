@@ -10,6 +10,7 @@ pub mod command;
 pub mod housekeeping;
 pub mod id;
 pub mod machine;
+pub mod news;
 pub mod outbox;
 pub mod phone;
 pub mod record;

@@ -10,6 +10,7 @@ use crate::otp::application::{Caller, Reference, Sender};
 use crate::otp::channel::Channel;
 use crate::otp::code::Code;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
+use crate::otp::news::{EventName, EventNames};
 use crate::otp::phone::{Country, E164};
 use crate::otp::template::{Language, Template};
 use crate::secret::{Keyring, Sealed, Unsealable};
@@ -128,6 +129,21 @@ impl EventKind {
             _ => Some("failed"),
         }
     }
+
+    /// What subscribers are told. None for a request; of a delivery that succeeded only [`Otp::note_delivery`] knows how
+    /// far it got.
+    #[must_use]
+    pub const fn news(self) -> Option<EventName> {
+        match self {
+            Self::DeliverOtpReq | Self::DeliverOtpResSuccess => None,
+            Self::DeliverOtpResFail => Some(EventName::Undeliverable),
+            Self::CheckOtpSuccess => Some(EventName::Verified),
+            Self::CheckOtpFail => Some(EventName::WrongCode),
+            Self::CheckOtpExpired => Some(EventName::Expired),
+            Self::CheckOtpTooManyAttempts => Some(EventName::TooManyAttempts),
+            Self::CheckOtpReplaced => Some(EventName::Replaced),
+        }
+    }
 }
 
 /// One event of an OTP.
@@ -199,6 +215,9 @@ pub struct Otp {
     pub delivery: Delivery,
     /// What happened to it, oldest first.
     pub events: Vec<OtpEvent>,
+    /// What subscribers have not been told yet: a store takes it out in the commit that keeps the OTP.
+    #[serde(skip)]
+    pub news: EventNames,
 }
 
 impl Otp {
@@ -249,6 +268,9 @@ impl Otp {
             self.events.pop();
         }
         self.events.push(OtpEvent { kind, at, text });
+        if let Some(name) = kind.news() {
+            self.news.add(name);
+        }
     }
 }
 

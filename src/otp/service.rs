@@ -13,6 +13,7 @@ use crate::otp::code::{Code, EnteredCode};
 use crate::otp::command::{Resend, ResendError, Send, SendError, SendRefusal, Verified, VerifyError};
 use crate::otp::id::{AccountId, NumberKey, OtpId};
 use crate::otp::machine::Verdict;
+use crate::otp::news::EventNames;
 use crate::otp::outbox::{Message, MessageBody, MessageId};
 use crate::otp::phone::{Country, Phone};
 use crate::otp::record::{Delivery, EventKind, Otp, OtpStatus, Recipient, SealedContent};
@@ -155,6 +156,7 @@ impl OtpService {
             messages: 0,
             delivery: Delivery::Queued,
             events: Vec::new(),
+            news: EventNames::default(),
         };
         let message = queue_message(&mut otp, channel, wish.sender, wish.caller, now);
         (otp, message)

@@ -2,12 +2,14 @@
 //!
 //! - `memory`: all of it in one process' memory: for tests, and the model that the others are held against
 //! - `sqlite`: the embedded store, one directory, one server
+//! - `notices`: the events that wait for their subscribers, likewise
 //! - `pending`: the messages that are not settled yet, in the order in which they are due
 //! - `rules`: what makes the write of a setting a conflict, the same for every adapter
 //!
-//! Knows the ports of `otp`, `access` and `abuse`; must not know HTTP, delivery or the command line.
+//! Knows the ports of `otp`, `events`, `access` and `abuse`; must not know HTTP, delivery or the command line.
 
 pub mod memory;
+mod notices;
 mod pending;
 mod rules;
 pub mod sqlite;

@@ -11,11 +11,12 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("abuse", &["clock"]),
     ("otp", &["clock", "secret", "abuse"]),
     ("access", &["clock", "secret", "quota", "otp"]),
+    ("events", &["clock", "secret", "otp", "access"]),
     ("server", &["clock"]),
     ("layer", &["clock", "secret", "access", "quota", "server"]),
-    ("store", &["clock", "secret", "otp", "access", "quota", "abuse"]),
+    ("store", &["clock", "secret", "otp", "access", "quota", "abuse", "events"]),
     ("delivery", &["clock", "secret", "otp", "abuse"]),
-    ("surface", &["clock", "secret", "otp", "access", "quota", "layer", "server", "delivery"]),
+    ("surface", &["clock", "secret", "otp", "access", "quota", "layer", "server", "delivery", "events"]),
     ("stack", &["clock", "access", "quota", "layer"]),
     ("openapi", &["surface"]),
     ("config", &["secret", "otp", "access", "abuse", "quota"]),
@@ -137,7 +138,7 @@ fn a_wrong_import_is_seen() {
 
 #[test]
 fn the_domain_knows_no_transport_and_no_storage() {
-    for folder in ["otp", "access", "quota", "abuse"] {
+    for folder in ["otp", "access", "quota", "abuse", "events"] {
         let mut paths = Vec::new();
         sources(&root().join("src").join(folder), &mut paths);
         for path in paths {

@@ -16,6 +16,7 @@ use crate::otp::record::Otp;
 use crate::otp::store::{Changes, OtpChange, OutboxChange, Records, Subject, Touch, Transition};
 use crate::store::pending::{Pending, Step};
 use crate::store::sqlite::cache::OtpCache;
+use crate::store::sqlite::events::News;
 use crate::store::sqlite::records;
 
 /// A record as this group sees it, and whether the group changed it.
@@ -45,11 +46,12 @@ pub(super) struct Group<'a> {
     forgotten: Vec<OtpId>,
     messages: BTreeMap<MessageId, Option<Message>>,
     steps: Vec<Step>,
+    news: News<'a>,
 }
 
 impl<'a> Group<'a> {
     /// An empty group in the open transaction of `connection`. What `cache` holds must be what is committed.
-    pub(super) fn new(connection: &'a Connection, cache: &'a OtpCache, retention: Duration) -> Self {
+    pub(super) fn new(connection: &'a Connection, cache: &'a OtpCache, retention: Duration, news: News<'a>) -> Self {
         Self {
             connection,
             cache,
@@ -60,6 +62,7 @@ impl<'a> Group<'a> {
             forgotten: Vec::new(),
             messages: BTreeMap::new(),
             steps: Vec::new(),
+            news,
         }
     }
 
@@ -116,11 +119,15 @@ impl<'a> Group<'a> {
     fn take(&mut self, touch: &Touch, key: Option<NumberKey>, changes: Changes) {
         match changes.otp {
             OtpChange::Keep => {}
-            OtpChange::Put(otp) => {
+            OtpChange::Put(mut otp) => {
+                self.news.changed(&mut otp);
                 self.otps.insert(otp.id, Seen::written(Some(Arc::new(*otp))));
             }
             OtpChange::Delete => {
                 if let Subject::Otp(id) = touch.subject {
+                    if let Some(otp) = self.otps.get(&id).and_then(|seen| seen.value.as_deref()) {
+                        self.news.deleted(otp);
+                    }
                     self.otps.insert(id, Seen::written(None));
                     self.messages.retain(|message, _| message.otp != id);
                     self.forgotten.push(id);
@@ -178,7 +185,7 @@ impl<'a> Group<'a> {
                 None => records::settle_message(connection, *id)?,
             }
         }
-        Ok(())
+        self.news.write(connection)
     }
 
     /// Lets everybody see it; `pending` where this process hands out messages. To be called after the commit, and before
@@ -191,6 +198,7 @@ impl<'a> Group<'a> {
         }
         if let Some(pending) = pending {
             pending.apply(self.steps);
+            self.news.publish();
         }
     }
 }

@@ -6,6 +6,7 @@
 //! - `reader`, `cache`: reads, from memory where they can be
 //! - `records`, `checksum`: rows to records and back
 //! - `settings`, `rings`, `erase`: what is not an OTP
+//! - `events`, `subscribers`: who is told of what becomes of one, and what waits to be told
 //! - `fault`: what an error means, and the latch of a fatal one
 //!
 //! What is acknowledged is durable: write-ahead log, `synchronous = FULL`, and no answer before the commit returned.
@@ -14,6 +15,7 @@ mod cache;
 mod checkpoint;
 mod checksum;
 mod erase;
+mod events;
 mod fault;
 mod files;
 mod group;
@@ -24,6 +26,7 @@ mod rings;
 mod schema;
 mod settings;
 mod shared;
+mod subscribers;
 mod writer;
 
 use std::fmt;
@@ -37,14 +40,17 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::clock::UnixMillis;
+use crate::events::fanout::Fanout;
 use crate::otp::id::{NumberKey, OtpId};
 use crate::otp::outbox::Message;
 use crate::otp::record::Otp;
 use crate::otp::store::{Later, OtpStore, Outbox, StoreError, Touch, Transition};
 use crate::secret::{Entropy, Keyring};
+use crate::store::notices::Notices;
 use crate::store::pending::Pending;
 use crate::store::sqlite::cache::OtpCache;
 use crate::store::sqlite::checkpoint::Checkpointer;
+use crate::store::sqlite::events::Events;
 use crate::store::sqlite::fault::Latch;
 use crate::store::sqlite::open::{Role, connect};
 use crate::store::sqlite::reader::Readers;
@@ -95,9 +101,15 @@ impl SqliteStore {
         let opened = open::open(&options)?;
         let failed = |error| OpenError::of(error, &opened.path);
         let threads_failed = |source| OpenError::Io { path: opened.path.clone(), source };
+        let keyring = Arc::new(opened.keyring);
         let shared = Arc::new(Shared {
             cache: OtpCache::new(options.cached_otps),
             pending: Pending::default(),
+            events: Events {
+                keyring: Arc::clone(&keyring),
+                fanout: Fanout::new(Arc::clone(&options.entropy), options.retention),
+                notices: Notices::default(),
+            },
             latch: Latch::new(options.dir),
             generation: AtomicU64::new(0),
             log: Log::default(),
@@ -117,7 +129,7 @@ impl SqliteStore {
         Ok(Self {
             shared,
             readers,
-            keyring: Arc::new(opened.keyring),
+            keyring,
             entropy: options.entropy,
             first_start: opened.first_start,
             unpruned: Mutex::new(None),
@@ -285,6 +297,7 @@ mod fixture {
     use crate::clock::UnixMillis;
     use crate::otp::channel::Channel;
     use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
+    use crate::otp::news::EventNames;
     use crate::otp::phone::Phone;
     use crate::otp::record::{Delivery, Otp, OtpStatus, Recipient};
     use crate::secret::SystemEntropy;
@@ -314,6 +327,7 @@ mod fixture {
             messages: 1,
             delivery: Delivery::Queued,
             events: Vec::new(),
+            news: EventNames::default(),
         }
     }
 }

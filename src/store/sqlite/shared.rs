@@ -7,12 +7,14 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::store::pending::Pending;
 use crate::store::sqlite::cache::OtpCache;
+use crate::store::sqlite::events::Events;
 use crate::store::sqlite::fault::Latch;
 
 /// Shared by the writer, the checkpointer, the readers and the callers.
 pub(super) struct Shared {
     pub(super) cache: OtpCache,
     pub(super) pending: Pending,
+    pub(super) events: Events,
     pub(super) latch: Latch,
     /// Counts up when a setting was written, here or elsewhere.
     pub(super) generation: AtomicU64,

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::otp::store::{StoreError, Touch, Transition};
 use crate::store::sqlite::checkpoint::{self, CheckpointMode, Checkpointer};
+use crate::store::sqlite::events::News;
 use crate::store::sqlite::group::Group;
 use crate::store::sqlite::records;
 use crate::store::sqlite::shared::Shared;
@@ -137,7 +138,8 @@ impl Writer {
         };
         let mut answers = Vec::new();
         let began = self.begin();
-        let mut group = Group::new(&self.connection, &self.shared.cache, self.shared.retention);
+        let news = News::new(&self.shared.events, self.shared.clock.now());
+        let mut group = Group::new(&self.connection, &self.shared.cache, self.shared.retention, news);
         let mut outcome = began;
         while let Some(mut change) = next {
             if outcome.is_ok() {
@@ -273,6 +275,7 @@ impl Writer {
     fn load_messages(&self) -> rusqlite::Result<()> {
         if self.shared.server {
             self.shared.pending.replace(records::messages(&self.connection)?);
+            self.shared.events.load(&self.connection)?;
         }
         Ok(())
     }

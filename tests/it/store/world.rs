@@ -11,6 +11,7 @@ use otpgate::otp::channel::Channel;
 use otpgate::otp::code::{Code, EnteredCode};
 use otpgate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
 use otpgate::otp::machine::Verdict;
+use otpgate::otp::news::EventNames;
 use otpgate::otp::outbox::{Message, MessageBody, MessageId};
 use otpgate::otp::phone::{E164, Phone};
 use otpgate::otp::record::{Delivery, Otp, OtpStatus, Recipient, SealedContent};
@@ -99,6 +100,7 @@ impl World {
             messages: 1,
             delivery: Delivery::Queued,
             events: Vec::new(),
+            news: EventNames::default(),
         }
     }
 
