@@ -14,6 +14,7 @@ pub mod events;
 pub mod layer;
 pub mod openapi;
 pub mod otp;
+pub mod outbound;
 pub mod quota;
 pub mod secret;
 pub mod server;
