@@ -185,6 +185,7 @@ impl Gateway {
         let dispatcher = Arc::new(Dispatcher {
             queue: Arc::clone(&store) as _,
             subscriptions: Arc::clone(&store) as _,
+            connections: Arc::clone(&store) as _,
             keyring: store.keyring(),
             clock: Arc::clone(&clock),
             entropy: Arc::new(SystemEntropy),

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::access::store::ConnectionStore;
 use crate::clock::{Clock, UnixMillis};
 use crate::events::backoff::Backoff;
 use crate::events::queue::{Queued, Settled, Settlement};
@@ -124,6 +125,8 @@ pub struct Dispatcher {
     pub queue: Arc<dyn EventQueue>,
     /// Who they wait for.
     pub subscriptions: Arc<dyn SubscriptionStore>,
+    /// On whose behalf they wait: a revoked connection is told nothing more.
+    pub connections: Arc<dyn ConnectionStore>,
     /// Opens addresses and secrets.
     pub keyring: Arc<Keyring>,
     /// The present.
@@ -208,6 +211,12 @@ impl Dispatcher {
         let Some(subscription) = self.subscriptions.subscription(event.address.subscription).await? else {
             return Ok(Settlement::Dropped);
         };
+        let connection = self.connections.connection(subscription.connection).await?;
+        if connection.is_none_or(|connection| connection.revoked.is_some()) {
+            self.subscriptions.delete_subscription(subscription.id).await?;
+            tracing::info!(subscription = %subscription.id, "a subscription ended: its connection is revoked");
+            return Ok(Settlement::Dropped);
+        }
         let now = self.clock.now();
         let secrets = subscription.live_secrets(&self.keyring, now);
         let Some(url) = subscription.open_url(&self.keyring).filter(|_| !secrets.is_empty()) else {

@@ -11,6 +11,9 @@ use crate::otp::store::{Later, StoreError, WriteError};
 /// reaches it at more than eleven events a minute.
 pub const QUEUED_PER_SUBSCRIPTION: usize = 50_000;
 
+/// Dead letters that are kept of one subscriber: the newest.
+pub const DEAD_PER_SUBSCRIPTION: usize = 10_000;
+
 /// Keeps subscriptions. Few rows, written also beside a running server.
 pub trait SubscriptionStore: Send + Sync + 'static {
     /// The subscriptions of an account, or of all; oldest first.
@@ -55,6 +58,6 @@ pub trait EventQueue: Send + Sync + 'static {
     /// Puts dead letters back into the queue, due at `now`, with all their tries: those of `addresses`. How many.
     fn replay_events(&self, addresses: Vec<Address>, now: UnixMillis) -> Later<'_, Result<usize, StoreError>>;
 
-    /// Drops the dead letters that are over at `now`.
+    /// Drops the dead letters that are over at `now`, and those beyond [`DEAD_PER_SUBSCRIPTION`].
     fn prune_events(&self, now: UnixMillis) -> Later<'_, Result<(), StoreError>>;
 }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use crate::clock::UnixMillis;
 use crate::events::fanout::Fanout;
 use crate::events::queue::{Address, DeadLetter, Queued, Settled, Settlement};
-use crate::events::store::{EventQueue, SubscriptionStore};
+use crate::events::store::{DEAD_PER_SUBSCRIPTION, EventQueue, SubscriptionStore};
 use crate::events::subscription::{Subscription, SubscriptionId};
 use crate::otp::id::{AccountId, NumberKey};
 use crate::otp::record::Otp;
@@ -173,7 +173,17 @@ impl EventQueue for MemoryStore {
     }
 
     fn prune_events(&self, now: UnixMillis) -> Later<'_, Result<(), StoreError>> {
-        self.events.state.lock().dead.retain(|_, letter| now < letter.ends);
+        let mut kept: BTreeMap<SubscriptionId, usize> = BTreeMap::new();
+        let mut state = self.events.state.lock();
+        state.dead.retain(|_, letter| now < letter.ends);
+        let newest_first: Vec<_> = state.dead.keys().rev().copied().collect();
+        for address in newest_first {
+            let count = kept.entry(address.subscription).or_default();
+            *count += 1;
+            if *count > DEAD_PER_SUBSCRIPTION {
+                state.dead.remove(&address);
+            }
+        }
         ready(Ok(()))
     }
 }

@@ -190,9 +190,15 @@ pub(super) fn replay(connection: &Connection, wanted: Address, now: UnixMillis) 
     Ok(otp.map(|otp| Waiting { address: wanted, due: now, otp }))
 }
 
-/// Drops dead letters that are over.
-pub(super) fn prune(connection: &Connection, now: UnixMillis) -> rusqlite::Result<()> {
-    connection.prepare_cached("DELETE FROM event WHERE ends <= ?1")?.execute([int(now.0)]).map(drop)
+/// Drops dead letters that are over, and the oldest ones where a subscriber has more than `most`.
+pub(super) fn prune(connection: &Connection, now: UnixMillis, most: usize) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM event WHERE ends <= ?1")?.execute([int(now.0)])?;
+    let mut statement = connection.prepare_cached(
+        "DELETE FROM event WHERE (subscription, id) IN (SELECT subscription, id FROM (SELECT subscription, id, \
+         row_number() OVER (PARTITION BY subscription ORDER BY id DESC) AS place FROM event INDEXED BY event_dead \
+         WHERE ends IS NOT NULL) WHERE place > ?1)",
+    )?;
+    statement.execute([i64::try_from(most).unwrap_or(i64::MAX)]).map(drop)
 }
 
 /// Drops whatever is queued about a number. Reads the whole queue: an erasure is rare.

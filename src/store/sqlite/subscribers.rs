@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::clock::UnixMillis;
 use crate::events::queue::{Address, DeadLetter, Queued, Settled};
-use crate::events::store::{EventQueue, SubscriptionStore};
+use crate::events::store::{DEAD_PER_SUBSCRIPTION, EventQueue, SubscriptionStore};
 use crate::events::subscription::{Subscription, SubscriptionId};
 use crate::otp::id::AccountId;
 use crate::otp::store::{Later, StoreError, WriteError};
@@ -138,7 +138,8 @@ impl EventQueue for SqliteStore {
 
     fn prune_events(&self, now: UnixMillis) -> Later<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            let pruned = self.alone(Reach::Nothing, move |sql| events::prune(sql, now).map(Some));
+            let pruned =
+                self.alone(Reach::Nothing, move |sql| events::prune(sql, now, DEAD_PER_SUBSCRIPTION).map(Some));
             pruned.await.map(drop)
         })
     }
