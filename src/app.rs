@@ -36,6 +36,8 @@ use crate::surface::open::{Document, Open, Readiness};
 use crate::surface::{DIALECTS, admin, keyed, open, otp, tyntec, webhooks};
 use crate::telemetry::{Metrics, Observers, SourceKind};
 
+/// From the warmed start to the end of its work: what is touched later is needed.
+const SETTLED: Duration = Duration::from_secs(1);
 /// How often idle rings and old failures are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How long the courier and the dispatcher may finish what is on its way when the process ends.
@@ -208,6 +210,9 @@ impl Gateway {
         tasks.spawn(sweep(Arc::clone(&quota), guard));
         tasks.spawn(async {
             let _ = tokio::task::spawn_blocking(crate::otp::phone::warm).await;
+            // Whoever started it has their first answers by then.
+            tokio::time::sleep(SETTLED).await;
+            let _ = tokio::task::spawn_blocking(crate::footprint::release).await;
         });
         let admin_routes = admin::routes(Admin { metrics: Arc::new(move || metrics.render()), sandbox });
         tasks.spawn(admin_server.serve(admin_listener, TokenGate::new(admin_routes, config.admin_token.clone())));

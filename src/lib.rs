@@ -1,6 +1,6 @@
 //! otpgate: a self-hosted, connector-compatible API gateway for one-time passwords.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![cfg_attr(test, allow(missing_docs, reason = "tests document themselves by their names"))]
 
 pub mod abuse;
@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod delivery;
 pub mod events;
+pub mod footprint;
 pub mod layer;
 pub mod openapi;
 pub mod otp;

@@ -166,7 +166,7 @@ pub enum Purpose {
 /// A value only its keyring can read: ring number, nonce, ciphertext, tag.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Sealed(#[serde(with = "hex_text")] Vec<u8>);
+pub struct Sealed(#[serde(with = "bytes_or_hex")] Vec<u8>);
 
 impl fmt::Debug for Sealed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -345,18 +345,43 @@ pub fn from_hex(text: &str, bytes: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-mod hex_text {
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+/// Bytes in a record: hexadecimal digits where people read, as they are elsewhere.
+pub(crate) mod bytes_or_hex {
+    use std::fmt;
 
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&super::to_hex(bytes))
+    use serde::de::{Error as _, Visitor};
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.serialize_str(&super::to_hex(bytes))
+        } else {
+            serializer.serialize_bytes(bytes)
+        }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        if !deserializer.is_human_readable() {
+            return deserializer.deserialize_bytes(Bytes);
+        }
         let text = String::deserialize(deserializer)?;
         let mut bytes = vec![0; text.len() / 2];
         super::from_hex(&text, &mut bytes).ok_or_else(|| D::Error::custom("not hexadecimal"))?;
         Ok(bytes)
+    }
+
+    struct Bytes;
+
+    impl Visitor<'_> for Bytes {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("bytes")
+        }
+
+        fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+            Ok(bytes.to_vec())
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::disk::Disk;
 use super::load::{Call, run};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_otpgate");
@@ -45,6 +46,7 @@ pub(crate) const THIRTY_COUNTRIES: [&str; 30] = [
 
 pub(crate) struct Gateway {
     folder: tempfile::TempDir,
+    disk: Disk,
     child: Child,
     pub(crate) address: SocketAddr,
 }
@@ -58,9 +60,13 @@ impl Drop for Gateway {
 
 impl Gateway {
     pub(crate) fn start() -> Self {
+        Self::on(Disk::Own)
+    }
+
+    pub(crate) fn on(disk: Disk) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (child, address) = spawn(folder.path());
-        Self { folder, child, address }
+        let (child, address) = spawn(folder.path(), &disk);
+        Self { folder, disk, child, address }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -72,7 +78,7 @@ impl Gateway {
         let term = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(term.success() && self.child.wait().unwrap().success());
         let began = Instant::now();
-        (self.child, self.address) = spawn(self.folder.path());
+        (self.child, self.address) = spawn(self.folder.path(), &self.disk);
         began.elapsed()
     }
 
@@ -94,11 +100,12 @@ impl Gateway {
     }
 }
 
-fn spawn(folder: &std::path::Path) -> (Child, SocketAddr) {
+fn spawn(folder: &std::path::Path, disk: &Disk) -> (Child, SocketAddr) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut command = Command::new(BINARY);
     command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", &format!("127.0.0.1:{port}"), "--data-dir"]);
     command.arg(folder.join("data")).stdout(Stdio::piped()).stderr(Stdio::null());
+    disk.under(&mut command);
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let address =

@@ -17,19 +17,11 @@ pub const LOCK: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumberRecord {
     /// Wrong codes since the last right one.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub failures: u32,
     /// Locked until then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locked_until: Option<UnixMillis>,
     /// Instants of the sends that a limit may still count, oldest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sends: Vec<UnixMillis>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
-const fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 impl NumberRecord {

@@ -209,7 +209,7 @@ impl Courier {
     async fn settle(&self, message: &Message, settled: &Settled) -> Result<(), StoreError> {
         let now = self.clock.now();
         let (message, settled) = (message.clone(), settled.clone());
-        let touch = Touch { subject: Subject::Otp(message.id.otp), spend: None };
+        let touch = Touch { subject: Subject::OtpAlone(message.id.otp), spend: None };
         change(&*self.store, touch, move |records| {
             let outbox = match settled {
                 Settled::PutOff(due) => {
@@ -221,7 +221,7 @@ impl Courier {
                 _ => OutboxChange::Settle(message.id),
             };
             let noted = records.otp.as_deref().cloned().and_then(|otp| note(otp, &message, &settled, now));
-            let otp = noted.map_or(OtpChange::Keep, |otp| OtpChange::Put(Box::new(otp)));
+            let otp = noted.map_or(OtpChange::Keep, |otp| OtpChange::Put(Arc::new(otp)));
             // Put off for an OTP that is gone: there is nothing to put off any more.
             let outbox = if records.otp.is_none() { OutboxChange::Settle(message.id) } else { outbox };
             (Changes { otp, outbox, ..Changes::default() }, ())

@@ -12,7 +12,7 @@ use crate::clock::UnixMillis;
 use crate::events::queue::{Address, EventId, Notice, Queued};
 use crate::events::subscription::{Subscription, SubscriptionId};
 use crate::otp::id::{AccountId, ApplicationId};
-use crate::otp::news::{EventName, EventNames};
+use crate::otp::news::{EventName, EventNames, Tally};
 use crate::otp::record::Otp;
 use crate::secret::Entropy;
 
@@ -93,10 +93,16 @@ impl Fanout {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Takes the news out of a changed OTP: the rows that tell of them at `now`. `room` says whether a subscriber's queue
-    /// takes one more.
-    pub fn changed(&self, otp: &mut Otp, now: UnixMillis, room: impl Fn(SubscriptionId) -> bool) -> Vec<Queued> {
-        let news = std::mem::take(&mut otp.news);
+    /// The rows that tell at `now` what a change brought, that made `otp` of `before`. `room` says whether a subscriber's
+    /// queue takes one more.
+    pub fn changed(
+        &self,
+        before: Option<&Otp>,
+        otp: &Otp,
+        now: UnixMillis,
+        room: impl Fn(SubscriptionId) -> bool,
+    ) -> Vec<Queued> {
+        let news = otp.news.since(&before.map(|before| before.news).unwrap_or_default());
         if news.is_empty() {
             return Vec::new();
         }
@@ -147,5 +153,5 @@ impl Fanout {
 
 /// The OTP without its code and its history: nobody is told of them.
 fn snapshot(otp: &Otp) -> Otp {
-    Otp { sealed: None, events: Vec::new(), news: EventNames::default(), ..otp.clone() }
+    Otp { sealed: None, events: Vec::new(), news: Tally::default(), ..otp.clone() }
 }

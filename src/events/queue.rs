@@ -55,7 +55,8 @@ impl FromStr for EventId {
     }
 }
 
-/// What happened, with the OTP as it stood then. It holds a number: a store seals it.
+/// What happened, with the OTP as it stood then. It holds a number: a store seals it. Stores keep the fields by their
+/// place: a new one goes to the end, with `#[serde(default)]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Notice {
     /// What.
@@ -63,7 +64,6 @@ pub struct Notice {
     /// When.
     pub at: UnixMillis,
     /// In words, where there is more to say than the name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// The OTP, without its code and its history.
     pub otp: Otp,

@@ -1,5 +1,7 @@
 //! What the domain can be asked to do, and how it may end. Everything is parsed already; no HTTP in the errors.
 
+use std::sync::Arc;
+
 use crate::clock::UnixMillis;
 use crate::otp::application::{ApplicationRef, Caller, Reference, Sender};
 use crate::otp::channel::Via;
@@ -81,7 +83,7 @@ pub enum ResendError {
     /// There is no such OTP (or it is another account's).
     Unknown,
     /// It is final: there is no code any more.
-    NotActive(Box<Otp>),
+    NotActive(Arc<Otp>),
     /// Its application was deleted.
     ApplicationGone,
     /// It may not leave now.
@@ -107,7 +109,7 @@ pub struct Verified {
     /// What the check found.
     pub verdict: Verdict,
     /// The OTP after it.
-    pub otp: Box<Otp>,
+    pub otp: Arc<Otp>,
     /// The instant it was decided at.
     pub at: UnixMillis,
 }

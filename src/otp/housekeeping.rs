@@ -57,13 +57,13 @@ pub async fn sweep(store: &dyn OtpStore, now: UnixMillis, retention: Duration) -
 }
 
 async fn look(store: &dyn OtpStore, id: OtpId, now: UnixMillis, retention: Duration) -> Result<(), StoreError> {
-    let touch = Touch { subject: Subject::Otp(id), spend: None };
+    let touch = Touch { subject: Subject::OtpAlone(id), spend: None };
     change(store, touch, move |records| {
         let Some(mut otp) = records.otp.as_deref().cloned() else { return (Changes::default(), ()) };
         let expired = otp.expire_now(now);
         let over = otp.due(retention).is_some_and(|due| now >= due);
         let changed = expired || over && otp.erase_number();
-        let otp = if changed { OtpChange::Put(Box::new(otp)) } else { OtpChange::Keep };
+        let otp = if changed { OtpChange::Put(Arc::new(otp)) } else { OtpChange::Keep };
         (Changes { otp, ..Changes::default() }, ())
     })
     .await

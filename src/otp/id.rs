@@ -9,7 +9,7 @@ use uuid::{Builder, Uuid};
 
 use crate::clock::UnixMillis;
 use crate::otp::phone::E164;
-use crate::secret::{Entropy, Keyring, Purpose, to_hex};
+use crate::secret::{Entropy, Keyring, Purpose, bytes_or_hex, to_hex};
 
 /// An account: the owner of applications and OTPs. 1 to 36 of `a-z 0-9 . _ -`, beginning with a letter or digit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -110,17 +110,14 @@ impl NumberKey {
 
 impl Serialize for NumberKey {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.to_hex())
+        bytes_or_hex::serialize(&self.0, serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for NumberKey {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let mut bytes = [0; 16];
-        crate::secret::from_hex(&text, &mut bytes)
-            .ok_or_else(|| serde::de::Error::custom("32 hexadecimal digits expected"))?;
-        Ok(Self(bytes))
+        let bytes = bytes_or_hex::deserialize(deserializer)?;
+        bytes.try_into().map(Self).map_err(|_| serde::de::Error::custom("16 bytes expected"))
     }
 }
 

@@ -142,7 +142,7 @@ mod tests {
     use crate::otp::channel::Channel;
     use crate::otp::code::Code;
     use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
-    use crate::otp::news::EventNames;
+    use crate::otp::news::Tally;
     use crate::otp::phone::Phone;
     use crate::secret::SystemEntropy;
     use proptest::prelude::*;
@@ -178,7 +178,7 @@ mod tests {
             messages: 1,
             delivery: Delivery::Queued,
             events: Vec::new(),
-            news: EventNames::default(),
+            news: Tally::default(),
         }
     }
 

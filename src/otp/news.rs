@@ -1,5 +1,5 @@
-//! What subscribers are told of: the names of events, and sets of them. An OTP collects the names of what just happened
-//! to it until a store takes them out, in the commit that keeps the OTP.
+//! What subscribers are told of: the names of events, sets of them, and a tally in each OTP from which a store sees what
+//! a change brought.
 //!
 //! Must not know who is told, or how.
 
@@ -143,6 +143,39 @@ impl fmt::Debug for EventNames {
     }
 }
 
+/// What happened to an OTP in this process: a count for each event. A change leaves counts behind that are higher than in
+/// the record it began with; the difference is what it brought. Two records are the same whatever their tallies are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally([u8; EventName::ALL.len()]);
+
+impl Tally {
+    /// It happened (once more).
+    pub fn add(&mut self, name: EventName) {
+        if let Some(count) = self.count(name) {
+            *count = count.wrapping_add(1);
+        }
+    }
+
+    /// What happened since `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> EventNames {
+        let counts = self.0.iter().zip(before.0);
+        EventName::ALL.into_iter().zip(counts).filter(|(_, (now, then))| *now != then).map(|(name, _)| name).collect()
+    }
+
+    fn count(&mut self, name: EventName) -> Option<&mut u8> {
+        self.0.get_mut(usize::try_from((name as u16).trailing_zeros()).unwrap_or_default())
+    }
+}
+
+impl PartialEq for Tally {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Tally {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,5 +192,22 @@ mod tests {
         let some: EventNames = serde_json::from_str(r#"["VERIFIED","SENT","SENT"]"#).unwrap();
         assert_eq!(serde_json::to_string(&some).unwrap(), r#"["SENT","VERIFIED"]"#);
         assert!(some.contains(EventName::Sent) && !some.contains(EventName::Expired));
+    }
+
+    #[test]
+    fn a_tally_tells_what_a_change_brought_and_nothing_older() {
+        for name in EventName::ALL {
+            let mut tally = Tally::default();
+            for _ in 0..300 {
+                let before = tally;
+                assert!(tally.since(&before).is_empty());
+                tally.add(name);
+                tally.add(EventName::Sent);
+                let expected = EventNames::from_iter([name, EventName::Sent]);
+                if name != EventName::Sent {
+                    assert_eq!(tally.since(&before), expected);
+                }
+            }
+        }
     }
 }

@@ -41,12 +41,9 @@ pub struct MessageBody {
     /// The channel.
     pub channel: Channel,
     /// The sender that this send asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender: Option<Sender>,
     /// The caller id that this send asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<Caller>,
     /// Deliveries tried so far.
-    #[serde(default)]
     pub tries: u32,
 }

@@ -1,4 +1,6 @@
 //! The OTP as it is kept: its state, what happened to it, and what a resend needs. No code in clear, ever.
+//!
+//! Stores keep the fields by their place: a new one goes to the end of its struct, with `#[serde(default)]`.
 
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use crate::otp::application::{Caller, Reference, Sender};
 use crate::otp::channel::Channel;
 use crate::otp::code::Code;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
-use crate::otp::news::{EventName, EventNames};
+use crate::otp::news::{EventName, Tally};
 use crate::otp::phone::{Country, E164};
 use crate::otp::template::{Language, Template};
 use crate::secret::{Keyring, Sealed, Unsealable};
@@ -82,25 +84,32 @@ impl Delivery {
     }
 }
 
-/// What happened to an OTP. The names continue the contract's family.
+/// What happened to an OTP. The names continue the contract's family; records hold one letter of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum EventKind {
     /// A message was queued.
+    #[serde(rename = "Q")]
     DeliverOtpReq,
     /// A provider took the message, or the phone has it.
+    #[serde(rename = "D")]
     DeliverOtpResSuccess,
     /// The message will not arrive.
+    #[serde(rename = "U")]
     DeliverOtpResFail,
     /// The right code.
+    #[serde(rename = "V")]
     CheckOtpSuccess,
     /// A wrong code.
+    #[serde(rename = "W")]
     CheckOtpFail,
     /// The time ran out.
+    #[serde(rename = "X")]
     CheckOtpExpired,
     /// The last allowed attempt was wrong, or the number is locked.
+    #[serde(rename = "M")]
     CheckOtpTooManyAttempts,
     /// A newer code took its place.
+    #[serde(rename = "R")]
     CheckOtpReplaced,
 }
 
@@ -150,13 +159,10 @@ impl EventKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OtpEvent {
     /// What happened.
-    #[serde(rename = "k")]
     pub kind: EventKind,
     /// When.
-    #[serde(rename = "t")]
     pub at: UnixMillis,
     /// In words, where there is more to say than the kind.
-    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
 
@@ -174,7 +180,6 @@ pub struct Otp {
     /// Where the number's record lies.
     pub number_key: NumberKey,
     /// The number's country.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<Country>,
     /// Where it stands, as last written. [`Otp::status_at`] says where it stands now.
     pub status: OtpStatus,
@@ -187,27 +192,20 @@ pub struct Otp {
     /// From here on it is expired.
     pub expire: UnixMillis,
     /// When it reached a final state.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<UnixMillis>,
     /// Whether a check has been told of the expiry (the first one is answered otherwise than the later ones).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub expiry_told: bool,
     /// The caller's own reference.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<Reference>,
     /// Code and text, while they may still be needed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<Sealed>,
     /// The language of its messages.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<Language>,
     /// The channel of the newest message.
     pub channel: Channel,
     /// The sender asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender: Option<Sender>,
     /// The caller id asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<Caller>,
     /// Messages queued so far; the newest one has this number.
     pub messages: u32,
@@ -215,9 +213,9 @@ pub struct Otp {
     pub delivery: Delivery,
     /// What happened to it, oldest first.
     pub events: Vec<OtpEvent>,
-    /// What subscribers have not been told yet: a store takes it out in the commit that keeps the OTP.
+    /// From which a store sees what a change brought, to tell subscribers of it.
     #[serde(skip)]
-    pub news: EventNames,
+    pub news: Tally,
 }
 
 impl Otp {

@@ -13,7 +13,7 @@ use crate::otp::code::{Code, EnteredCode};
 use crate::otp::command::{Resend, ResendError, Send, SendError, SendRefusal, Verified, VerifyError};
 use crate::otp::id::{AccountId, NumberKey, OtpId};
 use crate::otp::machine::Verdict;
-use crate::otp::news::EventNames;
+use crate::otp::news::Tally;
 use crate::otp::outbox::{Message, MessageBody, MessageId};
 use crate::otp::phone::{Country, Phone};
 use crate::otp::record::{Delivery, EventKind, Otp, OtpStatus, Recipient, SealedContent};
@@ -48,9 +48,9 @@ pub struct SendPolicy {
 /// Is told how each operation ended: for metrics.
 pub trait OtpObserver: std::marker::Send + Sync + 'static {
     /// A send ended.
-    fn sent(&self, result: &Result<Otp, SendError>);
+    fn sent(&self, result: &Result<Arc<Otp>, SendError>);
     /// A resend ended.
-    fn resent(&self, result: &Result<Otp, ResendError>);
+    fn resent(&self, result: &Result<Arc<Otp>, ResendError>);
     /// A check ended.
     fn checked(&self, result: &Result<Verified, VerifyError>);
 }
@@ -91,13 +91,13 @@ impl OtpService {
     ///
     /// # Errors
     /// [`SendError`].
-    pub async fn send(&self, wish: Send) -> Result<Otp, SendError> {
+    pub async fn send(&self, wish: Send) -> Result<Arc<Otp>, SendError> {
         let result = self.try_send(wish).await;
         self.observer.sent(&result);
         result
     }
 
-    async fn try_send(&self, wish: Send) -> Result<Otp, SendError> {
+    async fn try_send(&self, wish: Send) -> Result<Arc<Otp>, SendError> {
         let applications = self.catalogue.of(&wish.account).await.map_err(SendError::Store)?;
         let application =
             applications.find(wish.application).cloned().ok_or(SendError::Refused(SendRefusal::UnknownApplication))?;
@@ -107,11 +107,12 @@ impl OtpService {
         let spend = self.spend_key(&otp, now);
         let touch = Touch { subject: Subject::Number(otp.number_key), spend };
         let policy = Arc::clone(&self.policy);
-        let made = otp.clone();
+        let otp = Arc::new(otp);
+        let made = Arc::clone(&otp);
         let verdict = change(&*self.store, touch, move |records| match admit(&policy, records, now) {
             Ok(counted) => {
                 let changes = Changes {
-                    otp: OtpChange::Put(Box::new(otp.clone())),
+                    otp: OtpChange::Put(Arc::clone(&otp)),
                     outbox: OutboxChange::Put(message.clone()),
                     ..counted
                 };
@@ -156,7 +157,7 @@ impl OtpService {
             messages: 0,
             delivery: Delivery::Queued,
             events: Vec::new(),
-            news: EventNames::default(),
+            news: Tally::default(),
         };
         let message = queue_message(&mut otp, channel, wish.sender, wish.caller, now);
         (otp, message)
@@ -166,13 +167,13 @@ impl OtpService {
     ///
     /// # Errors
     /// [`ResendError`].
-    pub async fn resend(&self, account: &AccountId, id: OtpId, wish: Resend) -> Result<Otp, ResendError> {
+    pub async fn resend(&self, account: &AccountId, id: OtpId, wish: Resend) -> Result<Arc<Otp>, ResendError> {
         let result = self.try_resend(account, id, wish).await;
         self.observer.resent(&result);
         result
     }
 
-    async fn try_resend(&self, account: &AccountId, id: OtpId, wish: Resend) -> Result<Otp, ResendError> {
+    async fn try_resend(&self, account: &AccountId, id: OtpId, wish: Resend) -> Result<Arc<Otp>, ResendError> {
         let otp = self.find(account, id).await.map_err(ResendError::Store)?.ok_or(ResendError::Unknown)?;
         if !self.application_lives(&otp).await.map_err(ResendError::Store)? {
             return Err(ResendError::ApplicationGone);
@@ -192,8 +193,9 @@ impl OtpService {
             if otp.status_at(now) != OtpStatus::Active {
                 // Whoever asks is told EXPIRED; the record says so as well from now on.
                 let changed = otp.expire_now(now);
+                let otp = Arc::new(otp);
                 let changes = Changes { otp: put_if(changed, &otp), ..Changes::default() };
-                return (changes, Err(ResendError::NotActive(Box::new(otp))));
+                return (changes, Err(ResendError::NotActive(otp)));
             }
             if otp.messages >= MESSAGES_PER_OTP {
                 return (Changes::default(), Err(ResendError::Refused(SendRefusal::TooManyResends)));
@@ -201,8 +203,9 @@ impl OtpService {
             match admit(&policy, records, now) {
                 Ok(counted) => {
                     let message = queue_message(&mut otp, channel, wish.sender.clone(), wish.caller.clone(), now);
+                    let otp = Arc::new(otp);
                     let changes = Changes {
-                        otp: OtpChange::Put(Box::new(otp.clone())),
+                        otp: OtpChange::Put(Arc::clone(&otp)),
                         outbox: OutboxChange::Put(message),
                         ..counted
                     };
@@ -273,12 +276,13 @@ impl OtpService {
             let mut number = records.number.clone();
             let verdict = otp.check(&mut number, &keyring, &entered, max_age, now);
             let untouched = matches!(verdict, Verdict::Final(_) | Verdict::TooOld);
+            let otp = Arc::new(otp);
             let changes = Changes {
                 otp: put_if(!untouched, &otp),
                 number: (number != records.number).then_some(number),
                 ..Changes::default()
             };
-            (changes, Some(Verified { verdict, otp: Box::new(otp), at: now }))
+            (changes, Some(Verified { verdict, otp, at: now }))
         });
         verdict.await.map_err(VerifyError::Store)?.ok_or(VerifyError::Unknown)
     }
@@ -355,6 +359,6 @@ fn owned(records: &Records, account: &AccountId) -> Option<Otp> {
     records.otp.as_deref().filter(|otp| otp.account == *account).cloned()
 }
 
-fn put_if(changed: bool, otp: &Otp) -> OtpChange {
-    if changed { OtpChange::Put(Box::new(otp.clone())) } else { OtpChange::Keep }
+fn put_if(changed: bool, otp: &Arc<Otp>) -> OtpChange {
+    if changed { OtpChange::Put(Arc::clone(otp)) } else { OtpChange::Keep }
 }

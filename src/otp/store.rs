@@ -52,6 +52,8 @@ pub enum Subject {
     Number(NumberKey),
     /// An OTP that exists, and its number.
     Otp(OtpId),
+    /// An OTP that exists, for a change that has nothing to do with its number.
+    OtpAlone(OtpId),
 }
 
 /// What a change is about.
@@ -68,7 +70,7 @@ pub struct Touch {
 pub struct Records {
     /// The OTP, when the subject names one that exists.
     pub otp: Option<Arc<Otp>>,
-    /// The number's record; empty when there is none, or when the OTP does not exist.
+    /// The number's record; empty when there is none, when the OTP does not exist, or when it was not asked for.
     pub number: NumberRecord,
     /// The daily count.
     pub spent: u32,
@@ -94,7 +96,7 @@ pub enum OtpChange {
     #[default]
     Keep,
     /// It is written: a new one, or the new state of the subject.
-    Put(Box<Otp>),
+    Put(Arc<Otp>),
     /// It goes, with its messages.
     Delete,
 }

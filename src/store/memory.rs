@@ -79,6 +79,7 @@ impl State {
                 let key = otp.as_ref().map(|otp| otp.number_key);
                 (otp, key)
             }
+            Subject::OtpAlone(id) => (self.otps.get(id).cloned(), None),
         };
         let number = key.and_then(|key| self.numbers.get(&key)).cloned().unwrap_or_default();
         let spent = touch.spend.as_ref().and_then(|key| self.spent.get(key)).copied().unwrap_or_default();
@@ -89,9 +90,9 @@ impl State {
         let mut steps = Vec::new();
         match changes.otp {
             OtpChange::Keep => {}
-            OtpChange::Put(otp) => self.put(*otp, retention),
+            OtpChange::Put(otp) => self.put(otp, retention),
             OtpChange::Delete => {
-                if let Subject::Otp(id) = touch.subject {
+                if let Subject::Otp(id) | Subject::OtpAlone(id) = touch.subject {
                     self.remove(id, retention);
                     steps.push(Step::Forget(id));
                 }
@@ -121,14 +122,14 @@ impl State {
         newest.filter_map(|(_, id)| self.otps.get(id).cloned()).collect()
     }
 
-    fn put(&mut self, otp: Otp, retention: Duration) {
+    fn put(&mut self, otp: Arc<Otp>, retention: Duration) {
         let id = otp.id;
         self.remove(id, retention);
         self.by_number.insert((otp.number_key, id));
         if let Some(due) = otp.due(retention) {
             self.due.insert((due, id));
         }
-        self.otps.insert(id, Arc::new(otp));
+        self.otps.insert(id, otp);
     }
 
     fn remove(&mut self, id: OtpId, retention: Duration) {
@@ -158,9 +159,9 @@ impl OtpStore for MemoryStore {
         Box::pin(async move {
             let mut state = self.state.lock();
             let (key, records) = state.read(&touch);
-            let mut changes = transition(&records);
-            match (&mut changes.otp, &records.otp) {
-                (OtpChange::Put(otp), _) => self.events.changed(otp, self.clock.now()),
+            let changes = transition(&records);
+            match (&changes.otp, &records.otp) {
+                (OtpChange::Put(otp), before) => self.events.changed(before.as_deref(), otp, self.clock.now()),
                 (OtpChange::Delete, Some(otp)) => self.events.deleted(otp, self.clock.now()),
                 (OtpChange::Delete, None) | (OtpChange::Keep, _) => {}
             }
@@ -230,7 +231,7 @@ impl Eraser for MemoryStore {
                     }
                     OtpChange::Put(otp) => {
                         erased.anonymised += 1;
-                        state.put(*otp, self.retention);
+                        state.put(otp, self.retention);
                     }
                 }
             }

@@ -1,6 +1,8 @@
 //! When the write of a setting is a conflict, and what an erasure makes of an OTP. Pure; every adapter asks here, inside
 //! its own transaction.
 
+use std::sync::Arc;
+
 use crate::access::connection::Connection;
 use crate::clock::UnixMillis;
 use crate::events::subscription::{SUBSCRIPTIONS_PER_ACCOUNT, Subscription};
@@ -49,7 +51,7 @@ pub(super) fn erased(mut otp: Otp, now: UnixMillis) -> OtpChange {
     if otp.status == OtpStatus::Active {
         OtpChange::Delete
     } else if otp.erase_number() {
-        OtpChange::Put(Box::new(otp))
+        OtpChange::Put(Arc::new(otp))
     } else {
         OtpChange::Keep
     }

@@ -100,7 +100,7 @@ const fn refused(refusal: &SendRefusal) -> SendOutcome {
 }
 
 impl OtpObserver for Observers {
-    fn sent(&self, result: &Result<Otp, SendError>) {
+    fn sent(&self, result: &Result<Arc<Otp>, SendError>) {
         self.metrics.sends.add(match result {
             Ok(_) => SendOutcome::Queued,
             Err(SendError::Refused(refusal)) => refused(refusal),
@@ -108,7 +108,7 @@ impl OtpObserver for Observers {
         });
     }
 
-    fn resent(&self, result: &Result<Otp, ResendError>) {
+    fn resent(&self, result: &Result<Arc<Otp>, ResendError>) {
         self.metrics.sends.add(match result {
             Ok(_) => SendOutcome::Queued,
             Err(ResendError::Refused(refusal)) => refused(refusal),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const DIRECTIONS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("secret", &[]),
+    ("footprint", &[]),
     ("quota", &["clock"]),
     ("abuse", &["clock"]),
     ("otp", &["clock", "secret", "abuse"]),
@@ -31,6 +32,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "config",
             "delivery",
             "events",
+            "footprint",
             "layer",
             "openapi",
             "otp",

@@ -36,9 +36,9 @@ impl Events {
         Self { state: Mutex::default(), notices: Notices::default(), fanout }
     }
 
-    /// Takes the news out of an OTP that is about to be kept, and queues them.
-    pub(super) fn changed(&self, otp: &mut Otp, now: UnixMillis) {
-        self.join(self.fanout.changed(otp, now, |id| self.notices.has_room(id)));
+    /// Queues what a change brought that made `otp` of `before`.
+    pub(super) fn changed(&self, before: Option<&Otp>, otp: &Otp, now: UnixMillis) {
+        self.join(self.fanout.changed(before, otp, now, |id| self.notices.has_room(id)));
     }
 
     /// Queues the news that an OTP was deleted.

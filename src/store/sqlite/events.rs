@@ -17,7 +17,8 @@ use crate::otp::id::{AccountId, NumberKey, OtpId};
 use crate::otp::record::Otp;
 use crate::secret::{Keyring, Sealed};
 use crate::store::notices::{Notices, Waiting};
-use crate::store::sqlite::records::{int, json, to_json, uint};
+use crate::store::packed::unpack;
+use crate::store::sqlite::records::{int, json, packed, to_json, uint};
 
 /// What the store holds in memory for subscribers.
 pub(super) struct Events {
@@ -54,10 +55,10 @@ impl<'a> News<'a> {
         Self { events, now, rows: Vec::new() }
     }
 
-    /// Takes the news out of an OTP that is about to be kept.
-    pub(super) fn changed(&mut self, otp: &mut Otp) {
+    /// An OTP is about to be kept in the place of `before`.
+    pub(super) fn changed(&mut self, before: Option<&Otp>, otp: &Otp) {
         let Events { fanout, notices, .. } = self.events;
-        self.rows.extend(fanout.changed(otp, self.now, |id| notices.has_room(id)));
+        self.rows.extend(fanout.changed(before, otp, self.now, |id| notices.has_room(id)));
     }
 
     /// An OTP is about to be deleted.
@@ -95,8 +96,7 @@ fn context(address: Address) -> Vec<u8> {
 }
 
 fn put_event(connection: &Connection, keyring: &Keyring, row: &Queued) -> rusqlite::Result<()> {
-    let plain = serde_json::to_vec(&*row.notice).map(Zeroizing::new);
-    let plain = plain.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let plain = packed(&*row.notice).map(Zeroizing::new)?;
     let sealed = keyring.seal(&context(row.address), &plain);
     let mut statement = connection.prepare_cached(
         "INSERT INTO event (subscription, id, due, until, tries, otp, number, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -121,7 +121,7 @@ fn notice(row: &Row<'_>, column: usize, address: Address, keyring: &Keyring) -> 
     let damaged = |error| rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, error);
     let sealed = Sealed::from_bytes(row.get(column)?);
     let plain = keyring.open(&context(address), &sealed).map_err(|error| damaged(Box::new(error)))?;
-    serde_json::from_slice(&plain).map(Arc::new).map_err(|error| damaged(Box::new(error)))
+    unpack(&plain).map(Arc::new).map_err(|error| damaged(Box::new(error)))
 }
 
 /// One event that waits.

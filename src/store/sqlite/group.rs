@@ -78,6 +78,7 @@ impl<'a> Group<'a> {
                 let key = otp.as_ref().map(|otp| otp.number_key);
                 (otp, key)
             }
+            Subject::OtpAlone(id) => (self.otp(*id)?, None),
         };
         let number = key.map(|key| self.number(key)).transpose()?.unwrap_or_default();
         let spent = touch.spend.as_ref().map(|key| self.spent(key)).transpose()?.unwrap_or_default();
@@ -119,12 +120,13 @@ impl<'a> Group<'a> {
     fn take(&mut self, touch: &Touch, key: Option<NumberKey>, changes: Changes) {
         match changes.otp {
             OtpChange::Keep => {}
-            OtpChange::Put(mut otp) => {
-                self.news.changed(&mut otp);
-                self.otps.insert(otp.id, Seen::written(Some(Arc::new(*otp))));
+            OtpChange::Put(otp) => {
+                let before = self.otps.get(&otp.id).and_then(|seen| seen.value.as_deref());
+                self.news.changed(before, &otp);
+                self.otps.insert(otp.id, Seen::written(Some(otp)));
             }
             OtpChange::Delete => {
-                if let Subject::Otp(id) = touch.subject {
+                if let Subject::Otp(id) | Subject::OtpAlone(id) = touch.subject {
                     if let Some(otp) = self.otps.get(&id).and_then(|seen| seen.value.as_deref()) {
                         self.news.deleted(otp);
                     }

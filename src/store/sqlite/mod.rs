@@ -4,7 +4,7 @@
 //! - `writer`, `group`: the one thread that writes, in group commits
 //! - `checkpoint`: the write-ahead log into the database file
 //! - `reader`, `cache`: reads, from memory where they can be
-//! - `records`, `checksum`: rows to records and back
+//! - `records`: rows to records and back
 //! - `settings`, `rings`, `erase`: what is not an OTP
 //! - `events`, `subscribers`: who is told of what becomes of one, and what waits to be told
 //! - `fault`: what an error means, and the latch of a fatal one
@@ -13,7 +13,6 @@
 
 mod cache;
 mod checkpoint;
-mod checksum;
 mod erase;
 mod events;
 mod fault;
@@ -297,7 +296,7 @@ mod fixture {
     use crate::clock::UnixMillis;
     use crate::otp::channel::Channel;
     use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
-    use crate::otp::news::EventNames;
+    use crate::otp::news::Tally;
     use crate::otp::phone::Phone;
     use crate::otp::record::{Delivery, Otp, OtpStatus, Recipient};
     use crate::secret::SystemEntropy;
@@ -327,7 +326,7 @@ mod fixture {
             messages: 1,
             delivery: Delivery::Queued,
             events: Vec::new(),
-            news: EventNames::default(),
+            news: Tally::default(),
         }
     }
 }

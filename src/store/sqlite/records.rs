@@ -12,7 +12,8 @@ use crate::clock::UnixMillis;
 use crate::otp::id::{NumberKey, OtpId};
 use crate::otp::outbox::{Message, MessageId};
 use crate::otp::record::Otp;
-use crate::store::sqlite::checksum;
+use crate::store::checksum;
+use crate::store::packed::{pack, unpack};
 
 /// The newest place at or before (bucket, number): whether the wanted number is in that bucket, else where to go on.
 pub(super) const SEEK_BUCKET: &str = "SELECT bucket, number FROM otp WHERE (bucket, number) <= (?1, ?2) AND bucket >= ?3 \
@@ -44,7 +45,7 @@ pub(super) fn number_column(key: NumberKey) -> i64 {
     i64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// The value of a column that holds JSON and its checksum.
+/// The value of a column that holds JSON and its checksum: a setting, which people may want to read.
 pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let damaged = |error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error);
     let text = row.get_ref(column)?.as_str()?;
@@ -58,10 +59,21 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
     text.map(checksum::sealed).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
+/// The record in a column.
+pub(super) fn record<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let bytes = row.get_ref(column)?.as_blob()?;
+    unpack(bytes).map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Box::new(error)))
+}
+
+/// A record, for a column.
+pub(super) fn packed<T: Serialize>(record: &T) -> rusqlite::Result<Vec<u8>> {
+    pack(record).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
 /// An OTP.
 pub(super) fn otp(connection: &Connection, id: OtpId) -> rusqlite::Result<Option<Otp>> {
     let mut statement = connection.prepare_cached("SELECT body FROM otp WHERE id = ?1")?;
-    statement.query_row([id.bytes()], |row| json(row, 0)).optional()
+    statement.query_row([id.bytes()], |row| record(row, 0)).optional()
 }
 
 /// Writes an OTP; `due` is when housekeeping has to look at it.
@@ -71,7 +83,7 @@ pub(super) fn put_otp(connection: &Connection, otp: &Otp, due: Option<UnixMillis
          ON CONFLICT (id) DO UPDATE SET due = excluded.due, body = excluded.body",
     )?;
     let (bucket, number) = (bucket(otp.id.created()), number_column(otp.number_key));
-    statement.execute(params![otp.id.bytes(), bucket, number, due.map(|due| int(due.0)), to_json(otp)?]).map(drop)
+    statement.execute(params![otp.id.bytes(), bucket, number, due.map(|due| int(due.0)), packed(otp)?]).map(drop)
 }
 
 /// Deletes an OTP. Its messages are deleted by [`forget_messages`].
@@ -98,7 +110,7 @@ pub(super) fn of_number(
             Some((bucket, here)) if (bucket, here) == (at, number) => {
                 let mut rows = fetch.query([at, number])?;
                 while let Some(row) = rows.next()? {
-                    let otp: Otp = json(row, 0)?;
+                    let otp: Otp = record(row, 0)?;
                     // Two numbers may share the 8 bytes in the index.
                     if otp.number_key == key && found.len() < limit {
                         found.push(otp);
@@ -136,7 +148,7 @@ fn otp_id(row: &Row<'_>, column: usize) -> rusqlite::Result<OtpId> {
 /// The record of a number.
 pub(super) fn number(connection: &Connection, key: NumberKey) -> rusqlite::Result<NumberRecord> {
     let mut statement = connection.prepare_cached("SELECT body FROM number WHERE key = ?1")?;
-    statement.query_row([key.bytes()], |row| json(row, 0)).optional().map(Option::unwrap_or_default)
+    statement.query_row([key.bytes()], |row| record(row, 0)).optional().map(Option::unwrap_or_default)
 }
 
 /// Writes the record of a number; an empty one is deleted. Whether a row was touched.
@@ -145,7 +157,7 @@ pub(super) fn put_number(connection: &Connection, key: NumberKey, record: &Numbe
         connection.prepare_cached("DELETE FROM number WHERE key = ?1")?.execute([key.bytes()])?
     } else {
         let sql = "INSERT INTO number (key, body) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET body = excluded.body";
-        connection.prepare_cached(sql)?.execute(params![key.bytes(), to_json(record)?])?
+        connection.prepare_cached(sql)?.execute(params![key.bytes(), packed(record)?])?
     };
     Ok(rows > 0)
 }
@@ -161,7 +173,7 @@ pub(super) fn numbers_after(
     let after = after.map_or_else(Vec::new, |key| key.bytes().to_vec());
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows =
-        statement.query_map(params![after, limit], |row| Ok((NumberKey::from_bytes(row.get(0)?), json(row, 1)?)))?;
+        statement.query_map(params![after, limit], |row| Ok((NumberKey::from_bytes(row.get(0)?), record(row, 1)?)))?;
     rows.collect()
 }
 
@@ -192,7 +204,7 @@ pub(super) fn messages(connection: &Connection) -> rusqlite::Result<Vec<Message>
     let mut statement = connection.prepare_cached("SELECT otp, number, due, body FROM outbox")?;
     let rows = statement.query_map([], |row| {
         let id = MessageId { otp: otp_id(row, 0)?, number: row.get(1)? };
-        Ok(Message { id, due: UnixMillis(uint(row.get(2)?)), body: json(row, 3)? })
+        Ok(Message { id, due: UnixMillis(uint(row.get(2)?)), body: record(row, 3)? })
     })?;
     rows.collect()
 }
@@ -204,7 +216,7 @@ pub(super) fn put_message(connection: &Connection, message: &Message) -> rusqlit
          ON CONFLICT (otp, number) DO UPDATE SET due = excluded.due, body = excluded.body",
     )?;
     let Message { id, due, body } = message;
-    statement.execute(params![id.otp.bytes(), id.number, int(due.0), to_json(body)?]).map(drop)
+    statement.execute(params![id.otp.bytes(), id.number, int(due.0), packed(body)?]).map(drop)
 }
 
 /// Deletes a message.

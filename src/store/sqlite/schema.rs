@@ -30,17 +30,17 @@ const STEPS: &[&str] = &[
         name TEXT PRIMARY KEY, connection INTEGER NOT NULL REFERENCES connection
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE otp (
-        id BLOB PRIMARY KEY, bucket INTEGER NOT NULL, number INTEGER NOT NULL, due INTEGER, body TEXT NOT NULL
+        id BLOB PRIMARY KEY, bucket INTEGER NOT NULL, number INTEGER NOT NULL, due INTEGER, body BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX otp_number ON otp (bucket, number);
     CREATE INDEX otp_due ON otp (due) WHERE due IS NOT NULL;
-    CREATE TABLE number (key BLOB PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE number (key BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE spend (
         day INTEGER NOT NULL, account TEXT NOT NULL, country TEXT NOT NULL, count INTEGER NOT NULL,
         PRIMARY KEY (day, account, country)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE outbox (
-        otp BLOB NOT NULL, number INTEGER NOT NULL, due INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (otp, number)
+        otp BLOB NOT NULL, number INTEGER NOT NULL, due INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (otp, number)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE quota_ring (connection INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
 ",

@@ -1,6 +1,9 @@
-//! Damaged files: the end of the log or of the database is cut off or overwritten. With a damaged log the server shows the
-//! state after some operation of the past, or refuses to go on. With a damaged database file it may also lack records, or
-//! say of single ones that they cannot be read. It never shows what never was, never panics, never hangs.
+//! Damaged files: the end of the log or of the database is cut off or overwritten. It never shows what never was, never
+//! panics, never hangs. With a damaged log of which nothing was copied into the database yet, the server shows the state
+//! after some operation of the past, or refuses to go on. Where the log was copied, what is left of it covers newer pages
+//! of the database with older ones: each record is then as it once was, not all of them at the same moment. (So it is
+//! in every SQLite database whose log loses what was synced; no crash does that, only a disk that lies.) With a damaged
+//! database file it may also lack records, or say of single ones that they cannot be read.
 //!
 //! `OTPGATE_TORN_VARIANTS` says how many damages (90), `OTPGATE_TORN_SEED` repeats a run's choices.
 
@@ -135,13 +138,13 @@ enum Met {
     Unreadable,
     /// Some OTPs are not found; the others are as they were after the last operation.
     Missing,
-    /// Some OTPs are as they once were. Pages of the database file carry no checksum: a damaged pointer between them may
+    /// Some OTPs are as they once were: older pages in what is left of the log cover newer ones. Or: pages of the database file carry no checksum: a damaged pointer between them may
     /// lead to a page that was given up. About one damage in some thousands does that.
     Older,
 }
 
 /// Starts a server on damaged files and looks at everything.
-fn meet(data: &Path, key: &str, history: &History, log_damaged: bool) -> Result<Met, String> {
+fn meet(data: &Path, key: &str, history: &History, one_moment: bool) -> Result<Met, String> {
     let refused = |code: Option<i32>, log: &str| {
         let said = matches!(code, Some(73 | 74 | 76 | 77)) && log.contains("otpgate: ") && !log.contains("panicked");
         if said { Ok(Met::Refused) } else { Err(format!("ended with {code:?}: {log}")) }
@@ -186,8 +189,8 @@ fn meet(data: &Path, key: &str, history: &History, log_damaged: bool) -> Result<
     let unreadable = seen.values().any(Option::is_none);
     match moment {
         Some(moment) if moment == last => Ok(if unreadable { Met::Unreadable } else { Met::Whole }),
-        Some(_) if log_damaged => Ok(Met::Earlier),
-        _ if log_damaged => Err(format!("no moment of the past fits {seen:?}")),
+        Some(_) if one_moment => Ok(Met::Earlier),
+        _ if one_moment => Err(format!("no moment of the past fits {seen:?}")),
         _ => {
             let now = |id: &String| Some(history.places[id][last]);
             let mut other = seen.iter().filter(|(id, place)| place.is_some() && **place != now(id));
@@ -206,11 +209,6 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn damaged_files_show_the_past_or_nothing() {
-    // Started by tests/long/torn. Known to fail for some seeds, 7873965020245423538 for one: a log cut short after a part
-    // of it was copied into the database shows no single moment of the past.
-    if std::env::var_os("OTPGATE_TORN").is_none() {
-        return;
-    }
     let seed = Random::seed("OTPGATE_TORN_SEED");
     let variants = std::env::var_os("OTPGATE_TORN_VARIANTS").map_or(90, |text| text.to_str().unwrap().parse().unwrap());
     eprintln!("OTPGATE_TORN_SEED={seed} OTPGATE_TORN_VARIANTS={variants}");
@@ -245,7 +243,7 @@ fn damaged_files_show_the_past_or_nothing() {
             let torn = folder.path().join("torn");
             copy(&data, &torn);
             damage.inflict(&torn.join(name));
-            match meet(&torn, &key, &history, name == LOG) {
+            match meet(&torn, &key, &history, name == LOG && state == "busy") {
                 Ok(met) => *tally.entry((state, name, met)).or_default() += 1,
                 Err(lie) => lies.push(format!("{state}, {name}, {damage:?}: {lie}")),
             }

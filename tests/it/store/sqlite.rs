@@ -237,7 +237,7 @@ async fn one_record_that_cannot_be_read_harms_no_other() {
     let (world, store) = open(dir.path());
     let (bad, good) = (world.send(&*store, 1, 3).await, world.send(&*store, 2, 3).await);
     let sql = rusqlite::Connection::open(dir.path().join("otpgate.db")).unwrap();
-    sql.execute("UPDATE otp SET body = '{' WHERE id = ?1", [bad.bytes()]).unwrap();
+    sql.execute("UPDATE otp SET body = X'7b' WHERE id = ?1", [bad.bytes()]).unwrap();
     assert_eq!(world.try_check(&*store, bad, CODE).await, Err(StoreError::Unavailable));
     assert_eq!(store.otp(bad).await, Err(StoreError::Unavailable));
     assert_eq!(world.check(&*store, good, CODE).await, Some(Verdict::Verified));

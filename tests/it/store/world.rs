@@ -11,7 +11,7 @@ use otpgate::otp::channel::Channel;
 use otpgate::otp::code::{Code, EnteredCode};
 use otpgate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
 use otpgate::otp::machine::Verdict;
-use otpgate::otp::news::EventNames;
+use otpgate::otp::news::Tally;
 use otpgate::otp::outbox::{Message, MessageBody, MessageId};
 use otpgate::otp::phone::{E164, Phone};
 use otpgate::otp::record::{Delivery, Otp, OtpStatus, Recipient, SealedContent};
@@ -100,7 +100,7 @@ impl World {
             messages: 1,
             delivery: Delivery::Queued,
             events: Vec::new(),
-            news: EventNames::default(),
+            news: Tally::default(),
         }
     }
 
@@ -116,7 +116,7 @@ impl World {
             let mut number = records.number.clone();
             number.sends.push(now);
             let changes = Changes {
-                otp: OtpChange::Put(Box::new(otp.clone())),
+                otp: OtpChange::Put(Arc::new(otp.clone())),
                 number: Some(number),
                 spent: Some(records.spent + 1),
                 outbox: OutboxChange::Put(message(id, 1, now)),
@@ -146,7 +146,7 @@ impl World {
             let Some(mut otp) = records.otp.as_deref().cloned() else { return (Changes::default(), None) };
             let mut number = records.number.clone();
             let verdict = otp.check(&mut number, &keyring, &entered, None, now);
-            let changes = Changes { otp: OtpChange::Put(Box::new(otp)), number: Some(number), ..Changes::default() };
+            let changes = Changes { otp: OtpChange::Put(Arc::new(otp)), number: Some(number), ..Changes::default() };
             (changes, Some(verdict))
         };
         change(store, Touch { subject: Subject::Otp(id), spend: None }, transition).await
@@ -164,7 +164,7 @@ pub(crate) async fn edit(store: &dyn OtpStore, id: OtpId, edit: impl Fn(&mut Otp
     let transition = move |records: &Records| {
         let mut otp = records.otp.as_deref().cloned().unwrap();
         edit(&mut otp);
-        (Changes { otp: OtpChange::Put(Box::new(otp)), ..Changes::default() }, ())
+        (Changes { otp: OtpChange::Put(Arc::new(otp)), ..Changes::default() }, ())
     };
     change(store, Touch { subject: Subject::Otp(id), spend: None }, transition).await.unwrap();
 }

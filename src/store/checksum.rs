@@ -1,4 +1,4 @@
-//! Text that carries a checksum. SQLite checks the pages of its log, not those of the database file: a bit that the disk
+//! Text and bytes that carry a checksum. SQLite checks the pages of its log, not those of the database file: a bit that the disk
 //! turned over in there would make one count of attempts another one, and nobody would know.
 //!
 //! It finds damage, not malice: whoever can write the file can write the checksum.
@@ -23,6 +23,18 @@ pub(super) fn opened(sealed: &str) -> Option<&str> {
     let (text, digits) = sealed.rsplit_once(MARK)?;
     let whole = digits.len() == DIGITS && digits == format!("{:016x}", sum(text.as_bytes()));
     whole.then_some(text)
+}
+
+/// Puts the checksum of `bytes` behind them.
+pub(super) fn append(bytes: &mut Vec<u8>) {
+    let sum = sum(bytes);
+    bytes.extend_from_slice(&sum.to_le_bytes());
+}
+
+/// The bytes before the checksum; none when one of them or of the checksum is another.
+pub(super) fn checked(bytes: &[u8]) -> Option<&[u8]> {
+    let (bytes, found) = bytes.split_last_chunk()?;
+    (u64::from_le_bytes(*found) == sum(bytes)).then_some(bytes)
 }
 
 /// Eight bytes a step, and each step can be undone: a difference within one step always shows in the end.
@@ -53,6 +65,14 @@ mod tests {
                 bytes[at / 8] ^= 1 << (at % 8);
                 let other = String::from_utf8(bytes);
                 assert!(other.is_err() || other.is_ok_and(|other| opened(&other).is_none()), "bit {at} of {whole}");
+            }
+            let mut bytes = text.as_bytes().to_vec();
+            append(&mut bytes);
+            assert_eq!(checked(&bytes), Some(text.as_bytes()));
+            for at in 0..bytes.len() * 8 {
+                let mut other = bytes.clone();
+                other[at / 8] ^= 1 << (at % 8);
+                assert_eq!(checked(&other), None, "bit {at} of {bytes:?}");
             }
             for end in 0..whole.len() {
                 assert_eq!(opened(&whole[..end]), None);
