@@ -6,7 +6,7 @@ mod settings;
 mod sqlite;
 mod sqlite_open;
 mod suite;
-mod world;
+pub(crate) mod world;
 
 /// One test for each function of a suite and each adapter.
 macro_rules! conformance {
