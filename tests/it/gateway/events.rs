@@ -39,6 +39,7 @@ fn every_kind_of_event_is_told_flat_and_signed() {
     verify(&mut client, &otp, "0042");
     client.delete(&format!("/v1/otp/{otp}")).expect(200);
     let locked = send(&mut client, &json!({"number": NUMBER, "otpCode": "0042"}));
+    receiver.wait(|seen| seen.iter().filter(|one| one.event() == "DELIVERED").count() == 3);
     for _ in 0..3 {
         verify(&mut client, &locked, "1");
     }
