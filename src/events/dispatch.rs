@@ -30,11 +30,11 @@ const STORE_REST: Duration = Duration::from_millis(500);
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How long a dead letter is kept, where its number may be kept as long.
 pub const DEAD_LETTER_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// Answers of 410 in a row that end a subscription. One may be a slip; the second one has come after a wait.
+/// Answers of 404 or 410 in a row after which a 410 ends a subscription. One may be a slip.
 const GONE_TIMES: u32 = 2;
-/// Answers of 404 in a row that end a subscription,
+/// Answers of 404 or 410 in a row after which a 404 ends a subscription,
 const MISSING_TIMES: u32 = 5;
-/// once they have lasted for this long: an address that is being set up again is missing for a while.
+/// once they have lasted for this long: what is being set up again is missing for a while.
 const MISSING_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An event, ready to be posted.
