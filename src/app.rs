@@ -21,6 +21,7 @@ use crate::events::store::EventQueue as _;
 use crate::events::subscriptions::Subscriptions;
 use crate::layer::guard::{Guard, GuardSettings};
 use crate::openapi;
+use crate::otp::answer::KeptAnswers;
 use crate::otp::catalogue::Catalogue;
 use crate::otp::housekeeping;
 use crate::otp::service::{Countries, OtpService, SendPolicy};
@@ -33,7 +34,7 @@ use crate::stack::{Parts, finish, stack};
 use crate::store::sqlite::{SqliteStore, StoreStats};
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
-use crate::surface::{DIALECTS, admin, keyed, open, otp, tyntec, webhooks};
+use crate::surface::{DIALECTS, admin, asked, keyed, open, otp, tyntec, webhooks};
 use crate::telemetry::{Metrics, Observers, SourceKind};
 
 /// From the warmed start to the end of its work: what is touched later is needed.
@@ -168,6 +169,10 @@ impl Gateway {
             observer: Arc::clone(&observers) as _,
             auth_observer: Arc::clone(&observers) as _,
             quota_observer: Arc::clone(&observers) as _,
+            operations: asked,
+            answers: Arc::new(KeptAnswers::new(Arc::clone(&store) as _, store.keyring(), Arc::clone(&clock))),
+            keyring: store.keyring(),
+            idempotency_observer: Arc::clone(&observers) as _,
             keyed: finish(keyed_routes),
             open: finish(open_routes.merge(capability_routes)),
         });
@@ -317,7 +322,7 @@ fn providers(config: &Config, clock: &Arc<dyn Clock>) -> (Option<Arc<Sandbox>>, 
     for provider in &config.delivery.providers {
         match provider.kind {
             ProviderKind::Sandbox => {
-                let one = Arc::new(Sandbox::new(Arc::clone(clock), provider.channels.clone()));
+                let one = Arc::new(Sandbox::offering(Arc::clone(clock), provider.channels.clone()));
                 sandbox = Some(Arc::clone(&one));
                 providers.push(one);
             }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod delivery;
 pub mod events;
 pub mod footprint;
+pub mod idempotency;
 pub mod layer;
 pub mod openapi;
 pub mod otp;

@@ -157,16 +157,36 @@ pub enum Purpose {
     ApiKey = 2,
     /// The key of a cache that must not hold what it looks up.
     Cache = 3,
+    /// What a call is known by, and what it asks for.
+    Idempotency = 4,
     /// A subscription → the address that ends it.
-    Unsubscribe = 4,
+    Unsubscribe = 5,
     /// (connection, callback address) → what the same callback twice has in common.
-    Callback = 5,
+    Callback = 6,
 }
+
+/// All of them, in their order.
+const PURPOSES: [Purpose; 6] =
+    [Purpose::Number, Purpose::ApiKey, Purpose::Cache, Purpose::Idempotency, Purpose::Unsubscribe, Purpose::Callback];
 
 /// A value only its keyring can read: ring number, nonce, ciphertext, tag.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sealed(#[serde(with = "bytes_or_hex")] Vec<u8>);
+
+impl Sealed {
+    /// The bytes, for a store that keeps bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// From the bytes that a store kept. Whether they are a sealed value shows when it is opened.
+    #[must_use]
+    pub const fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
 
 impl fmt::Debug for Sealed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -174,23 +194,9 @@ impl fmt::Debug for Sealed {
     }
 }
 
-impl Sealed {
-    /// The bytes, for a store.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// From the bytes that a store kept.
-    #[must_use]
-    pub const fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self(bytes)
-    }
-}
-
 /// The keys that work: one to hash, one to seal. Kept in the store, wrapped by the master key.
 pub struct Keyring {
-    hashing: [hmac::Key; 5],
+    hashing: [hmac::Key; PURPOSES.len()],
     sealing: RandomizedNonceKey,
     bytes: Zeroizing<[u8; KEY_BYTES * 2]>,
 }
@@ -217,9 +223,8 @@ impl Keyring {
         let (hashing, sealing) = bytes.split_at(KEY_BYTES);
         let root = hmac::Key::new(hmac::HMAC_SHA256, hashing);
         // A key of its own for each purpose: no hash of one can stand in for a hash of another.
-        let purposes = [Purpose::Number, Purpose::ApiKey, Purpose::Cache, Purpose::Unsubscribe, Purpose::Callback];
         let hashing =
-            purposes.map(|purpose| hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&root, &[purpose as u8]).as_ref()));
+            PURPOSES.map(|purpose| hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&root, &[purpose as u8]).as_ref()));
         #[expect(clippy::expect_used, reason = "the key has the length of the algorithm, by the constants above")]
         let sealing = RandomizedNonceKey::new(&AES_256_GCM_SIV, sealing).expect("32 bytes fit AES-256-GCM-SIV");
         Self { hashing, sealing, bytes }
@@ -253,11 +258,12 @@ impl Keyring {
     /// HMAC-SHA-256 over the parts, each preceded by its length, so that no two lists of parts are the same bytes.
     #[must_use]
     pub fn hash(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
-        let [number, api_key, cache, unsubscribe, callback] = &self.hashing;
+        let [number, api_key, cache, idempotency, unsubscribe, callback] = &self.hashing;
         let key = match purpose {
             Purpose::Number => number,
             Purpose::ApiKey => api_key,
             Purpose::Cache => cache,
+            Purpose::Idempotency => idempotency,
             Purpose::Unsubscribe => unsubscribe,
             Purpose::Callback => callback,
         };

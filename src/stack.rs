@@ -8,6 +8,7 @@
 //! classes    open | keyed | capability: the path alone decides who may pass
 //!   keyed:   auth    before the quota: nobody drains a connection's quota with wrong keys
 //!            quota   before the handler: every authenticated call counts, whatever becomes of it
+//!            idempotency   below the quota: a replayed call counts; above the handler, which it may spare
 //! routes     axum's router, with the OpenAPI document collected from its handlers
 //! ```
 
@@ -22,9 +23,11 @@ use tower::{Service, ServiceBuilder};
 
 use crate::access::authenticator::Authenticator;
 use crate::clock::Clock;
+use crate::idempotency::Answers;
 use crate::layer::auth::{AuthLayer, AuthObserver, AuthService};
 use crate::layer::dialect::{DialectLayer, DialectService, Dialects};
 use crate::layer::guard::Guard;
+use crate::layer::idempotency::{IdempotencyLayer, IdempotencyObserver, IdempotencyService, Operations};
 use crate::layer::limits::{LimitsLayer, LimitsService};
 use crate::layer::quota::{QuotaLayer, QuotaObserver, QuotaService};
 use crate::layer::rescue::{RescueLayer, RescueService};
@@ -32,6 +35,7 @@ use crate::layer::route::RouteLayer;
 use crate::layer::trace::{Observer, TraceLayer, TraceService};
 use crate::layer::{Request, Response};
 use crate::quota::Quota;
+use crate::secret::Keyring;
 
 /// What the stack is made of.
 pub struct Parts {
@@ -53,6 +57,14 @@ pub struct Parts {
     pub auth_observer: Arc<dyn AuthObserver>,
     /// Is told of quota decisions.
     pub quota_observer: Arc<dyn QuotaObserver>,
+    /// Which requests are done once, however often they arrive.
+    pub operations: Operations,
+    /// Their answers.
+    pub answers: Arc<dyn Answers>,
+    /// Makes the keys of answers.
+    pub keyring: Arc<Keyring>,
+    /// Is told of replayed calls.
+    pub idempotency_observer: Arc<dyn IdempotencyObserver>,
     /// The routes that need a key.
     pub keyed: Router,
     /// The routes that need none.
@@ -70,6 +82,8 @@ pub fn stack(parts: Parts) -> Gateway {
         .layer(AuthLayer::new(parts.authenticator, parts.guard, parts.auth_observer))
         // Then the quota, whatever the handler will say.
         .layer(QuotaLayer::new(parts.quota, parts.quota_observer))
+        // Below both: only its own connection is told an answer again, and that call counts as well.
+        .layer(IdempotencyLayer::new(parts.operations, parts.answers, parts.keyring, parts.idempotency_observer))
         .service(parts.keyed);
     let classes = Classes { keyed, open: parts.open, keyed_paths: parts.keyed_paths };
     ServiceBuilder::new()
@@ -87,12 +101,12 @@ pub fn stack(parts: Parts) -> Gateway {
 /// Sends a request to the routes of its class, by its path.
 #[derive(Clone)]
 pub struct Classes {
-    keyed: AuthService<QuotaService<Router>>,
+    keyed: AuthService<QuotaService<IdempotencyService<Router>>>,
     open: Router,
     keyed_paths: fn(&str) -> bool,
 }
 
-type Keyed = <AuthService<QuotaService<Router>> as Service<Request>>::Future;
+type Keyed = <AuthService<QuotaService<IdempotencyService<Router>>> as Service<Request>>::Future;
 
 impl Service<Request> for Classes {
     type Response = Response;

@@ -61,28 +61,27 @@ fn scatter(index: u64) -> u64 {
     index.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }
 
-/// Names the process that is only the loop: how many wait, and how many calls.
-const ASKED: &str = "OTPGATE_BENCH_LOOP";
+/// Names the process that is only the loop.
+pub(crate) const ASKED: &str = "OTPGATE_BENCH_LOOP";
 
-/// Whether this process is to be the loop.
-pub(crate) fn is_asked_for() -> bool {
-    std::env::var_os(ASKED).is_some()
+/// How many wait and how many calls there are, where this process is to be the one that `asked` names.
+pub(crate) fn is_asked_for(asked: &str) -> Option<(usize, usize)> {
+    let words = std::env::var(asked).ok()?;
+    let (waiters, calls) = words.split_once(' ').unwrap();
+    Some((waiters.parse().unwrap(), calls.parse().unwrap()))
 }
 
-/// Is the loop, and prints what it did.
-pub(crate) fn serve() {
-    let words = std::env::var(ASKED).unwrap();
-    let (waiters, calls) = words.split_once(' ').unwrap();
-    let Measured { send, verify } = run(waiters.parse().unwrap(), calls.parse().unwrap());
-    for figures in [send, verify] {
+/// Prints for [`measure`].
+pub(crate) fn print(measured: &Measured) {
+    for figures in [&measured.send, &measured.verify] {
         println!("{} {}", figures.per_second, figures.p99.as_nanos());
     }
 }
 
-/// Runs the loop in a process of its own.
-pub(crate) fn measure(waiters: usize, calls: usize, disk: &Disk) -> Measured {
+/// Runs the one that `asked` names in a process of its own.
+pub(crate) fn measure(asked: &str, waiters: usize, calls: usize, disk: &Disk) -> Measured {
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-    disk.under(command.env(ASKED, format!("{waiters} {calls}")));
+    disk.under(command.env(asked, format!("{waiters} {calls}")));
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
@@ -94,7 +93,8 @@ pub(crate) fn measure(waiters: usize, calls: usize, disk: &Disk) -> Measured {
     Measured { send: figures.next().unwrap(), verify: figures.next().unwrap() }
 }
 
-fn run(waiters: usize, calls: usize) -> Measured {
+/// Is the loop.
+pub(crate) fn run(waiters: usize, calls: usize) -> Measured {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bare.db");
     Connection::open(&file).unwrap().execute_batch(SCHEMA).unwrap();

@@ -209,7 +209,7 @@ impl Courier {
     async fn settle(&self, message: &Message, settled: &Settled) -> Result<(), StoreError> {
         let now = self.clock.now();
         let (message, settled) = (message.clone(), settled.clone());
-        let touch = Touch { subject: Subject::OtpAlone(message.id.otp), spend: None };
+        let touch = Touch { subject: Subject::OtpAlone(message.id.otp), spend: None, answer: None };
         change(&*self.store, touch, move |records| {
             let outbox = match settled {
                 Settled::PutOff(due) => {

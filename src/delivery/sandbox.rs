@@ -30,9 +30,15 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
+    /// An empty one that offers every channel.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self::offering(clock, vec![Channel::Sms, Channel::Voice])
+    }
+
     /// An empty one that offers these channels.
     #[must_use]
-    pub const fn new(clock: Arc<dyn Clock>, channels: Vec<Channel>) -> Self {
+    pub const fn offering(clock: Arc<dyn Clock>, channels: Vec<Channel>) -> Self {
         Self { clock, channels, messages: Mutex::new(VecDeque::new()) }
     }
 

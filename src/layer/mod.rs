@@ -1,8 +1,10 @@
 //! One tower layer a file. The order in which they stand is read in `stack.rs`. None of them knows what an OTP is.
 
 pub mod auth;
+pub mod body;
 pub mod dialect;
 pub mod guard;
+pub mod idempotency;
 pub mod limits;
 pub mod quota;
 pub mod refusal;

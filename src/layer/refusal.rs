@@ -35,6 +35,10 @@ pub enum Refusal {
     BodyUnreadable,
     /// The body is of another media type than the one that is understood.
     UnsupportedMediaType,
+    /// The `Idempotency-Key` is not 1 to 255 visible ASCII characters, or was sent twice.
+    MalformedIdempotencyKey,
+    /// The `Idempotency-Key` belongs to another request.
+    ReusedIdempotencyKey,
     /// The store refuses writes or does not answer; nothing was done.
     Unavailable {
         /// Whole seconds, at least 1.

@@ -8,6 +8,7 @@ use crate::otp::channel::Via;
 use crate::otp::code::{Code, PinLength};
 use crate::otp::id::AccountId;
 use crate::otp::machine::Verdict;
+use crate::otp::once::Stopped;
 use crate::otp::phone::Phone;
 use crate::otp::record::Otp;
 use crate::otp::store::StoreError;
@@ -71,6 +72,8 @@ pub enum SendRefusal {
 /// Why a send did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendError {
+    /// It happened before, or its key belongs to another request: its ticket knows.
+    Answered,
     /// It may not leave now.
     Refused(SendRefusal),
     /// The store did not keep it.
@@ -80,6 +83,8 @@ pub enum SendError {
 /// Why a resend did not happen.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ResendError {
+    /// It happened before, or its key belongs to another request: its ticket knows.
+    Answered,
     /// There is no such OTP (or it is another account's).
     Unknown,
     /// It is final: there is no code any more.
@@ -95,6 +100,8 @@ pub enum ResendError {
 /// Why a check gave no verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerifyError {
+    /// It was made before, or its key belongs to another request: its ticket knows.
+    Answered,
     /// There is no such OTP (or it is another account's).
     Unknown,
     /// Its application was deleted.
@@ -102,6 +109,32 @@ pub enum VerifyError {
     /// The store did not count it: no verdict.
     Store(StoreError),
 }
+
+/// Why a deletion did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteError {
+    /// It happened before, or its key belongs to another request: its ticket knows.
+    Answered,
+    /// There is no such OTP (or it is another account's).
+    Unknown,
+    /// The store did not do it.
+    Store(StoreError),
+}
+
+/// Says for each error how a change that was to be done once stopped.
+macro_rules! stopped {
+    ($($error:ident),+) => {
+        $(impl From<Stopped> for $error {
+            fn from(stopped: Stopped) -> Self {
+                match stopped {
+                    Stopped::Answered => Self::Answered,
+                    Stopped::Store(error) => Self::Store(error),
+                }
+            }
+        })+
+    };
+}
+stopped!(SendError, ResendError, VerifyError, DeleteError);
 
 /// A verdict, committed.
 #[derive(Clone, Debug)]

@@ -1,4 +1,5 @@
-//! Housekeeping: notes expiries, replaces numbers by their hash after the retention, drops records that no rule needs.
+//! Housekeeping: notes expiries, replaces numbers by their hash after the retention, drops records that no rule needs and
+//! answers that hold no more.
 //!
 //! Nothing depends on it being on time: a code past its life is expired whether or not this has noticed.
 
@@ -28,7 +29,9 @@ pub async fn run(
 ) {
     let mut steps = 0_u32;
     while !*stop.borrow() {
-        let more = sweep(&*store, clock.now(), retention).await == Ok(STEP);
+        let looked_at = sweep(&*store, clock.now(), retention).await;
+        let dropped = store.drop_answers(clock.now(), STEP).await;
+        let more = looked_at == Ok(STEP) || dropped == Ok(STEP);
         steps = steps.wrapping_add(1);
         if steps.is_multiple_of(PRUNE_EVERY) {
             // Refused today, tried again in a minute: what it drops is dead weight, not a fault.
@@ -57,7 +60,7 @@ pub async fn sweep(store: &dyn OtpStore, now: UnixMillis, retention: Duration) -
 }
 
 async fn look(store: &dyn OtpStore, id: OtpId, now: UnixMillis, retention: Duration) -> Result<(), StoreError> {
-    let touch = Touch { subject: Subject::OtpAlone(id), spend: None };
+    let touch = Touch { subject: Subject::OtpAlone(id), spend: None, answer: None };
     change(store, touch, move |records| {
         let Some(mut otp) = records.otp.as_deref().cloned() else { return (Changes::default(), ()) };
         let expired = otp.expire_now(now);

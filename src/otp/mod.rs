@@ -2,6 +2,7 @@
 //!
 //! [`service`] is the way in; [`machine`] holds the rules; [`store`] is what it needs from outside.
 
+pub mod answer;
 pub mod application;
 pub mod catalogue;
 pub mod channel;
@@ -11,6 +12,7 @@ pub mod housekeeping;
 pub mod id;
 pub mod machine;
 pub mod news;
+mod once;
 pub mod outbox;
 pub mod phone;
 pub mod record;

@@ -1,23 +1,28 @@
 //! The way into the domain: send, resend, status, verify, delete, list. Dialects parse into these commands and word the
 //! answers; no policy lives in them. One commit each.
+//!
+//! A command that comes with a [`Keep`] is done once: its answer is kept in its commit, and where one is kept already the
+//! command is not run (`…Error::Answered`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::abuse::{CeilingPolicy, NumberRecord, SendLimits, SpendKey};
 use crate::clock::{Clock, UnixMillis};
+use crate::idempotency::Keep;
 use crate::otp::application::{Application, ApplicationRef, Caller, Sender};
 use crate::otp::catalogue::Catalogue;
 use crate::otp::channel::{Channel, Via};
 use crate::otp::code::{Code, EnteredCode};
-use crate::otp::command::{Resend, ResendError, Send, SendError, SendRefusal, Verified, VerifyError};
+use crate::otp::command::{DeleteError, Resend, ResendError, Send, SendError, SendRefusal, Verified, VerifyError};
 use crate::otp::id::{AccountId, NumberKey, OtpId};
 use crate::otp::machine::Verdict;
 use crate::otp::news::Tally;
+use crate::otp::once::once;
 use crate::otp::outbox::{Message, MessageBody, MessageId};
 use crate::otp::phone::{Country, Phone};
 use crate::otp::record::{Delivery, EventKind, Otp, OtpStatus, Recipient, SealedContent};
-use crate::otp::store::{Changes, OtpChange, OtpStore, OutboxChange, Records, StoreError, Subject, Touch, change};
+use crate::otp::store::{Changes, OtpChange, OtpStore, OutboxChange, Records, StoreError, Subject, Touch};
 use crate::secret::{Entropy, Keyring};
 
 /// Messages that one OTP may queue: the first and its resends.
@@ -91,13 +96,13 @@ impl OtpService {
     ///
     /// # Errors
     /// [`SendError`].
-    pub async fn send(&self, wish: Send) -> Result<Arc<Otp>, SendError> {
-        let result = self.try_send(wish).await;
+    pub async fn send(&self, wish: Send, keep: Option<Keep<Otp>>) -> Result<Arc<Otp>, SendError> {
+        let result = self.try_send(wish, keep).await;
         self.observer.sent(&result);
         result
     }
 
-    async fn try_send(&self, wish: Send) -> Result<Arc<Otp>, SendError> {
+    async fn try_send(&self, wish: Send, keep: Option<Keep<Otp>>) -> Result<Arc<Otp>, SendError> {
         let applications = self.catalogue.of(&wish.account).await.map_err(SendError::Store)?;
         let application =
             applications.find(wish.application).cloned().ok_or(SendError::Refused(SendRefusal::UnknownApplication))?;
@@ -105,26 +110,22 @@ impl OtpService {
         let now = self.clock.now();
         let (otp, message) = self.draft(wish, &application, now);
         let spend = self.spend_key(&otp, now);
-        let touch = Touch { subject: Subject::Number(otp.number_key), spend };
+        let touch = Touch { subject: Subject::Number(otp.number_key), spend, answer: None };
         let policy = Arc::clone(&self.policy);
         let otp = Arc::new(otp);
-        let made = Arc::clone(&otp);
-        let verdict = change(&*self.store, touch, move |records| match admit(&policy, records, now) {
-            Ok(counted) => {
-                let changes = Changes {
-                    otp: OtpChange::Put(Arc::clone(&otp)),
-                    outbox: OutboxChange::Put(message.clone()),
-                    ..counted
-                };
-                (changes, Ok(()))
-            }
-            Err(refusal) => (Changes::default(), Err(refusal)),
-        });
-        match verdict.await {
-            Ok(Ok(())) => Ok(made),
-            Ok(Err(refusal)) => Err(SendError::Refused(refusal)),
-            Err(error) => Err(SendError::Store(error)),
-        }
+        let verdict =
+            once(&*self.store, &self.keyring, touch, keep, now, move |records| match admit(&policy, records, now) {
+                Ok(counted) => {
+                    let changes = Changes {
+                        otp: OtpChange::Put(Arc::clone(&otp)),
+                        outbox: OutboxChange::Put(message.clone()),
+                        ..counted
+                    };
+                    (changes, Ok(Arc::clone(&otp)))
+                }
+                Err(refusal) => (Changes::default(), Err(SendError::Refused(refusal))),
+            });
+        verdict.await?
     }
 
     fn draft(&self, wish: Send, application: &Application, now: UnixMillis) -> (Otp, Message) {
@@ -167,13 +168,25 @@ impl OtpService {
     ///
     /// # Errors
     /// [`ResendError`].
-    pub async fn resend(&self, account: &AccountId, id: OtpId, wish: Resend) -> Result<Arc<Otp>, ResendError> {
-        let result = self.try_resend(account, id, wish).await;
+    pub async fn resend(
+        &self,
+        account: &AccountId,
+        id: OtpId,
+        wish: Resend,
+        keep: Option<Keep<Otp>>,
+    ) -> Result<Arc<Otp>, ResendError> {
+        let result = self.try_resend(account, id, wish, keep).await;
         self.observer.resent(&result);
         result
     }
 
-    async fn try_resend(&self, account: &AccountId, id: OtpId, wish: Resend) -> Result<Arc<Otp>, ResendError> {
+    async fn try_resend(
+        &self,
+        account: &AccountId,
+        id: OtpId,
+        wish: Resend,
+        keep: Option<Keep<Otp>>,
+    ) -> Result<Arc<Otp>, ResendError> {
         let otp = self.find(account, id).await.map_err(ResendError::Store)?.ok_or(ResendError::Unknown)?;
         if !self.application_lives(&otp).await.map_err(ResendError::Store)? {
             return Err(ResendError::ApplicationGone);
@@ -184,9 +197,9 @@ impl OtpService {
             (Via::Auto, None) => otp.channel,
             (via, line) => via.channel(line.unwrap_or(crate::otp::phone::LineType::Unallocated)),
         };
-        let touch = Touch { subject: Subject::Otp(id), spend: self.spend_key(&otp, now) };
+        let touch = Touch { subject: Subject::Otp(id), spend: self.spend_key(&otp, now), answer: None };
         let (policy, account) = (Arc::clone(&self.policy), account.clone());
-        let verdict = change(&*self.store, touch, move |records| {
+        let verdict = once(&*self.store, &self.keyring, touch, keep, now, move |records| {
             let Some(mut otp) = owned(records, &account) else {
                 return (Changes::default(), Err(ResendError::Unknown));
             };
@@ -214,7 +227,7 @@ impl OtpService {
                 Err(refusal) => (Changes::default(), Err(ResendError::Refused(refusal))),
             }
         });
-        verdict.await.map_err(ResendError::Store)?
+        verdict.await?
     }
 
     /// The OTP, as committed. None when there is no such OTP, or it is another account's.
@@ -250,8 +263,9 @@ impl OtpService {
         id: OtpId,
         entered: EnteredCode,
         max_age: Option<Duration>,
+        keep: Option<Keep<Verified>>,
     ) -> Result<Verified, VerifyError> {
-        let result = self.try_verify(account, id, entered, max_age).await;
+        let result = self.try_verify(account, id, entered, max_age, keep).await;
         self.observer.checked(&result);
         result
     }
@@ -262,6 +276,7 @@ impl OtpService {
         id: OtpId,
         entered: EnteredCode,
         max_age: Option<Duration>,
+        keep: Option<Keep<Verified>>,
     ) -> Result<Verified, VerifyError> {
         let otp = self.find(account, id).await.map_err(VerifyError::Store)?.ok_or(VerifyError::Unknown)?;
         if !self.application_lives(&otp).await.map_err(VerifyError::Store)? {
@@ -270,9 +285,12 @@ impl OtpService {
         drop(otp);
         let now = self.clock.now();
         let (keyring, account) = (Arc::clone(&self.keyring), account.clone());
-        let touch = Touch { subject: Subject::Otp(id), spend: None };
-        let verdict = change(&*self.store, touch, move |records| {
-            let Some(mut otp) = owned(records, &account) else { return (Changes::default(), None) };
+        let ring = Arc::clone(&self.keyring);
+        let touch = Touch { subject: Subject::Otp(id), spend: None, answer: None };
+        let verdict = once(&*self.store, &ring, touch, keep, now, move |records| {
+            let Some(mut otp) = owned(records, &account) else {
+                return (Changes::default(), Err(VerifyError::Unknown));
+            };
             let mut number = records.number.clone();
             let verdict = otp.check(&mut number, &keyring, &entered, max_age, now);
             let untouched = matches!(verdict, Verdict::Final(_) | Verdict::TooOld);
@@ -282,23 +300,31 @@ impl OtpService {
                 number: (number != records.number).then_some(number),
                 ..Changes::default()
             };
-            (changes, Some(Verified { verdict, otp, at: now }))
+            (changes, Ok(Verified { verdict, otp, at: now }))
         });
-        verdict.await.map_err(VerifyError::Store)?.ok_or(VerifyError::Unknown)
+        verdict.await?
     }
 
-    /// Deletes an OTP: its last state, or none when there is no such OTP.
+    /// Deletes an OTP: its last state.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn delete(&self, account: &AccountId, id: OtpId) -> Result<Option<Otp>, StoreError> {
+    /// [`DeleteError`].
+    pub async fn delete(
+        &self,
+        account: &AccountId,
+        id: OtpId,
+        keep: Option<Keep<Otp>>,
+    ) -> Result<Arc<Otp>, DeleteError> {
         let account = account.clone();
-        let touch = Touch { subject: Subject::Otp(id), spend: None };
-        change(&*self.store, touch, move |records| match owned(records, &account) {
-            Some(otp) => (Changes { otp: OtpChange::Delete, ..Changes::default() }, Some(otp)),
-            None => (Changes::default(), None),
-        })
-        .await
+        let touch = Touch { subject: Subject::Otp(id), spend: None, answer: None };
+        let now = self.clock.now();
+        let verdict = once(&*self.store, &self.keyring, touch, keep, now, move |records| {
+            match records.otp.clone().filter(|otp| otp.account == account) {
+                Some(otp) => (Changes { otp: OtpChange::Delete, ..Changes::default() }, Ok(otp)),
+                None => (Changes::default(), Err(DeleteError::Unknown)),
+            }
+        });
+        verdict.await?
     }
 
     async fn application_lives(&self, otp: &Otp) -> Result<bool, StoreError> {

@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 
 use crate::abuse::{NumberRecord, SpendKey};
 use crate::clock::UnixMillis;
+use crate::idempotency::ReplayKey;
+use crate::otp::answer::{AnswerStore, Kept, KeptAnswer};
 use crate::otp::application::Application;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
 use crate::otp::outbox::{Message, MessageId};
@@ -54,6 +56,8 @@ pub enum Subject {
     Otp(OtpId),
     /// An OTP that exists, for a change that has nothing to do with its number.
     OtpAlone(OtpId),
+    /// Nobody's: the change keeps an answer and nothing else.
+    Nobody,
 }
 
 /// What a change is about.
@@ -63,6 +67,8 @@ pub struct Touch {
     pub subject: Subject,
     /// The daily count it reads.
     pub spend: Option<SpendKey>,
+    /// The kept answer it reads.
+    pub answer: Option<ReplayKey>,
 }
 
 /// What the store holds at the moment of a change.
@@ -74,6 +80,8 @@ pub struct Records {
     pub number: NumberRecord,
     /// The daily count.
     pub spent: u32,
+    /// The kept answer, when the touch names one that is there.
+    pub kept: Option<Kept>,
 }
 
 /// What a change writes. Nothing by default.
@@ -87,6 +95,9 @@ pub struct Changes {
     pub spent: Option<u32>,
     /// The outbox.
     pub outbox: OutboxChange,
+    /// The answer to the call that asked for the change, in the place of one that is there. It goes when its time is over
+    /// or its number is erased, not with its OTP: who repeats a deletion is told what was deleted.
+    pub answer: Option<Box<KeptAnswer>>,
 }
 
 /// What becomes of the OTP.
@@ -116,8 +127,8 @@ pub enum OutboxChange {
 /// The transition of a change. May run more than once; the last run is the one that was committed.
 pub type Transition = Box<dyn FnMut(&Records) -> Changes + Send>;
 
-/// Keeps OTPs, numbers' records, daily counts and the outbox.
-pub trait OtpStore: Send + Sync + 'static {
+/// Keeps OTPs, numbers' records, daily counts, the outbox and answers.
+pub trait OtpStore: AnswerStore {
     /// The committed OTP, when it is at hand without waiting. `None` says nothing: ask [`OtpStore::otp`].
     fn recall(&self, id: OtpId) -> Option<Arc<Otp>>;
 

@@ -17,6 +17,8 @@ use crate::access::connection::{Connection, ConnectionId};
 use crate::access::key::KeyName;
 use crate::access::store::ConnectionStore;
 use crate::clock::{Clock, UnixMillis};
+use crate::idempotency::ReplayKey;
+use crate::otp::answer::{AnswerStore, Kept, KeptAnswer};
 use crate::otp::application::Application;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
 use crate::otp::outbox::Message;
@@ -36,6 +38,8 @@ struct State {
     due: BTreeSet<(UnixMillis, OtpId)>,
     numbers: BTreeMap<NumberKey, NumberRecord>,
     spent: HashMap<SpendKey, u32>,
+    /// Each with the instant at which it is to be dropped.
+    answers: HashMap<ReplayKey, (Arc<KeptAnswer>, UnixMillis)>,
     applications: BTreeMap<ApplicationId, Application>,
     connections: BTreeMap<ConnectionId, Connection>,
     /// Where the next step of pruning begins.
@@ -80,14 +84,26 @@ impl State {
                 (otp, key)
             }
             Subject::OtpAlone(id) => (self.otps.get(id).cloned(), None),
+            Subject::Nobody => (None, None),
         };
         let number = key.and_then(|key| self.numbers.get(&key)).cloned().unwrap_or_default();
         let spent = touch.spend.as_ref().and_then(|key| self.spent.get(key)).copied().unwrap_or_default();
-        (key, Records { otp, number, spent })
+        let kept = touch.answer.and_then(|key| self.answers.get(&key)).map(|(answer, _)| Kept {
+            answer: Arc::clone(answer),
+            otp: answer.otp.and_then(|id| self.otps.get(&id).cloned()),
+        });
+        (key, Records { otp, number, spent, kept })
     }
 
     fn write(&mut self, touch: Touch, key: Option<NumberKey>, changes: Changes, retention: Duration) -> Vec<Step> {
         let mut steps = Vec::new();
+        if let Some(answer) = changes.answer {
+            let before =
+                if let Subject::Otp(id) | Subject::OtpAlone(id) = &touch.subject { self.otps.get(id) } else { None };
+            let after = if let OtpChange::Put(otp) = &changes.otp { Some(&**otp) } else { before.map(|otp| &**otp) };
+            let due = answer.due(after, retention);
+            self.answers.insert(answer.key, (Arc::from(answer), due));
+        }
         match changes.otp {
             OtpChange::Keep => {}
             OtpChange::Put(otp) => self.put(otp, retention),
@@ -201,6 +217,24 @@ impl OtpStore for MemoryStore {
     }
 }
 
+impl AnswerStore for MemoryStore {
+    fn answer(&self, key: ReplayKey) -> Later<'_, Result<Option<Arc<KeptAnswer>>, StoreError>> {
+        ready(Ok(self.state.lock().answers.get(&key).map(|(answer, _)| Arc::clone(answer))))
+    }
+
+    fn drop_answers(&self, now: UnixMillis, limit: usize) -> Later<'_, Result<usize, StoreError>> {
+        let mut state = self.state.lock();
+        let due = state.answers.iter().filter(|(_, (_, due))| *due <= now).map(|(key, (_, due))| (*due, *key));
+        let mut due: Vec<_> = due.collect();
+        due.sort_unstable();
+        due.truncate(limit);
+        for (_, key) in &due {
+            state.answers.remove(key);
+        }
+        ready(Ok(due.len()))
+    }
+}
+
 impl Outbox for MemoryStore {
     fn claim(&self, now: UnixMillis, limit: usize) -> Later<'_, Result<Vec<Message>, StoreError>> {
         Box::pin(async move { Ok(self.pending.claim(now, limit)) })
@@ -237,6 +271,7 @@ impl Eraser for MemoryStore {
             }
             state.numbers.remove(&key);
             self.events.erase(key);
+            state.answers.retain(|_, (answer, _)| answer.number != Some(key));
             self.pending.apply(steps);
             Ok(erased)
         })

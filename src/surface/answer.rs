@@ -1,10 +1,13 @@
-//! Answers in JSON, compact, never cached.
+//! Answers in JSON, compact, never cached; and those that are kept to be given again.
+
+use std::borrow::Cow;
 
 use axum::body::Body;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
+use crate::idempotency::Answer;
 use crate::layer::Response;
 
 /// The media type of every answer but problems and pages.
@@ -26,6 +29,26 @@ pub fn typed<T: Serialize + ?Sized>(status: StatusCode, media_type: HeaderValue,
             empty(StatusCode::INTERNAL_SERVER_ERROR)
         }
     }
+}
+
+/// `value` as JSON, in the form that can be kept.
+#[must_use]
+pub fn kept_json<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Answer {
+    // The entities are texts, numbers and truth values: writing them cannot fail.
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    Answer { status: status.as_u16(), media_type: Cow::Borrowed("application/json"), body: body.into() }
+}
+
+/// The answer, given.
+#[must_use]
+pub fn given(answer: Answer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let media_type = match answer.media_type {
+        Cow::Borrowed("") => return empty(status),
+        Cow::Borrowed(name) => HeaderValue::from_static(name),
+        Cow::Owned(name) => HeaderValue::try_from(name).unwrap_or(JSON),
+    };
+    bytes_of(status, media_type, answer.body)
 }
 
 /// Bytes of a media type.

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use crate::access::authenticator::Caller;
 use crate::access::scope::Scope;
+use crate::idempotency::{Answer, Keep, Ticket};
+use crate::layer::body;
 use crate::layer::dialect::refuse;
-use crate::layer::limits::BODY_BYTES;
+use crate::layer::idempotency::NotKept;
 use crate::layer::refusal::Refusal;
 use crate::layer::{Request, Response};
-use crate::server::BodyTimeout;
 
 /// A request taken apart, with the caller that the authentication put into it.
 pub struct Call {
@@ -35,7 +35,7 @@ impl Call {
             return Err(refuse(&head.extensions, &Refusal::Internal));
         };
         if !caller.scopes.allow(scope) {
-            return Err(refuse(&head.extensions, &Refusal::Forbidden(scope)));
+            return Err(not_kept(&head, &Refusal::Forbidden(scope)));
         }
         Ok(Self { head, caller, body })
     }
@@ -43,7 +43,7 @@ impl Call {
     /// The answer to a refusal, in the caller's dialect.
     #[must_use]
     pub fn refuse(&self, refusal: &Refusal) -> Response {
-        refuse(&self.head.extensions, refusal)
+        not_kept(&self.head, refusal)
     }
 
     /// The query string, without `?`.
@@ -66,20 +66,29 @@ impl Call {
 
     async fn body(&mut self) -> Result<bytes::Bytes, Response> {
         let body = std::mem::take(&mut self.body);
-        match Limited::new(body, BODY_BYTES).collect().await {
-            Ok(collected) => Ok(collected.to_bytes()),
-            Err(error) => {
-                let refusal = if error.is::<LengthLimitError>() {
-                    Refusal::BodyTooLarge(BODY_BYTES)
-                } else if BodyTimeout::caused(&*error) {
-                    Refusal::BodyTooSlow
-                } else {
-                    Refusal::BodyUnreadable
-                };
-                Err(self.refuse(&refusal))
-            }
-        }
+        body::read(body).await.map_err(|refusal| self.refuse(&refusal))
     }
+
+    /// What the domain needs to do the call once, where it came with a ticket: `render` words the answer that is kept,
+    /// which must be the one that is given.
+    #[must_use]
+    pub fn keep<T>(&self, render: impl Fn(&T) -> Answer + Send + 'static) -> Option<Keep<T>> {
+        let ticket = Arc::clone(self.head.extensions.get::<Arc<Ticket>>()?);
+        Some(Keep { ticket, render: Box::new(render) })
+    }
+
+    /// For a call that the domain found answered: the layer that gave the ticket puts the answer in its place.
+    #[must_use]
+    pub fn answered(&self) -> Response {
+        self.refuse(&Refusal::Internal)
+    }
+}
+
+/// A refusal says nothing of what the call asks for: it is worded anew for the next one.
+fn not_kept(head: &Parts, refusal: &Refusal) -> Response {
+    let mut response = refuse(&head.extensions, refusal);
+    response.extensions_mut().insert(NotKept);
+    response
 }
 
 fn is_json(head: &Parts) -> bool {

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod answer;
 pub mod extract;
 pub mod input;
+mod once;
 pub mod open;
 pub mod otp;
 pub mod problem;
@@ -11,7 +12,9 @@ pub mod tyntec;
 pub(crate) mod vocabulary;
 pub mod webhooks;
 
+use crate::layer::Request;
 use crate::layer::dialect::Dialects;
+use crate::layer::idempotency::Asked;
 
 /// Which dialect speaks where.
 pub const DIALECTS: Dialects = Dialects { prefixes: &[(tyntec::PREFIX, &tyntec::Tyntec)], native: &problem::Native };
@@ -21,4 +24,12 @@ pub const DIALECTS: Dialects = Dialects { prefixes: &[(tyntec::PREFIX, &tyntec::
 pub fn keyed(path: &str) -> bool {
     let native = path.starts_with("/v1/") && !path.starts_with(webhooks::CAPABILITIES);
     native || path.starts_with(tyntec::PREFIX)
+}
+
+/// What a request asks for, where that is done once however often it arrives.
+#[must_use]
+pub fn asked(request: &Request) -> Option<Asked> {
+    let (method, path) = (request.method(), request.uri().path());
+    let operation = otp::operation(method, path).or_else(|| tyntec::operation(method, path))?;
+    Some(Asked { operation, query: request.uri().query().unwrap_or_default().to_owned(), fields: Vec::new() })
 }

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::access::scope::Scope;
 use crate::clock::UnixMillis;
+use crate::idempotency::MalformedKey;
 use crate::layer::refusal::{Dialect, Presented, Refusal, api_key_header};
 use crate::layer::trace::Stamp;
 use crate::layer::{Request, Response};
@@ -15,6 +16,8 @@ use crate::surface::vocabulary;
 
 /// The media type of RFC 9457.
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// The header, as it is written.
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// The registered type of an exhausted quota (draft-ietf-httpapi-ratelimit-headers-11).
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
@@ -62,6 +65,8 @@ pub enum ProblemCode {
     UriTooLong,
     /// 415: the body is not JSON.
     UnsupportedMediaType,
+    /// 422: the `Idempotency-Key` belongs to another request.
+    IdempotencyKeyReused,
     /// 429: the connection's quota is used up.
     QuotaExceeded,
     /// 429: too many failed authentications from this address.
@@ -97,6 +102,7 @@ impl ProblemCode {
             Self::BodyTooLarge => "body_too_large",
             Self::UriTooLong => "uri_too_long",
             Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::QuotaExceeded => "quota_exceeded",
             Self::TooManyFailures => "too_many_failures",
             Self::Internal => "internal",
@@ -126,6 +132,7 @@ impl ProblemCode {
             Self::BodyTooLarge => "The body is too large",
             Self::UriTooLong => "The address is too long",
             Self::UnsupportedMediaType => "The body must be JSON",
+            Self::IdempotencyKeyReused => "The idempotency key belongs to another request",
             Self::QuotaExceeded => "The quota is exceeded",
             Self::TooManyFailures => "Too many failed authentications",
             Self::Internal => "Internal error",
@@ -300,6 +307,10 @@ pub fn words(refusal: &Refusal) -> String {
         Refusal::BodyTooSlow => "The body did not arrive in time.".to_owned(),
         Refusal::BodyUnreadable => "The body broke off or is not framed by the rules of HTTP.".to_owned(),
         Refusal::UnsupportedMediaType => "Send the body as JSON, with Content-Type: application/json.".to_owned(),
+        Refusal::MalformedIdempotencyKey => format!("{IDEMPOTENCY_KEY} must be {MalformedKey}"),
+        Refusal::ReusedIdempotencyKey => {
+            format!("This {IDEMPOTENCY_KEY} came with another request before; use a new one for a new request.")
+        }
         Refusal::Unavailable { .. } => {
             "The store refuses writes or does not answer; nothing was done. Try again.".to_owned()
         }
@@ -321,6 +332,8 @@ pub const fn status(refusal: &Refusal) -> StatusCode {
         Refusal::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
         Refusal::BodyUnreadable => StatusCode::BAD_REQUEST,
         Refusal::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Refusal::MalformedIdempotencyKey => StatusCode::BAD_REQUEST,
+        Refusal::ReusedIdempotencyKey => StatusCode::UNPROCESSABLE_ENTITY,
         Refusal::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -362,6 +375,11 @@ impl Dialect for Native {
             Refusal::BodyTooSlow => ProblemCode::BodyTooSlow,
             Refusal::BodyUnreadable => ProblemCode::InvalidRequest,
             Refusal::UnsupportedMediaType => ProblemCode::UnsupportedMediaType,
+            Refusal::MalformedIdempotencyKey => {
+                let at = Place::Parameter(IDEMPOTENCY_KEY.to_owned());
+                return Problem::invalid(vec![Fault { at, detail: format!("must be {MalformedKey}") }]).answer(stamp);
+            }
+            Refusal::ReusedIdempotencyKey => ProblemCode::IdempotencyKeyReused,
             Refusal::Unavailable { .. } => ProblemCode::Unavailable,
             Refusal::Internal => ProblemCode::Internal,
         };

@@ -40,6 +40,16 @@ macro_rules! label {
 }
 
 label!(
+    /// What became of a call that came again.
+    Repetition, "outcome", {
+        /// It was answered as the first time.
+        Replayed = "replayed",
+        /// It was another request under the same key.
+        Reused = "reused",
+    }
+);
+
+label!(
     /// The class of an HTTP status.
     StatusClass, "status", {
         /// 100 to 199.

@@ -15,7 +15,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use super::labels::{AuthRefusal, Courier, Label, QuotaVerdict, SendOutcome, StatusClass, VerifyOutcome, Webhook};
+use super::labels::{
+    AuthRefusal, Courier, Label, QuotaVerdict, Repetition, SendOutcome, StatusClass, VerifyOutcome, Webhook,
+};
 
 /// Upper ends in seconds: a status is answered in under a millisecond, a send waits for a disk.
 const LATENCY: [f64; 13] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
@@ -126,6 +128,8 @@ pub struct Metrics {
     pub auth_refusals: Tally<AuthRefusal>,
     /// The quota's verdicts.
     pub quota: Tally<QuotaVerdict>,
+    /// Calls that came again under a key that is known.
+    pub repetitions: Tally<Repetition>,
     /// Sends and resends.
     pub sends: Tally<SendOutcome>,
     /// Verdicts on codes.
@@ -146,6 +150,8 @@ impl Metrics {
         let requests = counters("http_requests", "Requests answered, by dialect, route template and class of status");
         let auth_refusals = Tally::of(&counters("auth_refusals", "Refused authentications, by cause"), &Labels::new());
         let quota = Tally::of(&counters("quota_calls", "Authenticated calls, by the quota's verdict"), &Labels::new());
+        let repeated = "Calls under a known idempotency key, or of a known run, by outcome";
+        let repetitions = Tally::of(&counters("repeated_calls", repeated), &Labels::new());
         let sends = Tally::of(&counters("otp_sends", "Sends and resends, by outcome"), &Labels::new());
         let verifies = Tally::of(&counters("otp_verifies", "Checks of a code, by outcome"), &Labels::new());
         let deliveries = Tally::of(&counters("deliveries", "Deliveries, by outcome"), &Labels::new());
@@ -156,17 +162,8 @@ impl Metrics {
             "From request to answer, by dialect and route template",
             seconds.clone(),
         );
-        Self {
-            registry: Mutex::new(registry),
-            requests,
-            seconds,
-            deliveries,
-            webhooks,
-            auth_refusals,
-            quota,
-            sends,
-            verifies,
-        }
+        let registry = Mutex::new(registry);
+        Self { registry, requests, seconds, deliveries, webhooks, auth_refusals, quota, repetitions, sends, verifies }
     }
 
     /// The handles of a route, by its template. To be asked for once a route, when the router is built.

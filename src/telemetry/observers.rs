@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use super::labels::{AuthRefusal, Courier, QuotaVerdict, SendOutcome, VerifyOutcome, Webhook};
+use super::labels::{AuthRefusal, Courier, QuotaVerdict, Repetition, SendOutcome, VerifyOutcome, Webhook};
 use super::metrics::{Metrics, RouteMetrics};
 use crate::access::authenticator::Cause;
 use crate::delivery::courier::{CourierObserver, Outcome};
 use crate::events::dispatch::{self, DispatchObserver};
 use crate::layer::auth::AuthObserver;
+use crate::layer::idempotency::IdempotencyObserver;
 use crate::layer::quota::QuotaObserver;
 use crate::layer::trace::Observer;
 use crate::otp::command::{ResendError, SendError, SendRefusal, Verified, VerifyError};
@@ -67,6 +68,16 @@ impl QuotaObserver for Observers {
     }
 }
 
+impl IdempotencyObserver for Observers {
+    fn replayed(&self) {
+        self.metrics.repetitions.add(Repetition::Replayed);
+    }
+
+    fn reused(&self) {
+        self.metrics.repetitions.add(Repetition::Reused);
+    }
+}
+
 impl CourierObserver for Observers {
     fn delivered(&self, outcome: Outcome) {
         self.metrics.deliveries.add(match outcome {
@@ -104,6 +115,7 @@ impl OtpObserver for Observers {
         self.metrics.sends.add(match result {
             Ok(_) => SendOutcome::Queued,
             Err(SendError::Refused(refusal)) => refused(refusal),
+            Err(SendError::Answered) => return,
             Err(SendError::Store(_)) => SendOutcome::Failed,
         });
     }
@@ -113,6 +125,7 @@ impl OtpObserver for Observers {
             Ok(_) => SendOutcome::Queued,
             Err(ResendError::Refused(refusal)) => refused(refusal),
             Err(ResendError::Unknown | ResendError::NotActive(_) | ResendError::ApplicationGone) => SendOutcome::Over,
+            Err(ResendError::Answered) => return,
             Err(ResendError::Store(_)) => SendOutcome::Failed,
         });
     }
@@ -128,6 +141,7 @@ impl OtpObserver for Observers {
                 Verdict::Locked => VerifyOutcome::Locked,
             },
             Err(VerifyError::Unknown | VerifyError::ApplicationGone) => VerifyOutcome::Unknown,
+            Err(VerifyError::Answered) => return,
             Err(VerifyError::Store(_)) => VerifyOutcome::Failed,
         });
     }

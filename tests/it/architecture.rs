@@ -10,16 +10,17 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("footprint", &[]),
     ("quota", &["clock"]),
     ("abuse", &["clock"]),
-    ("otp", &["clock", "secret", "abuse"]),
+    ("idempotency", &["clock", "secret"]),
+    ("otp", &["clock", "secret", "abuse", "idempotency"]),
     ("access", &["clock", "secret", "quota", "otp"]),
     ("events", &["clock", "secret", "otp", "access"]),
     ("outbound", &["events", "otp", "secret"]),
     ("server", &["clock"]),
-    ("layer", &["clock", "secret", "access", "quota", "server"]),
-    ("store", &["clock", "secret", "otp", "access", "quota", "abuse", "events"]),
+    ("layer", &["clock", "secret", "access", "quota", "idempotency", "server"]),
+    ("store", &["clock", "secret", "otp", "access", "quota", "abuse", "events", "idempotency"]),
     ("delivery", &["clock", "secret", "otp", "abuse"]),
-    ("surface", &["clock", "secret", "otp", "access", "quota", "layer", "server", "delivery", "events"]),
-    ("stack", &["clock", "access", "quota", "layer"]),
+    ("surface", &["clock", "secret", "otp", "access", "quota", "idempotency", "layer", "server", "delivery", "events"]),
+    ("stack", &["clock", "secret", "access", "quota", "idempotency", "layer"]),
     ("openapi", &["surface"]),
     ("config", &["secret", "otp", "access", "abuse", "quota"]),
     ("telemetry", &["clock", "access", "otp", "layer", "delivery", "events"]),
@@ -144,7 +145,7 @@ fn a_wrong_import_is_seen() {
 
 #[test]
 fn the_domain_knows_no_transport_and_no_storage() {
-    for folder in ["otp", "access", "quota", "abuse", "events"] {
+    for folder in ["otp", "access", "quota", "abuse", "idempotency", "events"] {
         let mut paths = Vec::new();
         sources(&root().join("src").join(folder), &mut paths);
         for path in paths {

@@ -16,6 +16,7 @@ mod dispatch;
 mod edge;
 mod fault;
 mod gateway;
+mod idempotency;
 mod openapi;
 mod quota;
 mod store;

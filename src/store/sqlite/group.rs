@@ -5,19 +5,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rusqlite::Connection;
 
 use crate::abuse::{NumberRecord, SpendKey};
+use crate::clock::UnixMillis;
+use crate::idempotency::ReplayKey;
+use crate::otp::answer::{Kept, KeptAnswer};
 use crate::otp::id::{NumberKey, OtpId};
 use crate::otp::outbox::{Message, MessageId};
 use crate::otp::record::Otp;
 use crate::otp::store::{Changes, OtpChange, OutboxChange, Records, Subject, Touch, Transition};
 use crate::store::pending::{Pending, Step};
-use crate::store::sqlite::cache::OtpCache;
 use crate::store::sqlite::events::News;
-use crate::store::sqlite::records;
+use crate::store::sqlite::shared::Shared;
+use crate::store::sqlite::{answers, records};
 
 /// A record as this group sees it, and whether the group changed it.
 struct Seen<T> {
@@ -38,11 +40,12 @@ impl<T> Seen<T> {
 /// The changes so far. The maps are ordered where rows are written in their order: neighbours share a page.
 pub(super) struct Group<'a> {
     connection: &'a Connection,
-    cache: &'a OtpCache,
-    retention: Duration,
+    shared: &'a Shared,
     otps: BTreeMap<OtpId, Seen<Option<Arc<Otp>>>>,
     numbers: BTreeMap<NumberKey, Seen<NumberRecord>>,
     spent: HashMap<SpendKey, Seen<u32>>,
+    /// Answers of this group, and when each is to be dropped.
+    answers: BTreeMap<ReplayKey, (Arc<KeptAnswer>, UnixMillis)>,
     forgotten: Vec<OtpId>,
     messages: BTreeMap<MessageId, Option<Message>>,
     steps: Vec<Step>,
@@ -50,19 +53,19 @@ pub(super) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// An empty group in the open transaction of `connection`. What `cache` holds must be what is committed.
-    pub(super) fn new(connection: &'a Connection, cache: &'a OtpCache, retention: Duration, news: News<'a>) -> Self {
+    /// An empty group in the open transaction of `connection`. What the caches hold must be what is committed.
+    pub(super) fn new(connection: &'a Connection, shared: &'a Shared) -> Self {
         Self {
             connection,
-            cache,
-            retention,
+            shared,
             otps: BTreeMap::new(),
             numbers: BTreeMap::new(),
             spent: HashMap::new(),
+            answers: BTreeMap::new(),
             forgotten: Vec::new(),
             messages: BTreeMap::new(),
             steps: Vec::new(),
-            news,
+            news: News::new(&shared.events, shared.clock.now()),
         }
     }
 
@@ -79,10 +82,16 @@ impl<'a> Group<'a> {
                 (otp, key)
             }
             Subject::OtpAlone(id) => (self.otp(*id)?, None),
+            Subject::Nobody => (None, None),
         };
         let number = key.map(|key| self.number(key)).transpose()?.unwrap_or_default();
         let spent = touch.spend.as_ref().map(|key| self.spent(key)).transpose()?.unwrap_or_default();
-        let changes = transition(&Records { otp, number, spent });
+        let kept = touch.answer.map(|key| self.kept(key)).transpose()?.flatten();
+        let records = Records { otp, number, spent, kept };
+        let mut changes = transition(&records);
+        if let Some(answer) = changes.answer.take() {
+            self.keep(*answer, &changes.otp, records.otp.as_deref());
+        }
         self.take(touch, key, changes);
         Ok(())
     }
@@ -91,7 +100,7 @@ impl<'a> Group<'a> {
         if let Some(seen) = self.otps.get(&id) {
             return Ok(seen.value.clone());
         }
-        let otp = match self.cache.recall(id) {
+        let otp = match self.shared.cache.recall(id) {
             Some(otp) => Some(otp),
             None => records::otp(self.connection, id)?.map(Arc::new),
         };
@@ -115,6 +124,25 @@ impl<'a> Group<'a> {
         let count = records::spent(self.connection, key)?;
         self.spent.insert(key.clone(), Seen::read(count));
         Ok(count)
+    }
+
+    fn kept(&mut self, key: ReplayKey) -> rusqlite::Result<Option<Kept>> {
+        let seen = self.answers.get(&key).map(|(answer, _)| Arc::clone(answer));
+        let answer = match seen.or_else(|| self.shared.answers.recall(key)) {
+            Some(answer) => answer,
+            None => match answers::answer(self.connection, key)? {
+                Some(answer) => Arc::new(answer),
+                None => return Ok(None),
+            },
+        };
+        let otp = answer.otp.map(|id| self.otp(id)).transpose()?.flatten();
+        Ok(Some(Kept { answer, otp }))
+    }
+
+    fn keep(&mut self, answer: KeptAnswer, change: &OtpChange, before: Option<&Otp>) {
+        let after = if let OtpChange::Put(otp) = change { Some(&**otp) } else { before };
+        let due = answer.due(after, self.shared.retention);
+        self.answers.insert(answer.key, (Arc::new(answer), due));
     }
 
     fn take(&mut self, touch: &Touch, key: Option<NumberKey>, changes: Changes) {
@@ -168,7 +196,7 @@ impl<'a> Group<'a> {
         let connection = self.connection;
         for (id, seen) in self.otps.iter().filter(|(_, seen)| seen.changed) {
             match &seen.value {
-                Some(otp) => records::put_otp(connection, otp, otp.due(self.retention))?,
+                Some(otp) => records::put_otp(connection, otp, otp.due(self.shared.retention))?,
                 None => records::delete_otp(connection, *id)?,
             }
         }
@@ -177,6 +205,9 @@ impl<'a> Group<'a> {
         }
         for (key, seen) in self.spent.iter().filter(|(_, seen)| seen.changed) {
             records::put_spent(connection, key, seen.value)?;
+        }
+        for (answer, due) in self.answers.values() {
+            answers::put_answer(connection, answer, *due)?;
         }
         for otp in &self.forgotten {
             records::forget_messages(connection, *otp)?;
@@ -195,8 +226,11 @@ impl<'a> Group<'a> {
     pub(super) fn publish(self, pending: Option<&Pending>) {
         for (id, seen) in self.otps {
             if seen.changed {
-                self.cache.committed(id, seen.value);
+                self.shared.cache.committed(id, seen.value);
             }
+        }
+        for (answer, _) in self.answers.into_values() {
+            self.shared.answers.committed(answer);
         }
         if let Some(pending) = pending {
             pending.apply(self.steps);

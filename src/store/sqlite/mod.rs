@@ -5,12 +5,14 @@
 //! - `checkpoint`: the write-ahead log into the database file
 //! - `reader`, `cache`: reads, from memory where they can be
 //! - `records`: rows to records and back
+//! - `answers`: the answers that are kept for calls that are to be done once
 //! - `settings`, `rings`, `erase`: what is not an OTP
 //! - `events`, `subscribers`: who is told of what becomes of one, and what waits to be told
 //! - `fault`: what an error means, and the latch of a fatal one
 //!
 //! What is acknowledged is durable: write-ahead log, `synchronous = FULL`, and no answer before the commit returned.
 
+mod answers;
 mod cache;
 mod checkpoint;
 mod erase;
@@ -47,6 +49,7 @@ use crate::otp::store::{Later, OtpStore, Outbox, StoreError, Touch, Transition};
 use crate::secret::{Entropy, Keyring};
 use crate::store::notices::Notices;
 use crate::store::pending::Pending;
+use crate::store::sqlite::answers::AnswerCache;
 use crate::store::sqlite::cache::OtpCache;
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::events::Events;
@@ -103,6 +106,7 @@ impl SqliteStore {
         let keyring = Arc::new(opened.keyring);
         let shared = Arc::new(Shared {
             cache: OtpCache::new(options.cached_otps),
+            answers: AnswerCache::new(),
             pending: Pending::default(),
             events: Events {
                 keyring: Arc::clone(&keyring),

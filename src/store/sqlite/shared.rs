@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::store::pending::Pending;
+use crate::store::sqlite::answers::AnswerCache;
 use crate::store::sqlite::cache::OtpCache;
 use crate::store::sqlite::events::Events;
 use crate::store::sqlite::fault::Latch;
@@ -13,6 +14,7 @@ use crate::store::sqlite::fault::Latch;
 /// Shared by the writer, the checkpointer, the readers and the callers.
 pub(super) struct Shared {
     pub(super) cache: OtpCache,
+    pub(super) answers: AnswerCache,
     pub(super) pending: Pending,
     pub(super) events: Events,
     pub(super) latch: Latch,
@@ -27,6 +29,12 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Somebody else wrote records: nothing of them in memory can be relied on.
+    pub(super) fn drop_caches(&self) {
+        self.cache.drop_all();
+        self.answers.drop_all();
+    }
+
     pub(super) fn wrote_a_setting(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }

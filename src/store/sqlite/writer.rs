@@ -15,7 +15,6 @@ use tokio::time::Instant;
 
 use crate::otp::store::{StoreError, Touch, Transition};
 use crate::store::sqlite::checkpoint::{self, CheckpointMode, Checkpointer};
-use crate::store::sqlite::events::News;
 use crate::store::sqlite::group::Group;
 use crate::store::sqlite::records;
 use crate::store::sqlite::shared::Shared;
@@ -138,8 +137,7 @@ impl Writer {
         };
         let mut answers = Vec::new();
         let began = self.begin();
-        let news = News::new(&self.shared.events, self.shared.clock.now());
-        let mut group = Group::new(&self.connection, &self.shared.cache, self.shared.retention, news);
+        let mut group = Group::new(&self.connection, &self.shared);
         let mut outcome = began;
         while let Some(mut change) = next {
             if outcome.is_ok() {
@@ -202,7 +200,7 @@ impl Writer {
             Reach::Nothing => {}
             Reach::Settings => self.shared.wrote_a_setting(),
             Reach::Records => {
-                self.shared.cache.drop_all();
+                self.shared.drop_caches();
                 self.judged(self.load_messages())?;
             }
         }
@@ -264,7 +262,7 @@ impl Writer {
     fn look_for_others(&self) -> rusqlite::Result<()> {
         let version = data_version(&self.connection)?;
         if version != self.version.get() {
-            self.shared.cache.drop_all();
+            self.shared.drop_caches();
             self.load_messages()?;
             self.version.set(version);
             self.shared.wrote_a_setting();

@@ -13,15 +13,16 @@ use crate::layer::refusal::Refusal;
 use crate::layer::trace::Stamp;
 use crate::layer::{Request, Response};
 use crate::otp::code::EnteredCode;
-use crate::otp::command::{ResendError, SendError, SendRefusal, Verified, VerifyError};
+use crate::otp::command::{DeleteError, ResendError, SendError, SendRefusal, Verified, VerifyError};
 use crate::otp::id::OtpId;
 use crate::otp::machine::Verdict;
-use crate::otp::record::OtpStatus;
+use crate::otp::record::{Otp, OtpStatus};
 use crate::otp::store::StoreError;
 use crate::quota::ConnectionKey;
-use crate::surface::answer::json;
+use crate::surface::answer::{given, json, kept_json};
 use crate::surface::extract::Call;
 use crate::surface::input::Input;
+use crate::surface::once::OnceHeader;
 use crate::surface::otp::Api;
 use crate::surface::otp::entity::{ConnectionEntity, OtpEntity, QuotaEntity, VerdictEntity};
 use crate::surface::otp::send::{ResendBody, SendBody, read_resend, read_send};
@@ -35,6 +36,7 @@ const WORTH_A_RETRY: Duration = Duration::from_secs(60);
 /// Makes a code, queues its message and answers. The message leaves afterwards; the status tells how it went.
 #[utoipa::path(
     post, path = "/v1/otp", operation_id = "SendOTP", tag = "otp", request_body = SendBody,
+    params(OnceHeader),
     responses(
         (status = 200, description = "The one-time password", body = OtpEntity),
         (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
@@ -42,6 +44,7 @@ const WORTH_A_RETRY: Duration = Duration::from_secs(60);
         (status = 403, description = "Country not served, daily ceiling reached, or scope missing", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such application", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The number is locked, or had enough messages for more than a minute", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The idempotency key came with another request before", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Over quota, or the number had enough messages for less than a minute", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Temporarily unavailable; nothing was done", body = Problem, content_type = "application/problem+json"),
     ),
@@ -53,8 +56,10 @@ pub(super) async fn send_otp(State(api): State<Api>, request: Request) -> Result
     let send = read_send(&mut input, &call.caller.account);
     input.finish().map_err(|faults| invalid(&call, faults))?;
     let Some(send) = send else { return Err(call.refuse(&Refusal::Internal)) };
-    match api.otps.send(send).await {
-        Ok(otp) => Ok(json(StatusCode::OK, &OtpEntity::of(&otp, otp.created))),
+    let render = |otp: &Otp| kept_json(StatusCode::OK, &OtpEntity::of(otp, otp.created));
+    match api.otps.send(send, call.keep(render)).await {
+        Ok(otp) => Ok(given(render(&otp))),
+        Err(SendError::Answered) => Err(call.answered()),
         Err(SendError::Refused(refusal)) => Err(refused(&call, &refusal, api.otps.now())),
         Err(SendError::Store(error)) => Err(unavailable(&call, error)),
     }
@@ -89,13 +94,14 @@ pub(super) async fn status_otp(
 /// The code and its expiry stay as they are.
 #[utoipa::path(
     post, path = "/v1/otp/{otpID}/resend", operation_id = "ResendOTP", tag = "otp", request_body = Option<ResendBody>,
-    params(("otpID" = String, Path, description = "Id of the one-time password")),
+    params(("otpID" = String, Path, description = "Id of the one-time password"), OnceHeader),
     responses(
         (status = 200, description = "The one-time password", body = OtpEntity),
         (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such one-time password", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "No longer active, locked, or sent often enough", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The idempotency key came with another request before", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Over quota, or the number had enough messages for less than a minute", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Temporarily unavailable; nothing was done", body = Problem, content_type = "application/problem+json"),
     ),
@@ -112,9 +118,11 @@ pub(super) async fn resend_otp(
     let resend = read_resend(&mut input);
     input.finish().map_err(|faults| invalid(&call, faults))?;
     let now = api.otps.now();
-    api.otps.resend(&call.caller.account, id, resend).await.map_or_else(
+    let render = move |otp: &Otp| kept_json(StatusCode::OK, &OtpEntity::of(otp, now));
+    api.otps.resend(&call.caller.account, id, resend, call.keep(render)).await.map_or_else(
         |error| {
             Err(match error {
+                ResendError::Answered => call.answered(),
                 ResendError::Unknown => unknown(&call),
                 ResendError::NotActive(otp) => {
                     let status = otp.status_at(now).as_str();
@@ -127,7 +135,7 @@ pub(super) async fn resend_otp(
                 ResendError::Store(error) => unavailable(&call, error),
             })
         },
-        |otp| Ok(json(StatusCode::OK, &OtpEntity::of(&otp, now))),
+        |otp| Ok(given(render(&otp))),
     )
 }
 
@@ -149,12 +157,13 @@ pub(super) struct VerifyBody {
 /// A wrong code is an answer, not an error: 200 with `verified: false`, where the code stands and how many attempts are left.
 #[utoipa::path(
     post, path = "/v1/otp/{otpID}/verify", operation_id = "VerifyOTP", tag = "otp", request_body = VerifyBody,
-    params(("otpID" = String, Path, description = "Id of the one-time password")),
+    params(("otpID" = String, Path, description = "Id of the one-time password"), OnceHeader),
     responses(
         (status = 200, description = "The verdict", body = VerdictEntity),
         (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such one-time password", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The idempotency key came with another request before", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Temporarily unavailable; no attempt was counted", body = Problem, content_type = "application/problem+json"),
     ),
@@ -175,8 +184,10 @@ pub(super) async fn verify_otp(
     });
     input.finish().map_err(|faults| invalid(&call, faults))?;
     let Some(entered) = entered else { return Err(call.refuse(&Refusal::Internal)) };
-    match api.otps.verify(&call.caller.account, id, entered, max_age).await {
-        Ok(verified) => Ok(json(StatusCode::OK, &verdict(&verified))),
+    let render = |verified: &Verified| kept_json(StatusCode::OK, &verdict(verified));
+    match api.otps.verify(&call.caller.account, id, entered, max_age, call.keep(render)).await {
+        Ok(verified) => Ok(given(render(&verified))),
+        Err(VerifyError::Answered) => Err(call.answered()),
         Err(VerifyError::Unknown) => Err(unknown(&call)),
         Err(VerifyError::ApplicationGone) => Err(application_gone(&call)),
         Err(VerifyError::Store(error)) => Err(unavailable(&call, error)),
@@ -198,11 +209,13 @@ fn verdict(verified: &Verified) -> VerdictEntity {
 /// Answers its last state; from then on it is unknown.
 #[utoipa::path(
     delete, path = "/v1/otp/{otpID}", operation_id = "DeleteOTP", tag = "otp",
-    params(("otpID" = String, Path, description = "Id of the one-time password")),
+    params(("otpID" = String, Path, description = "Id of the one-time password"), OnceHeader),
     responses(
         (status = 200, description = "The one-time password as it was", body = OtpEntity),
+        (status = 400, description = "The idempotency key is not one", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such one-time password", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The idempotency key came with another request before", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Temporarily unavailable; nothing was done", body = Problem, content_type = "application/problem+json"),
     ),
@@ -215,9 +228,14 @@ pub(super) async fn delete_otp(
 ) -> Result<Response, Response> {
     let call = Call::open(request, Scope::Delete)?;
     let id = otp_id(&call, &id)?;
-    let deleted = api.otps.delete(&call.caller.account, id).await.map_err(|error| unavailable(&call, error))?;
-    let otp = deleted.ok_or_else(|| unknown(&call))?;
-    Ok(json(StatusCode::OK, &OtpEntity::of(&otp, api.otps.now())))
+    let now = api.otps.now();
+    let render = move |otp: &Otp| kept_json(StatusCode::OK, &OtpEntity::of(otp, now));
+    match api.otps.delete(&call.caller.account, id, call.keep(render)).await {
+        Ok(otp) => Ok(given(render(&otp))),
+        Err(DeleteError::Answered) => Err(call.answered()),
+        Err(DeleteError::Unknown) => Err(unknown(&call)),
+        Err(DeleteError::Store(error)) => Err(unavailable(&call, error)),
+    }
 }
 
 /// Who am I, and what is left of my quota

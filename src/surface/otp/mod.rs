@@ -7,10 +7,12 @@ mod send;
 
 use std::sync::Arc;
 
+use http::Method;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::clock::Clock;
+use crate::idempotency::Operation;
 use crate::otp::catalogue::Catalogue;
 use crate::otp::service::OtpService;
 use crate::quota::Quota;
@@ -46,4 +48,16 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(handlers::connection))
         .routes(routes!(application::list, application::create))
         .routes(routes!(application::read, application::edit, application::delete))
+}
+
+/// Which of the routes are done once.
+pub(crate) fn operation(method: &Method, path: &str) -> Option<Operation> {
+    let below = path.strip_prefix("/v1/otp")?;
+    match (method.as_str(), below.strip_prefix('/').map(|rest| rest.split_once('/'))) {
+        ("POST", None) if below.is_empty() => Some(Operation::Send),
+        ("POST", Some(Some((_, "resend")))) => Some(Operation::Resend),
+        ("POST", Some(Some((_, "verify")))) => Some(Operation::Verify),
+        ("DELETE", Some(None)) => Some(Operation::Delete),
+        _ => None,
+    }
 }

@@ -78,6 +78,8 @@ pub(super) enum Cause {
     MethodNotAllowed = 1402,
     /// 1403: too large, too slow, or not what HTTP allows.
     Transport = 1403,
+    /// 1404: the `Idempotency-Key` is not one, or belongs to another request.
+    IdempotencyKey = 1404,
     /// 1500: a fault of the gateway.
     Internal = 1500,
     /// 1501: temporarily unavailable; nothing was done.
@@ -226,6 +228,7 @@ impl Dialect for Tyntec {
             | Refusal::BodyTooSlow
             | Refusal::BodyUnreadable
             | Refusal::UnsupportedMediaType => Cause::Transport,
+            Refusal::MalformedIdempotencyKey | Refusal::ReusedIdempotencyKey => Cause::IdempotencyKey,
             Refusal::Unavailable { .. } => Cause::Unavailable,
             Refusal::Internal => Cause::Internal,
         };

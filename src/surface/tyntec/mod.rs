@@ -8,9 +8,11 @@ mod entity;
 mod error;
 mod otp;
 
+use http::Method;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::idempotency::Operation;
 use crate::surface::otp::Api;
 
 pub use error::Tyntec;
@@ -29,4 +31,16 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(application::list, application::create))
         .routes(routes!(application::read, application::edit, application::delete))
         .routes(routes!(application::set_template, application::drop_template))
+}
+
+/// Which of the routes are done once.
+pub(super) fn operation(method: &Method, path: &str) -> Option<Operation> {
+    let below = path.strip_prefix("/2fa/v1/otp")?;
+    match (method.as_str(), below.strip_prefix('/').map(|rest| rest.split_once('/'))) {
+        ("POST", None) if below.is_empty() => Some(Operation::Send),
+        ("POST", Some(None)) => Some(Operation::Resend),
+        ("POST", Some(Some((_, "check")))) => Some(Operation::Verify),
+        ("DELETE", Some(None)) => Some(Operation::Delete),
+        _ => None,
+    }
 }

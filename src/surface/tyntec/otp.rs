@@ -4,16 +4,19 @@ use axum::extract::{Path, State};
 use http::StatusCode;
 
 use crate::access::scope::Scope;
+use crate::idempotency::Answer;
 use crate::layer::refusal::Refusal;
 use crate::layer::{Request, Response};
 use crate::otp::code::EnteredCode;
-use crate::otp::command::{ResendError, SendError, VerifyError};
+use crate::otp::command::{DeleteError, ResendError, SendError, Verified, VerifyError};
 use crate::otp::id::OtpId;
 use crate::otp::machine::Verdict;
 use crate::otp::phone::{Country, Phone};
-use crate::surface::answer::{empty, json};
+use crate::otp::record::Otp;
+use crate::surface::answer::{empty, given, json, kept_json};
 use crate::surface::extract::Call;
 use crate::surface::input::Input;
+use crate::surface::once::OnceHeader;
 use crate::surface::otp::{Api, read_resend, read_send};
 use crate::surface::tyntec::entity::{TyntecEvent, TyntecOtp};
 use crate::surface::tyntec::error::{
@@ -35,11 +38,13 @@ use crate::surface::tyntec::error::{
         ("sender" = Option<String>, Query, description = "Who the text message comes from"),
         ("caller" = Option<String>, Query, description = "The number that a call shows"),
         ("referenceId" = Option<String>, Query, description = "The caller's own reference"),
+        OnceHeader,
     ),
     responses(
         (status = 200, description = "The one-time password", body = TyntecOtp),
         (status = 400, description = "A parameter is wrong, or the message may not leave", body = TyntecError),
         (status = 401, description = "No valid API key", body = TyntecError),
+        (status = 422, description = "The idempotency key came with another request before", body = TyntecError),
         (status = 429, description = "Over quota, or the number had enough messages for less than a minute", body = TyntecError),
     ),
     security(("apikey" = []))
@@ -50,8 +55,10 @@ pub(super) async fn send(State(api): State<Api>, request: Request) -> Result<Res
     let send = read_send(&mut input, &call.caller.account);
     input.finish().map_err(|faults| invalid(&call, &faults))?;
     let Some(send) = send else { return Err(call.refuse(&Refusal::Internal)) };
-    match api.otps.send(send).await {
-        Ok(otp) => Ok(json(StatusCode::OK, &TyntecOtp::of(&otp, otp.created))),
+    let render = |otp: &Otp| kept_json(StatusCode::OK, &TyntecOtp::of(otp, otp.created));
+    match api.otps.send(send, call.keep(render)).await {
+        Ok(otp) => Ok(given(render(&otp))),
+        Err(SendError::Answered) => Err(call.answered()),
         Err(SendError::Refused(refusal)) => Err(send_refused(&call, &refusal, api.otps.now())),
         Err(SendError::Store(_)) => Err(unavailable(&call)),
     }
@@ -118,12 +125,14 @@ pub(super) async fn status(
         ("via" = Option<String>, Query, description = "AUTO (default), SMS or VOICE"),
         ("sender" = Option<String>, Query, description = "Who the text message comes from"),
         ("caller" = Option<String>, Query, description = "The number that a call shows"),
+        OnceHeader,
     ),
     responses(
         (status = 200, description = "The one-time password", body = TyntecOtp),
         (status = 400, description = "A parameter is wrong, or the message may not leave", body = TyntecError),
         (status = 401, description = "No valid API key, or the one-time password is no longer active", body = TyntecError),
         (status = 404, description = "No such one-time password", body = TyntecError),
+        (status = 422, description = "The idempotency key came with another request before", body = TyntecError),
         (status = 429, description = "Over quota, or the number had enough messages for less than a minute", body = TyntecError),
     ),
     security(("apikey" = []))
@@ -139,8 +148,10 @@ pub(super) async fn resend(
     let resend = read_resend(&mut input);
     input.finish().map_err(|faults| invalid(&call, &faults))?;
     let now = api.otps.now();
-    match api.otps.resend(&call.caller.account, id, resend).await {
-        Ok(otp) => Ok(json(StatusCode::OK, &TyntecOtp::of(&otp, now))),
+    let render = move |otp: &Otp| kept_json(StatusCode::OK, &TyntecOtp::of(otp, now));
+    match api.otps.resend(&call.caller.account, id, resend, call.keep(render)).await {
+        Ok(otp) => Ok(given(render(&otp))),
+        Err(ResendError::Answered) => Err(call.answered()),
         Err(ResendError::Unknown) => Err(unknown_otp(&call)),
         Err(ResendError::NotActive(otp)) => {
             let message = format!("The one-time password is {}; send a new one.", otp.status_at(now).as_str());
@@ -155,11 +166,13 @@ pub(super) async fn resend(
 /// Delete a one-time password
 #[utoipa::path(
     delete, path = "/2fa/v1/otp/{otpID}", operation_id = "Tyntec_DeleteOTP", tag = "tyntec",
-    params(("otpID" = String, Path, description = "Id of the one-time password")),
+    params(("otpID" = String, Path, description = "Id of the one-time password"), OnceHeader),
     responses(
         (status = 200, description = "The one-time password as it was", body = TyntecOtp),
+        (status = 400, description = "The idempotency key is not one", body = TyntecError),
         (status = 401, description = "No valid API key", body = TyntecError),
         (status = 404, description = "No such one-time password", body = TyntecError),
+        (status = 422, description = "The idempotency key came with another request before", body = TyntecError),
         (status = 429, description = "Over quota", body = TyntecError),
     ),
     security(("apikey" = []))
@@ -171,9 +184,14 @@ pub(super) async fn delete(
 ) -> Result<Response, Response> {
     let call = Call::open(request, Scope::Delete)?;
     let id = otp_id(&call, &id)?;
-    let deleted = api.otps.delete(&call.caller.account, id).await.map_err(|_| unavailable(&call))?;
-    let otp = deleted.ok_or_else(|| unknown_otp(&call))?;
-    Ok(json(StatusCode::OK, &TyntecOtp::of(&otp, api.otps.now())))
+    let now = api.otps.now();
+    let render = move |otp: &Otp| kept_json(StatusCode::OK, &TyntecOtp::of(otp, now));
+    match api.otps.delete(&call.caller.account, id, call.keep(render)).await {
+        Ok(otp) => Ok(given(render(&otp))),
+        Err(DeleteError::Answered) => Err(call.answered()),
+        Err(DeleteError::Unknown) => Err(unknown_otp(&call)),
+        Err(DeleteError::Store(_)) => Err(unavailable(&call)),
+    }
 }
 
 /// Verify a one-time password
@@ -184,6 +202,7 @@ pub(super) async fn delete(
     params(
         ("otpID" = String, Path, description = "Id of the one-time password"),
         ("otpCode" = String, Query, description = "The code that the person typed; digits may have lost their leading zeros"),
+        OnceHeader,
     ),
     responses(
         (status = 200, description = "The code is right", body = TyntecOtp),
@@ -192,6 +211,7 @@ pub(super) async fn delete(
         (status = 403, description = "The code is wrong and no attempt is left, or it has expired", body = TyntecOtp),
         (status = 404, description = "No such one-time password", body = TyntecError),
         (status = 410, description = "It was final already", body = TyntecOtp),
+        (status = 422, description = "The idempotency key came with another request before", body = TyntecError),
         (status = 429, description = "Over quota", body = TyntecError),
     ),
     security(("apikey" = []))
@@ -207,20 +227,23 @@ pub(super) async fn check(
     let entered = input.required("otpCode", |text| Ok::<_, std::convert::Infallible>(EnteredCode::new(text)));
     input.finish().map_err(|faults| invalid(&call, &faults))?;
     let Some(entered) = entered else { return Err(call.refuse(&Refusal::Internal)) };
-    match api.otps.verify(&call.caller.account, id, entered, None).await {
-        Ok(verified) => {
-            let status = match verified.verdict {
-                Verdict::Verified => StatusCode::OK,
-                Verdict::Wrong => StatusCode::UNAUTHORIZED,
-                Verdict::Exhausted | Verdict::Expired | Verdict::TooOld | Verdict::Locked => StatusCode::FORBIDDEN,
-                Verdict::Final(_) => StatusCode::GONE,
-            };
-            Ok(json(status, &TyntecOtp::of(&verified.otp, verified.at)))
-        }
+    match api.otps.verify(&call.caller.account, id, entered, None, call.keep(verdict)).await {
+        Ok(verified) => Ok(given(verdict(&verified))),
+        Err(VerifyError::Answered) => Err(call.answered()),
         Err(VerifyError::Unknown) => Err(unknown_otp(&call)),
         Err(VerifyError::ApplicationGone) => Err(unknown_application(&call)),
         Err(VerifyError::Store(_)) => Err(unavailable(&call)),
     }
+}
+
+fn verdict(verified: &Verified) -> Answer {
+    let status = match verified.verdict {
+        Verdict::Verified => StatusCode::OK,
+        Verdict::Wrong => StatusCode::UNAUTHORIZED,
+        Verdict::Exhausted | Verdict::Expired | Verdict::TooOld | Verdict::Locked => StatusCode::FORBIDDEN,
+        Verdict::Final(_) => StatusCode::GONE,
+    };
+    kept_json(status, &TyntecOtp::of(&verified.otp, verified.at))
 }
 
 /// List the events of a one-time password

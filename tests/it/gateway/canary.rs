@@ -9,6 +9,7 @@ use crate::support::{Client, Gateway, Options};
 const NUMBER: &str = "+4915198765432";
 const CODE: &str = "83917465";
 const QUERY: &str = "zebrafinch";
+const IDEMPOTENCY_KEY: &str = "quagga-20881";
 
 #[test]
 fn nothing_that_must_not_be_seen_is_seen() {
@@ -71,6 +72,10 @@ fn nothing_that_must_not_be_seen_is_seen() {
             assert_eq!(code, 0);
             seen.push(stdout + &stderr);
         }
+        for (body, status) in [("{\"via\":\"SMS\"}", 409), ("{\"via\":\"SMS\"}", 409), ("{}", 422)] {
+            let headers = [("Content-Type", "application/json"), ("Idempotency-Key", IDEMPOTENCY_KEY)];
+            seen.push(client.call("POST", &format!("/v1/otp/{id}/resend"), &headers, body).expect(status).body);
+        }
         seen.push(gateway.server.admin_client().get("/metrics").expect(200).body);
         let (code, stdout, stderr) = gateway.command(&["key", "list"]);
         assert_eq!(code, 0);
@@ -80,7 +85,8 @@ fn nothing_that_must_not_be_seen_is_seen() {
         assert!(log.len() > 1_000, "the log was at trace level: {log}");
         let secret = &key[key.len() - 30..];
         let tokens = addresses.iter().map(|address| address.trim_start_matches("/v1/webhooks/"));
-        for canary in [NUMBER.trim_start_matches('+'), CODE, secret, QUERY].into_iter().chain(tokens) {
+        let secrets = [NUMBER.trim_start_matches('+'), CODE, secret, QUERY, IDEMPOTENCY_KEY];
+        for canary in secrets.into_iter().chain(tokens) {
             for (index, text) in seen.iter().enumerate() {
                 assert!(!text.contains(canary), "{canary} in answer {index}: {text}");
             }

@@ -6,6 +6,8 @@ mod concurrency;
 mod drain;
 mod events;
 mod footprint;
+mod idempotency;
+mod idempotency_faults;
 mod keys;
 mod native;
 mod quota;

@@ -35,8 +35,13 @@ fn swagger_2_says_the_same_in_its_own_words() {
     assert_eq!(send["consumes"], json!(["application/json"]));
     assert_eq!(send["produces"], json!(["application/json", "application/problem+json"]));
     assert_eq!(
-        send["parameters"],
-        json!([{"name": "body", "in": "body", "required": true, "schema": {"$ref": "#/definitions/SendBody"}}])
+        send["parameters"][1],
+        json!({"name": "body", "in": "body", "required": true, "schema": {"$ref": "#/definitions/SendBody"}})
+    );
+    let key = &send["parameters"][0];
+    assert_eq!(
+        (&key["name"], &key["in"], &key["type"]),
+        (&json!("Idempotency-Key"), &json!("header"), &json!("string"))
     );
     assert_eq!(send["responses"]["200"]["schema"], json!({"$ref": "#/definitions/OtpEntity"}));
     assert_eq!(send["responses"]["429"]["headers"]["Retry-After"]["type"], json!("integer"));

@@ -1,7 +1,10 @@
 //! Every store does the same: one suite by trait, run against each adapter, and what only SQLite can show.
 
+mod answers;
 mod events;
 mod model;
+mod once;
+mod once_model;
 mod settings;
 mod sqlite;
 mod sqlite_open;
@@ -59,6 +62,17 @@ mod conformance {
         an_event_waits_dies_and_is_replayed,
         an_ended_subscription_leaves_nothing,
         an_erased_number_is_in_no_event,
+    );
+    conformance!(answers:
+        an_answer_is_kept_with_its_change,
+        an_answer_takes_the_place_of_another,
+        answers_are_dropped_step_by_step,
+        an_answer_does_not_outlast_the_number_it_shows,
+        answers_go_with_their_number,
+        housekeeping_drops_what_holds_no_more,
+    );
+    conformance!(once:
+        racers_commit_once,
     );
     conformance!(settings:
         a_setting_is_written_over_what_it_names,

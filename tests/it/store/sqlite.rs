@@ -88,7 +88,7 @@ async fn a_transition_that_panics_harms_nobody_else() {
     let dir = tempfile::tempdir().unwrap();
     let (world, store) = open(dir.path());
     let id = world.send(&*store, 1, 3).await;
-    let touch = Touch { subject: Subject::Otp(id), spend: None };
+    let touch = Touch { subject: Subject::Otp(id), spend: None, answer: None };
     let bad = |_: &Records| -> (Changes, ()) { panic!("a bug in a rule") };
     assert_eq!(change(&*store, touch, bad).await, Err(StoreError::Unavailable));
     assert_eq!(world.check(&*store, id, CODE).await, Some(Verdict::Verified));

@@ -125,7 +125,7 @@ pub(crate) async fn an_unknown_otp_has_no_records<S: Store>(world: &World, store
         let number = NumberRecord { failures: 9, ..NumberRecord::default() };
         (Changes { number: Some(number), ..Changes::default() }, ())
     };
-    change(&**store, Touch { subject: Subject::Otp(unknown), spend: None }, transition).await.unwrap();
+    change(&**store, Touch { subject: Subject::Otp(unknown), spend: None, answer: None }, transition).await.unwrap();
     assert_eq!(world.records(&**store, Subject::Number(world.key(1))).await.number.failures, 0);
     assert_eq!(store.otp(unknown).await.unwrap(), None);
     assert!(store.of_number(world.key(2), 10).await.unwrap().is_empty());
@@ -246,8 +246,10 @@ pub(crate) async fn pruning_keeps_what_a_rule_may_ask_for<S: Store>(world: &Worl
         (record(3, None, vec![]), record(3, None, vec![])),
     ];
     for (number, (before, _)) in (0..).zip(&cases) {
-        let (touch, before) =
-            (Touch { subject: Subject::Number(world.key(number)), spend: Some(world.spend()) }, before.clone());
+        let (touch, before) = (
+            Touch { subject: Subject::Number(world.key(number)), spend: Some(world.spend()), answer: None },
+            before.clone(),
+        );
         let put =
             move |_: &Records| (Changes { number: Some(before.clone()), spent: Some(5), ..Changes::default() }, ());
         change(&**store, touch, put).await.unwrap();
@@ -259,7 +261,7 @@ pub(crate) async fn pruning_keeps_what_a_rule_may_ask_for<S: Store>(world: &Worl
     }
     let spend = world.spend();
     store.prune(now + DAY * 3).await.unwrap();
-    let touch = Touch { subject: Subject::Number(world.key(0)), spend: Some(spend) };
+    let touch = Touch { subject: Subject::Number(world.key(0)), spend: Some(spend), answer: None };
     let spent = change(&**store, touch, |records: &Records| (Changes::default(), records.spent)).await.unwrap();
     assert_eq!(spent, 0, "nobody asks for a day that is over");
 }

@@ -118,7 +118,7 @@ impl World {
     /// Sends: the OTP, its message, the number's record and the daily count in one change.
     pub(crate) async fn try_send(&self, store: &dyn OtpStore, otp: Otp) -> Result<OtpId, StoreError> {
         let (id, now) = (otp.id, self.now());
-        let touch = Touch { subject: Subject::Number(otp.number_key), spend: Some(self.spend()) };
+        let touch = Touch { subject: Subject::Number(otp.number_key), spend: Some(self.spend()), answer: None };
         let transition = move |records: &Records| {
             let mut number = records.number.clone();
             number.sends.push(now);
@@ -127,6 +127,7 @@ impl World {
                 number: Some(number),
                 spent: Some(records.spent + 1),
                 outbox: OutboxChange::Put(message(id, 1, now)),
+                answer: None,
             };
             (changes, id)
         };
@@ -156,12 +157,12 @@ impl World {
             let changes = Changes { otp: OtpChange::Put(Arc::new(otp)), number: Some(number), ..Changes::default() };
             (changes, Some(verdict))
         };
-        change(store, Touch { subject: Subject::Otp(id), spend: None }, transition).await
+        change(store, Touch { subject: Subject::Otp(id), spend: None, answer: None }, transition).await
     }
 
     /// What the store has to say about an OTP, its number and today's count.
     pub(crate) async fn records(&self, store: &dyn OtpStore, subject: Subject) -> Records {
-        let touch = Touch { subject, spend: Some(self.spend()) };
+        let touch = Touch { subject, spend: Some(self.spend()), answer: None };
         change(store, touch, |records: &Records| (Changes::default(), records.clone())).await.unwrap()
     }
 }
@@ -173,18 +174,20 @@ pub(crate) async fn edit(store: &dyn OtpStore, id: OtpId, edit: impl Fn(&mut Otp
         edit(&mut otp);
         (Changes { otp: OtpChange::Put(Arc::new(otp)), ..Changes::default() }, ())
     };
-    change(store, Touch { subject: Subject::Otp(id), spend: None }, transition).await.unwrap();
+    change(store, Touch { subject: Subject::Otp(id), spend: None, answer: None }, transition).await.unwrap();
 }
 
 pub(crate) async fn delete(store: &dyn OtpStore, id: OtpId) {
     let changes = || Changes { otp: OtpChange::Delete, ..Changes::default() };
-    change(store, Touch { subject: Subject::Otp(id), spend: None }, move |_: &Records| (changes(), ())).await.unwrap();
+    change(store, Touch { subject: Subject::Otp(id), spend: None, answer: None }, move |_: &Records| (changes(), ()))
+        .await
+        .unwrap();
 }
 
 /// A change of the outbox alone.
 pub(crate) async fn outbox(store: &dyn OtpStore, otp: OtpId, change_of_it: impl Fn() -> OutboxChange + Send + 'static) {
     let transition = move |_: &Records| (Changes { outbox: change_of_it(), ..Changes::default() }, ());
-    change(store, Touch { subject: Subject::Otp(otp), spend: None }, transition).await.unwrap();
+    change(store, Touch { subject: Subject::Otp(otp), spend: None, answer: None }, transition).await.unwrap();
 }
 
 pub(crate) fn e164(number: u32) -> E164 {
