@@ -13,6 +13,7 @@
 mod architecture;
 mod config;
 mod connector;
+mod dispatch;
 mod edge;
 mod fault;
 mod gateway;
