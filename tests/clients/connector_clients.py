@@ -86,6 +86,15 @@ def native(started, spec, key, limited):
     started.code("+4915112340002")
     assert len(started.messages("+4915112340002")) == 1
 
+    # The trigger: the address in Location ends the subscription, without a key.
+    _, answer = api.webhooks.WhenOTPChanges(body={"notificationUrl": "http://127.0.0.1:9/flow?sig=a%3D", "events": ["VERIFIED"]}).result()
+    where = answer.headers["Location"]
+    assert answer.status_code == 201 and where.startswith(f"{started.address}/v1/webhooks/"), where
+    keyless = SwaggerClient.from_url(spec, config=CONFIG)
+    for _ in range(2):
+        answer = keyless.webhooks.UnsubscribeOTPChanges(token=where.rsplit("/", 1)[1]).response()
+        assert answer.incoming_response.status_code == 204, answer
+
     applications = api.applications.ListApplications().response().result
     assert any(application["applicationId"] == otp["applicationId"] for application in applications)
     quota = client(started, spec, limited).connection.GetConnection().response().result["quota"]
@@ -155,7 +164,7 @@ def main():
     if len(sys.argv) != 5 or sys.argv[1::2] != ["--otpgate", "--node"]:
         sys.exit(__doc__)
     binary, folder = pathlib.Path(sys.argv[2]).resolve(), sys.argv[4]
-    with gateway(binary) as started, tempfile.TemporaryDirectory() as exported:
+    with gateway(binary, "[events]\nallow_private_callbacks = true\n") as started, tempfile.TemporaryDirectory() as exported:
         key = started.key("--unlimited")
         limited = lambda: started.key("--calls", "3", "--period", "4")
         served = f"{started.address}/connector/apiDefinition.swagger.json"

@@ -15,6 +15,8 @@ pub(super) const SECURITY: &str = "api_key";
 pub(super) const JSON: &str = "application/json";
 /// What problems come as: they have no schema here.
 const PROBLEM: &str = "application/problem+json";
+/// What every answer is that has no words of its own.
+const OTHER: &str = "Any other problem.";
 /// Header fields that no maker uses: they would stand among a step's results.
 const UNUSED_HEADERS: [&str; 4] = ["RateLimit", "RateLimit-Policy", "WWW-Authenticate", "x-request-id"];
 
@@ -56,6 +58,8 @@ pub(super) fn operation<'v>(
     for (status, response) in responses.entries()? {
         made.insert(status.to_owned(), answer(status, &response, schemas)?);
     }
+    // Where nothing else is asked of a caller, a document may know no other answer; a designer shows one.
+    made.entry("default").or_insert_with(|| json!({ "description": OTHER }));
     operation.put("responses", made);
     operation.closed()
 }
@@ -143,8 +147,8 @@ fn answer<'v>(status: &str, node: &Node<'v>, schemas: &mut Schemas<'v>) -> Conve
     let mut response = node.object()?;
     let words = response.need("description")?.text()?;
     // The document's words for the rest speak of its form, which is not shown here.
-    let words = if status == "default" { "Any other problem" } else { words.trim_end_matches('.') };
-    response.put("description", format!("{words}."));
+    let words = if status == "default" { OTHER } else { words };
+    response.put("description", format!("{}.", words.trim_end_matches('.')));
     drop(response.take("examples"));
     if let Some(schema) = response.take("schema")
         && matches!(status, "200" | "201")
@@ -158,7 +162,8 @@ fn answer<'v>(status: &str, node: &Node<'v>, schemas: &mut Schemas<'v>) -> Conve
         let title = schemas.wording.headers.iter().find(|(known, _)| *known == name);
         let (_, title) = title.ok_or_else(|| node.fault(format!("the header field {name} has no wording")))?;
         let mut header = node.object()?;
-        header.keep(&["description"]);
+        let words = header.need("description")?.text()?;
+        header.put("description", format!("{}.", words.trim_end_matches('.')));
         value(&mut header)?;
         header.put("x-ms-summary", *title);
         made.insert(name.to_owned(), header.closed()?);

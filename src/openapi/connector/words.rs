@@ -160,6 +160,10 @@ impl Operation {
         Self { parameters, ..self }
     }
 
+    pub(super) const fn trigger(self, trigger: Trigger) -> Self {
+        Self { trigger: Some(trigger), ..self }
+    }
+
     pub(super) const fn body(self, words: &'static str) -> Self {
         Self { body: Some(words), ..self }
     }

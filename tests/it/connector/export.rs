@@ -44,7 +44,7 @@ fn connector_export_writes_the_files_that_are_checked_in_and_over_its_own_again(
             let (code, stdout, stderr) = export(&words);
             assert_eq!((code, stderr.as_str()), (0, ""));
             assert_eq!(stdout.lines().count(), 4);
-            assert_eq!(tree(&out), tree(&folder(name)), "{name}");
+            assert!(tree(&out) == tree(&folder(name)), "{name}: the files are others than those checked in");
         }
         // Another host, over the same.
         words[1] = "127.0.0.1:8080";
@@ -95,7 +95,7 @@ fn connector_export_refuses_what_is_wrong_and_leaves_everything_as_it_was() {
         let (found, stdout, stderr) = export(&words);
         assert_eq!((found, stdout.as_str()), (code, ""), "{words:?}: {stderr}");
         assert!(stderr.contains(says), "{words:?}: {stderr}");
-        assert_eq!(tree(root.path()), before, "{words:?}");
+        assert!(tree(root.path()) == before, "{words:?}: something was written");
     }
 }
 

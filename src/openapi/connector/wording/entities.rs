@@ -17,6 +17,19 @@ const MESSAGE_CHANNELS: &[(&str, &str)] = &[("SMS", "Text message"), ("VOICE", "
 const DELIVERIES: &[(&str, &str)] =
     &[("QUEUED", "Queued"), ("SENT", "Sent"), ("DELIVERED", "Delivered"), ("UNDELIVERABLE", "Undeliverable")];
 
+/// What may happen to a one-time password.
+pub(super) const EVENTS: &[(&str, &str)] = &[
+    ("SENT", "Sent"),
+    ("DELIVERED", "Delivered"),
+    ("UNDELIVERABLE", "Undeliverable"),
+    ("VERIFIED", "Verified"),
+    ("WRONG_CODE", "Wrong code"),
+    ("EXPIRED", "Expired"),
+    ("TOO_MANY_ATTEMPTS", "Too many attempts"),
+    ("REPLACED", "Replaced"),
+    ("DELETED", "Deleted"),
+];
+
 pub(super) const IDEMPOTENCY_KEY: Field = field(
     "Idempotency-Key",
     "Idempotency Key",

@@ -1,11 +1,12 @@
 //! The wording of the connector itself, on `/v1`.
 
 use crate::openapi::connector::words::Visibility::{Advanced, Important, Internal};
-use crate::openapi::connector::words::{Field, Operation, Schema, Wording, action, field};
+use crate::openapi::connector::words::{Field, Operation, Schema, Trigger, Wording, action, field};
 
 use super::entities::{
     ACCOUNT_ID, APPLICATION_ID, ATTEMPT_COUNT, ATTEMPTS_LEFT, CHANNEL, CHANNELS, CONNECTION, CREATED, DELIVERY_STATUS,
-    EXPIRE, IDEMPOTENCY_KEY, NUMBER, OTP_ID, OTP_STATUS, QUOTA, REFERENCE_ID, TIMESTAMP_CREATED, TIMESTAMP_EXPIRE,
+    EVENTS, EXPIRE, IDEMPOTENCY_KEY, NUMBER, OTP_ID, OTP_STATUS, QUOTA, REFERENCE_ID, TIMESTAMP_CREATED,
+    TIMESTAMP_EXPIRE,
 };
 
 const PATH_ID: Field =
@@ -77,6 +78,25 @@ const OPERATIONS: &[Operation] = &[
         "Forgets a one-time password, so that its code is no longer accepted. Returns its last state; from then on its ID is unknown.",
     )
     .parameters(&[PATH_ID, IDEMPOTENCY_KEY]),
+    action(
+        "WhenOTPChanges",
+        Important,
+        "When a one time password changes",
+        "This operation triggers when a one-time password is sent, delivered, verified or deleted, when a wrong code is entered for it, or when it expires.",
+    )
+    .body("Which changes start the flow.")
+    .trigger(Trigger {
+        hint: "To see it work now, send a one-time password to your own phone.",
+        content: "OtpChange",
+        description: "What happened to the one-time password, and how it stands since.",
+    }),
+    action(
+        "UnsubscribeOTPChanges",
+        Internal,
+        "Stop listening to changes",
+        "Ends a subscription to changes; the platform calls it when a flow is turned off or deleted.",
+    )
+    .parameters(&[field("token", "Subscription", "The secret part of the subscription's address.")]),
     action(
         "ListApplications",
         Internal,
@@ -193,6 +213,57 @@ const SCHEMAS: &[Schema] = &[
             ATTEMPT_COUNT,
             REFERENCE_ID,
             APPLICATION_ID,
+            ACCOUNT_ID,
+            CREATED,
+            EXPIRE,
+        ],
+    },
+    Schema {
+        name: "NewSubscription",
+        title: "Changes",
+        fields: &[
+            field("events", "Changes", "The changes that start the flow. All of them unless some are chosen.").labels(EVENTS),
+            field(
+                "applicationId",
+                "Application",
+                "The application whose one-time passwords start the flow. All applications unless one is chosen.",
+            )
+            .application(),
+            field("notificationUrl", "Callback URL", "The address that changes are posted to; the platform fills it in.").callback(),
+        ],
+    },
+    Schema {
+        name: "Subscription",
+        title: "Subscription",
+        fields: &[
+            field("subscriptionId", "Subscription ID", "The ID of the subscription."),
+            field("events", "Changes", "The changes that are told.").labels(EVENTS),
+            field("applicationId", "Application ID", "The application whose one-time passwords are told of; left out when it is all of them."),
+            field("created", "Created (Unix Time)", "When it was made, in milliseconds since 1970.").advanced(),
+            field("signingSecret", "Signing Secret", "The secret that changes are signed with, shown once.").advanced(),
+        ],
+    },
+    Schema {
+        name: "OtpChange",
+        title: "Change",
+        fields: &[
+            field("event", "Change", "What happened: SENT, DELIVERED, UNDELIVERABLE, VERIFIED, WRONG_CODE, EXPIRED, TOO_MANY_ATTEMPTS, REPLACED or DELETED.")
+                .important()
+                .labels(EVENTS),
+            OTP_ID,
+            OTP_STATUS,
+            NUMBER,
+            REFERENCE_ID,
+            field("occurredAt", "Occurred", "When it happened, as a date and time in UTC."),
+            field("detail", "Detail", "More about it in words, such as why a message will not arrive."),
+            ATTEMPTS_LEFT,
+            ATTEMPT_COUNT,
+            DELIVERY_STATUS,
+            CHANNEL,
+            TIMESTAMP_CREATED,
+            TIMESTAMP_EXPIRE,
+            APPLICATION_ID,
+            field("eventId", "Event ID", "The ID of the change, the same when it is told again.").advanced(),
             ACCOUNT_ID,
             CREATED,
             EXPIRE,
