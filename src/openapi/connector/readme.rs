@@ -65,7 +65,7 @@ fn describe(text: &mut String, operation: &Operation, edition: Edition, definiti
     if !inputs.is_empty() {
         writeln!(text, "\nInputs:\n\n{}", inputs.trim_end())?;
     }
-    let answer = ["200", "201"].iter().find_map(|status| referred(&made["responses"][status]["schema"]));
+    let answer = ["200", "201"].iter().find_map(|status| referred(below(made, &["responses", status, "schema"])));
     let name = operation.trigger.map_or(answer, |trigger| Some(trigger.content));
     if let (Some(name), false) = (name, operation.visibility == Visibility::Internal) {
         let mut results = String::new();
@@ -77,7 +77,7 @@ fn describe(text: &mut String, operation: &Operation, edition: Edition, definiti
 
 fn fields(text: &mut String, edition: Edition, definition: &Value, name: &str) -> std::fmt::Result {
     let words = edition.wording().schemas.iter().find(|schema| schema.name == name);
-    let required = &definition["definitions"][name]["required"];
+    let required = below(definition, &["definitions", name, "required"]);
     for field in
         words.into_iter().flat_map(|schema| schema.fields).filter(|field| field.visibility != Visibility::Internal)
     {
@@ -96,6 +96,10 @@ fn find<'v>(definition: &'v Value, id: &str) -> &'v Value {
     let paths = definition["paths"].as_object().into_iter().flatten();
     let mut all = paths.flat_map(|(_, item)| item.as_object().into_iter().flatten());
     all.find(|(_, operation)| operation["operationId"] == id).map_or(&Value::Null, |(_, operation)| operation)
+}
+
+fn below<'v>(value: &'v Value, path: &[&str]) -> &'v Value {
+    path.iter().try_fold(value, |value, name| value.get(name)).unwrap_or(&Value::Null)
 }
 
 fn items<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {

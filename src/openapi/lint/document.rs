@@ -254,7 +254,7 @@ fn schemes(root: &Spot<'_>, report: &mut Report) {
             match scheme.value.as_str() {
                 Some("https" | "http") => {}
                 Some("ws" | "wss") => {
-                    report.add(Rule::SchemeNotSupported, &scheme, "WebSockets are not supported; use https")
+                    report.add(Rule::SchemeNotSupported, &scheme, "WebSockets are not supported; use https");
                 }
                 _ => report.add(Rule::SchemeNotValid, &scheme, "must be https or http"),
             }

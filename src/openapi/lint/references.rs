@@ -49,11 +49,11 @@ pub(super) fn check(root: &Spot<'_>, spot: &Spot<'_>, table: &Table, report: &mu
         Some(name) if name.is_empty() || name.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1'])) => {
             report.add(Rule::JsonPointerNotValid, &reference, "is no JSON pointer");
         }
-        Some(name) => match root.value.pointer(&format!("{}{name}", prefix.trim_start_matches('#'))) {
-            None => report.add(table.not_found, &reference, format!("{target} is not in this document")),
-            // Where a definition is nothing but a reference, it is told at that definition.
-            Some(_) => {}
-        },
+        // Where a definition is nothing but a reference, it is told at that definition.
+        Some(name) => {
+            let known = root.value.pointer(&format!("{}{name}", prefix.trim_start_matches('#'))).is_some();
+            report.when(!known, table.not_found, &reference, format!("{target} is not in this document"));
+        }
     }
     true
 }
