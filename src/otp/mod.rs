@@ -11,6 +11,7 @@ pub mod command;
 pub mod housekeeping;
 pub mod id;
 pub mod machine;
+pub mod news;
 mod once;
 pub mod outbox;
 pub mod phone;

@@ -19,6 +19,7 @@ use crate::quota::Quota;
 
 pub(crate) use application::Edit;
 pub use entity::{ConnectionEntity, OtpEntity, QuotaEntity, VerdictEntity};
+pub(super) use handlers::{answer, invalid, read_body, unavailable};
 pub(crate) use send::{read_resend, read_send};
 
 /// What the handlers call, shared: every request clones it.
