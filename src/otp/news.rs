@@ -67,12 +67,12 @@ impl EventName {
         }
     }
 
-    /// Reads a name, in any case of letters.
+    /// Reads a name.
     ///
     /// # Errors
     /// [`UnknownEvent`].
     pub fn parse(text: &str) -> Result<Self, UnknownEvent> {
-        Self::ALL.into_iter().find(|name| name.as_str().eq_ignore_ascii_case(text)).ok_or(UnknownEvent)
+        Self::ALL.into_iter().find(|name| name.as_str() == text).ok_or(UnknownEvent)
     }
 }
 
@@ -185,10 +185,10 @@ mod tests {
         let all = EventNames::all();
         assert_eq!(all.iter().count(), EventName::ALL.len());
         for name in EventName::ALL {
-            assert_eq!(EventName::parse(&name.as_str().to_lowercase()), Ok(name));
+            assert_eq!(EventName::parse(name.as_str()), Ok(name));
             assert_eq!(serde_json::to_value(name).unwrap(), name.as_str());
         }
-        assert_eq!(EventName::parse("SEND"), Err(UnknownEvent));
+        assert_eq!((EventName::parse("SEND"), EventName::parse("sent")), (Err(UnknownEvent), Err(UnknownEvent)));
         let some: EventNames = serde_json::from_str(r#"["VERIFIED","SENT","SENT"]"#).unwrap();
         assert_eq!(serde_json::to_string(&some).unwrap(), r#"["SENT","VERIFIED"]"#);
         assert!(some.contains(EventName::Sent) && !some.contains(EventName::Expired));

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,8 +19,8 @@ use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
-use tokio::sync::OnceCell;
+use tokio::net::TcpStream;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio_rustls::TlsConnector;
 use tower::Service;
 
@@ -30,6 +30,8 @@ use crate::outbound::address::is_public;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// For one of a name's addresses: the next one is tried in time.
 const ONE_ADDRESS: Duration = Duration::from_secs(4);
+/// Names that are resolved at once: each takes a thread, of which the store needs some as well.
+static RESOLVING: Semaphore = Semaphore::const_new(128);
 /// Addresses of a name that are tried.
 const ADDRESSES: usize = 8;
 
@@ -140,7 +142,14 @@ impl Service<Uri> for Connector {
 
 /// The addresses of a name that connections may go to, at least one.
 pub(super) async fn resolve(reach: Reach, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
-    let found: Vec<_> = lookup_host((host, port)).await.map_err(|_| ConnectError::Unresolved)?.collect();
+    let permit = RESOLVING.acquire().await.map_err(|_| ConnectError::Unresolved)?;
+    let name = (host.to_owned(), port);
+    // The thread outlives whoever lost patience with it, and the permit ends with the thread.
+    let resolving = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        name.to_socket_addrs().map(Vec::from_iter)
+    });
+    let found = resolving.await.ok().and_then(Result::ok).ok_or(ConnectError::Unresolved)?;
     if found.is_empty() {
         return Err(ConnectError::Unresolved);
     }

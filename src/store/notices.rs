@@ -290,6 +290,18 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_is_bounded() {
+        let notices = Notices::default();
+        let subscription = waiting(1, 0, 0, 0).address.subscription;
+        for number in 0..QUEUED_PER_SUBSCRIPTION {
+            assert!(notices.has_room(subscription));
+            let event = EventId::from_bytes((number as u128).to_be_bytes());
+            notices.joined([Waiting { address: Address { subscription, event }, ..waiting(1, 0, 0, 0) }]);
+        }
+        assert!(!notices.has_room(subscription) && notices.has_room(waiting(2, 0, 0, 0).address.subscription));
+    }
+
+    #[test]
     fn a_reload_keeps_the_claims_of_what_did_not_change() {
         let notices = Notices::default();
         notices.joined([waiting(1, 1, 1, 10), waiting(2, 2, 2, 10)]);

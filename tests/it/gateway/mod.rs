@@ -4,6 +4,7 @@ mod bad_input;
 mod canary;
 mod concurrency;
 mod drain;
+mod event_delivery;
 mod events;
 mod footprint;
 mod idempotency;

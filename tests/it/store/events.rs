@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use otpgate::access::connection::ConnectionId;
+use otpgate::events::fanout::Fanout;
 use otpgate::events::queue::{Queued, Settled, Settlement};
 use otpgate::events::store::EventQueue;
 use otpgate::events::subscription::{SUBSCRIPTIONS_PER_ACCOUNT, Subscription, SubscriptionId};
@@ -242,6 +243,20 @@ pub(crate) async fn an_erased_number_is_in_no_event<S: Store>(world: &World, sto
         settle(&**store, &claimed, &Settlement::Told).await;
     }
     assert_eq!(told, 3);
+}
+
+#[tokio::test]
+async fn what_has_no_room_is_lost_and_counted() {
+    let world = World::new();
+    let fanout = Fanout::new(Arc::new(SystemEntropy), RETENTION);
+    let (one, two) = (subscription(&world, "a", EventNames::all()), subscription(&world, "b", EventNames::all()));
+    fanout.replace(&[one.clone(), two]);
+    let mut otp = world.otp(1, 3);
+    assert!(fanout.changed(None, &otp, world.now(), |_| true).is_empty());
+    otp.note_delivery(1, Delivery::Sent, None, world.now());
+    let rows = fanout.changed(None, &otp, world.now(), |id| id == one.id);
+    assert_eq!((rows.len(), rows[0].address.subscription, fanout.lost()), (1, one.id, 1));
+    assert!(fanout.changed(Some(&otp.clone()), &otp, world.now(), |_| true).is_empty(), "told already");
 }
 
 /// What only SQLite can show: events outlive the process, and no file holds the number that they tell of.

@@ -30,6 +30,11 @@ impl Received {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
+    /// The event's id.
+    pub(crate) fn id(&self) -> String {
+        self.header("webhook-id").to_owned()
+    }
+
     /// What happened.
     pub(crate) fn event(&self) -> String {
         self.json()["event"].as_str().unwrap().to_owned()
