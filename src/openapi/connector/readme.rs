@@ -157,8 +157,8 @@ const NATIVE_LIMITATIONS: &str = "- **Repeated steps**: the platform may send th
   again and does nothing twice: Send while that code is active and for at most 20 minutes, Verify and Delete for 20 minutes, Resend for
   30 seconds. So a loop that sends to the same number again before the code was used gets the same code; **Resend** is for
   that. **Idempotency Key** sets your own key for 24 hours; the same key with another request is the error 422.
-- **Changes** are told at least once and in no certain order: a change that is told again has the same **Event ID**. They wait for
-  an hour and more while the flow cannot be reached.
+- **Changes** are told at least once and in no certain order: a change that is told again has the same **Event ID**. They are tried for almost
+  three days while the flow cannot be reached.
 - **Personal data**: a phone number is replaced by a hash 30 days after the end of its code; its field is empty then.";
 
 const COMPATIBLE_LIMITATIONS: &str = "- **A wrong code is an error** with the status 401, the last wrong one 403, and every check after the end 410, as in tyntec 2FA. Set
