@@ -1,6 +1,9 @@
 //! The composition root: from a configuration and an open store to a gateway that serves. The only file that names
 //! concrete adapters; nobody but the command line and the tests imports it.
 
+mod configured;
+mod figures;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,34 +11,31 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::abuse::{CeilingPolicy, SendLimits};
 use crate::access::authenticator::Authenticator;
+use crate::app::configured::{providers, send_policy, settings};
+use crate::app::figures::sources;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Countries as ConfigCountries, ProviderKind};
+use crate::config::Config;
 use crate::delivery::courier::Courier;
-use crate::delivery::provider::Provider;
-use crate::delivery::sandbox::Sandbox;
 use crate::events::backoff::Backoff;
 use crate::events::dispatch::Dispatcher;
-use crate::events::store::EventQueue as _;
 use crate::events::subscriptions::Subscriptions;
 use crate::layer::guard::{Guard, GuardSettings};
 use crate::openapi;
 use crate::otp::answer::KeptAnswers;
 use crate::otp::catalogue::Catalogue;
 use crate::otp::housekeeping;
-use crate::otp::service::{Countries, OtpService, SendPolicy};
-use crate::otp::store::Outbox as _;
+use crate::otp::service::OtpService;
 use crate::outbound::{Callbacks, Reach};
 use crate::quota::LocalQuota;
 use crate::secret::SystemEntropy;
-use crate::server::{BindError, Deadlines, Drain, Limits, Listener, Network, Server, Settings, Tls, TlsError};
+use crate::server::{BindError, Drain, Listener, Server, Settings, Tls, TlsError};
 use crate::stack::{Parts, finish, stack};
-use crate::store::sqlite::{SqliteStore, StoreStats};
+use crate::store::sqlite::SqliteStore;
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
 use crate::surface::{DIALECTS, admin, asked, keyed, open, otp, tyntec, webhooks};
-use crate::telemetry::{Metrics, Observers, SourceKind};
+use crate::telemetry::{Metrics, Observers};
 
 /// From the warmed start to the end of its work: what is touched later is needed.
 const SETTLED: Duration = Duration::from_secs(1);
@@ -319,113 +319,4 @@ async fn sweep(quota: Arc<LocalQuota>, guard: Guard) {
         quota.sweep();
         guard.sweep();
     }
-}
-
-fn send_policy(config: &Config) -> SendPolicy {
-    SendPolicy {
-        limits: SendLimits::new(config.limits.sends_per_number.clone()),
-        ceiling: CeilingPolicy(config.delivery.messages_per_day),
-        countries: match &config.delivery.countries {
-            ConfigCountries::All => Countries::All,
-            ConfigCountries::These(list) => Countries::Only(list.clone()),
-        },
-    }
-}
-
-fn providers(config: &Config, clock: &Arc<dyn Clock>) -> (Option<Arc<Sandbox>>, Vec<Arc<dyn Provider>>) {
-    let mut sandbox = None;
-    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
-    for provider in &config.delivery.providers {
-        match provider.kind {
-            ProviderKind::Sandbox => {
-                let one = Arc::new(Sandbox::offering(Arc::clone(clock), provider.channels.clone()));
-                sandbox = Some(Arc::clone(&one));
-                providers.push(one);
-            }
-            // Refused when the configuration is checked.
-            ProviderKind::Http | ProviderKind::Smpp => {}
-        }
-    }
-    (sandbox, providers)
-}
-
-fn settings(config: &Config, tls: Option<Tls>) -> Settings {
-    let defaults = Limits::default();
-    let server = &config.server;
-    Settings {
-        limits: Limits {
-            connections: usize::try_from(server.max_connections).unwrap_or(usize::MAX),
-            header_bytes: usize::try_from(server.header_bytes).unwrap_or(defaults.header_bytes),
-            ..defaults
-        },
-        deadlines: Deadlines {
-            first_byte: server.first_byte,
-            handshake: server.handshake,
-            headers: server.headers,
-            idle: server.idle,
-            body: server.body,
-            write: server.write,
-            ..Deadlines::default()
-        },
-        // Checked with the configuration.
-        trusted_proxies: config.trusted_proxies.iter().filter_map(|text| text.parse::<Network>().ok()).collect(),
-        tls,
-    }
-}
-
-fn sources(
-    metrics: &Metrics,
-    store: &Arc<SqliteStore>,
-    server: &Server,
-    quota: &Arc<LocalQuota>,
-    guard: &Guard,
-    authenticator: &Arc<Authenticator>,
-) {
-    let outbox = Arc::clone(store);
-    metrics.add_source("outbox_backlog", "Messages that are not settled", SourceKind::Gauge, move || {
-        u64::try_from(outbox.backlog()).unwrap_or(u64::MAX)
-    });
-    let events = Arc::clone(store);
-    metrics.add_source("webhook_backlog", "Events that are not told yet", SourceKind::Gauge, move || {
-        u64::try_from(events.queued_events()).unwrap_or(u64::MAX)
-    });
-    let events = Arc::clone(store);
-    metrics
-        .add_source("webhook_lost", "Events lost to a full queue", SourceKind::Counter, move || events.lost_events());
-    let quota = Arc::clone(quota);
-    metrics.add_source(
-        "quota_active_connections",
-        "Connections with a call in their window",
-        SourceKind::Gauge,
-        move || u64::try_from(quota.active()).unwrap_or(u64::MAX),
-    );
-    let guard = guard.clone();
-    metrics.add_source("guard_addresses", "Addresses with failed authentications", SourceKind::Gauge, move || {
-        u64::try_from(guard.addresses()).unwrap_or(u64::MAX)
-    });
-    let keys = Arc::clone(authenticator);
-    metrics.add_source("remembered_keys", "Keys in the cache", SourceKind::Gauge, move || keys.remembered().0);
-    let keys = Arc::clone(authenticator);
-    metrics
-        .add_source("remembered_misses", "Unknown keys in the cache", SourceKind::Gauge, move || keys.remembered().1);
-    type StoreFigure = (&'static str, &'static str, SourceKind, fn(&StoreStats) -> u64);
-    let figures: [StoreFigure; 5] = [
-        ("store_commits", "Durable commits", SourceKind::Counter, |stats| stats.commits),
-        ("store_changes", "Changes in them", SourceKind::Counter, |stats| stats.jobs),
-        ("store_queued", "Changes that wait for the writer", SourceKind::Gauge, |stats| stats.queued),
-        ("store_refused_full", "Changes refused because the disk is full", SourceKind::Counter, |stats| {
-            stats.refused_full
-        }),
-        ("store_last_commit_microseconds", "Duration of the last commit", SourceKind::Gauge, |stats| {
-            u64::try_from(stats.last_commit.as_micros()).unwrap_or(u64::MAX)
-        }),
-    ];
-    for (name, help, kind, read) in figures {
-        let store = Arc::clone(store);
-        metrics.add_source(name, help, kind, move || read(&store.stats()));
-    }
-    let stats = server.stats();
-    metrics.add_source("accepted_sockets", "Connections accepted", SourceKind::Counter, move || stats.accepted.get());
-    let stats = server.stats();
-    metrics.add_source("open_sockets", "Connections open", SourceKind::Gauge, move || stats.open.get());
 }

@@ -1,0 +1,70 @@
+//! Which figures of the running parts the metrics show, and how they are called there.
+
+use std::sync::Arc;
+
+use crate::access::authenticator::Authenticator;
+use crate::events::store::EventQueue as _;
+use crate::layer::guard::Guard;
+use crate::otp::store::Outbox as _;
+use crate::quota::LocalQuota;
+use crate::server::Server;
+use crate::store::sqlite::{SqliteStore, StoreStats};
+use crate::telemetry::{Metrics, SourceKind};
+
+/// Lets the metrics read what the parts count themselves.
+pub(super) fn sources(
+    metrics: &Metrics,
+    store: &Arc<SqliteStore>,
+    server: &Server,
+    quota: &Arc<LocalQuota>,
+    guard: &Guard,
+    authenticator: &Arc<Authenticator>,
+) {
+    let outbox = Arc::clone(store);
+    metrics.add_source("outbox_backlog", "Messages that are not settled", SourceKind::Gauge, move || {
+        u64::try_from(outbox.backlog()).unwrap_or(u64::MAX)
+    });
+    let events = Arc::clone(store);
+    metrics.add_source("webhook_backlog", "Events that are not told yet", SourceKind::Gauge, move || {
+        u64::try_from(events.queued_events()).unwrap_or(u64::MAX)
+    });
+    let events = Arc::clone(store);
+    metrics
+        .add_source("webhook_lost", "Events lost to a full queue", SourceKind::Counter, move || events.lost_events());
+    let quota = Arc::clone(quota);
+    metrics.add_source(
+        "quota_active_connections",
+        "Connections with a call in their window",
+        SourceKind::Gauge,
+        move || u64::try_from(quota.active()).unwrap_or(u64::MAX),
+    );
+    let guard = guard.clone();
+    metrics.add_source("guard_addresses", "Addresses with failed authentications", SourceKind::Gauge, move || {
+        u64::try_from(guard.addresses()).unwrap_or(u64::MAX)
+    });
+    let keys = Arc::clone(authenticator);
+    metrics.add_source("remembered_keys", "Keys in the cache", SourceKind::Gauge, move || keys.remembered().0);
+    let keys = Arc::clone(authenticator);
+    metrics
+        .add_source("remembered_misses", "Unknown keys in the cache", SourceKind::Gauge, move || keys.remembered().1);
+    type StoreFigure = (&'static str, &'static str, SourceKind, fn(&StoreStats) -> u64);
+    let figures: [StoreFigure; 5] = [
+        ("store_commits", "Durable commits", SourceKind::Counter, |stats| stats.commits),
+        ("store_changes", "Changes in them", SourceKind::Counter, |stats| stats.jobs),
+        ("store_queued", "Changes that wait for the writer", SourceKind::Gauge, |stats| stats.queued),
+        ("store_refused_full", "Changes refused because the disk is full", SourceKind::Counter, |stats| {
+            stats.refused_full
+        }),
+        ("store_last_commit_microseconds", "Duration of the last commit", SourceKind::Gauge, |stats| {
+            u64::try_from(stats.last_commit.as_micros()).unwrap_or(u64::MAX)
+        }),
+    ];
+    for (name, help, kind, read) in figures {
+        let store = Arc::clone(store);
+        metrics.add_source(name, help, kind, move || read(&store.stats()));
+    }
+    let stats = server.stats();
+    metrics.add_source("accepted_sockets", "Connections accepted", SourceKind::Counter, move || stats.accepted.get());
+    let stats = server.stats();
+    metrics.add_source("open_sockets", "Connections open", SourceKind::Gauge, move || stats.open.get());
+}
