@@ -16,12 +16,15 @@ use crate::otp::application::{
 use crate::otp::catalogue::CatalogueError;
 use crate::otp::channel::Channel;
 use crate::otp::code::PinLength;
-use crate::otp::template::{Language, Template, parse_template_name};
+use crate::otp::language::Language;
+use crate::otp::template::{Template, parse_template_name};
+use crate::otp::wording;
 use crate::surface::answer::json;
 use crate::surface::extract::Call;
-use crate::surface::input::Input;
+use crate::surface::input::{Fault, Input, Place};
 use crate::surface::otp::Api;
 use crate::surface::otp::handlers::{answer, invalid, read_body, unavailable};
+use crate::surface::otp::message::{AutofillBody, AutofillEntity, ExtentEntity, More};
 use crate::surface::problem::{Problem, ProblemCode};
 
 /// An application.
@@ -55,6 +58,15 @@ pub(super) struct ApplicationEntity {
     caller: Option<String>,
     /// Its own texts: `en` for a text message, `en-voice` for a call.
     template: BTreeMap<String, String>,
+    /// What each of its own texts for text messages takes, by language: with a code of its length, its longest lifetime
+    /// and the lines that its messages end with.
+    extent: BTreeMap<String, ExtentEntity>,
+    /// What `{{BRAND}}` stands for; left out where that is its name (of the default application: its sender).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    brand: Option<String>,
+    /// What its text messages end with, so that a phone fills in the code by itself.
+    autofill: AutofillEntity,
     /// When it was made, in milliseconds since 1970.
     #[schema(format = "int64")]
     created: u64,
@@ -74,6 +86,9 @@ impl From<&Application> for ApplicationEntity {
             sender: application.sender.as_ref().map(|sender| sender.as_str().to_owned()),
             caller: application.caller.as_ref().map(|caller| caller.as_str().to_owned()),
             template: application.templates.named().map(|(name, text)| (name, text.as_str().to_owned())).collect(),
+            extent: wording::extents(application).map(|(name, extent)| (name, extent.into())).collect(),
+            brand: application.brand.as_ref().map(|brand| brand.as_str().to_owned()),
+            autofill: AutofillEntity::from(&application.autofill),
             created: application.created.0,
         }
     }
@@ -108,9 +123,19 @@ pub(super) struct ApplicationBody {
     /// Whether calls are to show no number any more.
     #[schema(nullable = false)]
     delete_caller: Option<bool>,
-    /// Texts by `en` or `en-voice`; null drops one. Each holds `{{OTP}}`, and may hold `{{SEC}}`, the lifetime in seconds.
+    /// Texts by `en` or `en-voice`; null drops one. Each holds `{{OTP}}`, and may hold `{{SEC}}` and `{{MIN}}`, the lifetime
+    /// in seconds and in minutes, and `{{BRAND}}`.
     #[schema(nullable = false)]
     template: Option<BTreeMap<String, Option<String>>>,
+    /// What `{{BRAND}}` stands for, without control characters; else the application's name.
+    #[schema(nullable = false, max_length = 64)]
+    brand: Option<String>,
+    /// Whether `{{BRAND}}` is to stand for the name again.
+    #[schema(nullable = false)]
+    delete_brand: Option<bool>,
+    /// What text messages end with, so that a phone fills in the code by itself; a null member drops that line.
+    #[schema(nullable = false)]
+    autofill: Option<AutofillBody>,
 }
 
 /// What is to change.
@@ -125,6 +150,7 @@ pub(crate) struct Edit {
     pub(crate) caller: Option<Caller>,
     pub(crate) delete_caller: bool,
     pub(crate) templates: Vec<((Language, Channel), Option<Template>)>,
+    more: More,
 }
 
 impl Edit {
@@ -144,6 +170,7 @@ impl Edit {
             caller: input.optional("caller", Caller::parse),
             delete_caller: input.optional_bool("deleteCaller").unwrap_or(false),
             templates: Vec::new(),
+            more: More::default(),
         };
         match input.optional_value("template") {
             None => {}
@@ -151,7 +178,7 @@ impl Edit {
                 for (name, text) in members {
                     match read_template(&name, &text) {
                         Ok(template) => edit.templates.push(template),
-                        Err(detail) => input.fault("template", format!("{name}: {detail}")),
+                        Err(detail) => input.fault_below("template", &name, detail),
                     }
                 }
             }
@@ -159,6 +186,13 @@ impl Edit {
                 input.fault("template", "must be an object of texts, such as {\"en\": \"Your code is {{OTP}}\"}");
             }
         }
+        edit
+    }
+
+    /// Reads the members that only the native interface has, too.
+    fn read_all(input: &mut Input) -> Self {
+        let mut edit = Self::read(input, "alphanumeric");
+        edit.more = More::read(input);
         edit
     }
 
@@ -187,6 +221,7 @@ impl Edit {
                 }
             }
         }
+        self.more.apply(application);
     }
 }
 
@@ -236,7 +271,7 @@ pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Res
 pub(super) async fn create(State(api): State<Api>, request: Request) -> Result<Response, Response> {
     let mut call = Call::open(request, Scope::Admin)?;
     let mut input = read_body(&mut call).await?;
-    let edit = Edit::read(&mut input, "alphanumeric");
+    let edit = Edit::read_all(&mut input);
     input.finish().map_err(|faults| invalid(&call, faults))?;
     let made =
         api.catalogue.create(&call.caller.account, edit.name.clone(), |application| edit.apply(application)).await;
@@ -291,7 +326,7 @@ pub(super) async fn edit(
     let mut call = Call::open(request, Scope::Admin)?;
     let reference = reference(&call, &id)?;
     let mut input = read_body(&mut call).await?;
-    let edit = Edit::read(&mut input, "alphanumeric");
+    let edit = Edit::read_all(&mut input);
     input.finish().map_err(|faults| invalid(&call, faults))?;
     let edited = api.catalogue.edit(&call.caller.account, reference, |application| edit.apply(application)).await;
     let application = edited.map_err(|error| refused(&call, error))?;
@@ -343,6 +378,10 @@ fn refused(call: &Call, error: CatalogueError) -> Response {
         CatalogueError::Default => {
             let words = "It cannot be deleted or renamed.";
             Problem::new(StatusCode::CONFLICT, ProblemCode::DefaultApplication, words)
+        }
+        CatalogueError::TooManyTemplates => {
+            let detail = "must leave the application with at most 400 texts; drop some with null".to_owned();
+            return invalid(call, vec![Fault { at: Place::Pointer("/template".to_owned()), detail }]);
         }
         CatalogueError::Store(error) => return unavailable(call, error),
     };

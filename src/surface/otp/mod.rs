@@ -3,6 +3,7 @@
 mod application;
 mod entity;
 mod handlers;
+mod message;
 mod send;
 
 use std::sync::Arc;

@@ -11,5 +11,6 @@ mod keys;
 mod native;
 mod quota;
 mod startup;
+mod templates;
 mod tls;
 mod tyntec;
