@@ -323,6 +323,9 @@ mod tests {
         assert_eq!(application.sender.as_ref().map(Sender::as_str), Some("VERIFY"));
         let text = serde_json::to_string(&application).unwrap();
         assert_eq!(serde_json::from_str::<Application>(&text).unwrap(), application);
+        let mut older: serde_json::Map<_, _> = serde_json::from_str(&text).unwrap();
+        assert!(older.remove("brand").is_some() && older.remove("autofill").is_some());
+        assert_eq!(serde_json::from_value::<Application>(older.into()).unwrap(), application);
     }
 
     #[test]

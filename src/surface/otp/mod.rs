@@ -1,6 +1,7 @@
 //! The native interface `/v1`: JSON in, JSON out, 200 for every success; a wrong code is an answer, not an error.
 
 mod application;
+mod edit;
 mod entity;
 mod handlers;
 mod message;
@@ -18,7 +19,7 @@ use crate::otp::catalogue::Catalogue;
 use crate::otp::service::OtpService;
 use crate::quota::Quota;
 
-pub(crate) use application::Edit;
+pub(crate) use edit::Edit;
 pub use entity::{ConnectionEntity, OtpEntity, QuotaEntity, VerdictEntity};
 pub(crate) use send::{read_resend, read_send};
 
