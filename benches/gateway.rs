@@ -33,6 +33,10 @@ use gateway_parts::load::{Call, Figures, run};
 use gateway_parts::process::{Gateway, resident_kb};
 use gateway_parts::{bare, loop_store, process, service};
 
+/// As in the gateway: the service runs in a process of this bench too.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const ROUNDS: usize = 5;
 const STATUS_CALLS: usize = 60_000;
 const WRITES: usize = 20_000;

@@ -15,6 +15,10 @@ use crate::config::{Config, Countries as ConfigCountries, ProviderKind};
 use crate::delivery::courier::Courier;
 use crate::delivery::provider::Provider;
 use crate::delivery::sandbox::Sandbox;
+use crate::events::backoff::Backoff;
+use crate::events::dispatch::Dispatcher;
+use crate::events::store::EventQueue as _;
+use crate::events::subscriptions::Subscriptions;
 use crate::layer::guard::{Guard, GuardSettings};
 use crate::openapi;
 use crate::otp::answer::KeptAnswers;
@@ -22,6 +26,7 @@ use crate::otp::catalogue::Catalogue;
 use crate::otp::housekeeping;
 use crate::otp::service::{Countries, OtpService, SendPolicy};
 use crate::otp::store::Outbox as _;
+use crate::outbound::{Callbacks, Reach};
 use crate::quota::LocalQuota;
 use crate::secret::SystemEntropy;
 use crate::server::{BindError, Deadlines, Drain, Limits, Listener, Network, Server, Settings, Tls, TlsError};
@@ -29,14 +34,14 @@ use crate::stack::{Parts, finish, stack};
 use crate::store::sqlite::{SqliteStore, StoreStats};
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
-use crate::surface::{DIALECTS, admin, asked, keyed, open, otp, tyntec};
+use crate::surface::{DIALECTS, admin, asked, keyed, open, otp, tyntec, webhooks};
 use crate::telemetry::{Metrics, Observers, SourceKind};
 
 /// From the warmed start to the end of its work: what is touched later is needed.
 const SETTLED: Duration = Duration::from_secs(1);
 /// How often idle rings and old failures are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// How long the courier may finish what is on its way when the process ends.
+/// How long the courier and the dispatcher may finish what is on its way when the process ends.
 const COURIER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the gateway did not start.
@@ -76,6 +81,7 @@ pub struct Gateway {
     drain_timeout: Duration,
     stop: watch::Sender<bool>,
     courier: tokio::task::JoinHandle<()>,
+    dispatcher: tokio::task::JoinHandle<()>,
     tasks: JoinSet<()>,
 }
 
@@ -123,7 +129,23 @@ impl Gateway {
             quota: Arc::clone(&quota) as _,
             clock: Arc::clone(&clock),
         });
-        let (keyed_routes, _) = otp::routes().merge(tyntec::routes()).with_state(api).split_for_parts();
+        let reach = if config.events.allow_private_callbacks { Reach::Anywhere } else { Reach::Public };
+        let callbacks = Arc::new(Callbacks::new(reach));
+        let hooks = Arc::new(webhooks::Parts {
+            subscriptions: Subscriptions::new(
+                Arc::clone(&store) as _,
+                store.keyring(),
+                Arc::clone(&clock),
+                Arc::new(SystemEntropy),
+            ),
+            catalogue: Arc::clone(&catalogue),
+            post: Arc::clone(&callbacks) as _,
+            guard: guard.clone(),
+            base_url: base_url.clone(),
+        });
+        let keyed_routes = otp::routes().merge(tyntec::routes()).with_state(api);
+        let (keyed_routes, _) = keyed_routes.merge(webhooks::keyed().with_state(Arc::clone(&hooks))).split_for_parts();
+        let (capability_routes, _) = webhooks::capabilities().with_state(hooks).split_for_parts();
         let open_routes = open::routes(Open {
             readiness: readiness.clone(),
             document: Document::new({
@@ -152,7 +174,7 @@ impl Gateway {
             keyring: store.keyring(),
             idempotency_observer: Arc::clone(&observers) as _,
             keyed: finish(keyed_routes),
-            open: finish(open_routes),
+            open: finish(open_routes.merge(capability_routes)),
         });
 
         let drain = Drain::new();
@@ -167,10 +189,23 @@ impl Gateway {
             providers,
             observer: Arc::clone(&observers) as _,
         });
+        let dispatcher = Arc::new(Dispatcher {
+            queue: Arc::clone(&store) as _,
+            subscriptions: Arc::clone(&store) as _,
+            connections: Arc::clone(&store) as _,
+            keyring: store.keyring(),
+            clock: Arc::clone(&clock),
+            entropy: Arc::new(SystemEntropy),
+            backoff: Backoff::new(config.events.retries.clone()),
+            wording: Arc::new(webhooks::Worder),
+            post: callbacks,
+            observer: Arc::clone(&observers) as _,
+        });
         sources(&metrics, &store, &server, &quota, &guard, &authenticator);
 
         let (stop, stopped) = watch::channel(false);
         let courier = tokio::spawn(courier.run(stopped.clone()));
+        let dispatcher = tokio::spawn(dispatcher.run(stopped.clone()));
         let mut tasks = JoinSet::new();
         tasks.spawn(housekeeping::run(Arc::clone(&store) as _, Arc::clone(&clock), config.store.retention(), stopped));
         if let Some(tls) = tls {
@@ -200,6 +235,7 @@ impl Gateway {
             drain_timeout: config.server.drain_timeout,
             stop,
             courier,
+            dispatcher,
             tasks,
         })
     }
@@ -230,8 +266,11 @@ impl Gateway {
             () = &mut failed => return self.fail(),
         };
         self.stop.send_replace(true);
-        if tokio::time::timeout(COURIER_PATIENCE, &mut self.courier).await.is_err() {
-            tracing::warn!("messages were still on their way; they are claimed again after the next start");
+        let both = futures_util::future::join(&mut self.courier, &mut self.dispatcher);
+        if tokio::time::timeout(COURIER_PATIENCE, both).await.is_err() {
+            tracing::warn!("messages or events were still on their way; they are claimed again after the next start");
+            self.courier.abort();
+            self.dispatcher.abort();
         }
         self.tasks.shutdown().await;
         if let Err(error) = self.quota.save(&*self.store).await {
@@ -283,7 +322,7 @@ fn providers(config: &Config, clock: &Arc<dyn Clock>) -> (Option<Arc<Sandbox>>, 
     for provider in &config.delivery.providers {
         match provider.kind {
             ProviderKind::Sandbox => {
-                let one = Arc::new(Sandbox::new(Arc::clone(clock)));
+                let one = Arc::new(Sandbox::offering(Arc::clone(clock), provider.channels.clone()));
                 sandbox = Some(Arc::clone(&one));
                 providers.push(one);
             }
@@ -330,6 +369,13 @@ fn sources(
     metrics.add_source("outbox_backlog", "Messages that are not settled", SourceKind::Gauge, move || {
         u64::try_from(outbox.backlog()).unwrap_or(u64::MAX)
     });
+    let events = Arc::clone(store);
+    metrics.add_source("webhook_backlog", "Events that are not told yet", SourceKind::Gauge, move || {
+        u64::try_from(events.queued_events()).unwrap_or(u64::MAX)
+    });
+    let events = Arc::clone(store);
+    metrics
+        .add_source("webhook_lost", "Events lost to a full queue", SourceKind::Counter, move || events.lost_events());
     let quota = Arc::clone(quota);
     metrics.add_source(
         "quota_active_connections",

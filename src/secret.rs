@@ -159,7 +159,15 @@ pub enum Purpose {
     Cache = 3,
     /// What a call is known by, and what it asks for.
     Idempotency = 4,
+    /// A subscription → the address that ends it.
+    Unsubscribe = 5,
+    /// (connection, callback address) → what the same callback twice has in common.
+    Callback = 6,
 }
+
+/// All of them, in their order.
+const PURPOSES: [Purpose; 6] =
+    [Purpose::Number, Purpose::ApiKey, Purpose::Cache, Purpose::Idempotency, Purpose::Unsubscribe, Purpose::Callback];
 
 /// A value only its keyring can read: ring number, nonce, ciphertext, tag.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,7 +196,7 @@ impl fmt::Debug for Sealed {
 
 /// The keys that work: one to hash, one to seal. Kept in the store, wrapped by the master key.
 pub struct Keyring {
-    hashing: [hmac::Key; 4],
+    hashing: [hmac::Key; PURPOSES.len()],
     sealing: RandomizedNonceKey,
     bytes: Zeroizing<[u8; KEY_BYTES * 2]>,
 }
@@ -215,8 +223,8 @@ impl Keyring {
         let (hashing, sealing) = bytes.split_at(KEY_BYTES);
         let root = hmac::Key::new(hmac::HMAC_SHA256, hashing);
         // A key of its own for each purpose: no hash of one can stand in for a hash of another.
-        let hashing = [Purpose::Number, Purpose::ApiKey, Purpose::Cache, Purpose::Idempotency]
-            .map(|purpose| hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&root, &[purpose as u8]).as_ref()));
+        let hashing =
+            PURPOSES.map(|purpose| hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&root, &[purpose as u8]).as_ref()));
         #[expect(clippy::expect_used, reason = "the key has the length of the algorithm, by the constants above")]
         let sealing = RandomizedNonceKey::new(&AES_256_GCM_SIV, sealing).expect("32 bytes fit AES-256-GCM-SIV");
         Self { hashing, sealing, bytes }
@@ -250,12 +258,14 @@ impl Keyring {
     /// HMAC-SHA-256 over the parts, each preceded by its length, so that no two lists of parts are the same bytes.
     #[must_use]
     pub fn hash(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
-        let [number, api_key, cache, idempotency] = &self.hashing;
+        let [number, api_key, cache, idempotency, unsubscribe, callback] = &self.hashing;
         let key = match purpose {
             Purpose::Number => number,
             Purpose::ApiKey => api_key,
             Purpose::Cache => cache,
             Purpose::Idempotency => idempotency,
+            Purpose::Unsubscribe => unsubscribe,
+            Purpose::Callback => callback,
         };
         let mut context = hmac::Context::with_key(key);
         for part in parts {

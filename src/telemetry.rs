@@ -10,7 +10,7 @@ mod labels;
 mod metrics;
 mod observers;
 
-pub use labels::{AuthRefusal, Courier, Label, QuotaVerdict, SendOutcome, StatusClass, VerifyOutcome};
+pub use labels::{AuthRefusal, Courier, Label, QuotaVerdict, SendOutcome, StatusClass, VerifyOutcome, Webhook};
 pub use metrics::{Metrics, RouteMetrics, SourceKind, Tally};
 pub use observers::Observers;
 

@@ -6,6 +6,7 @@ use crate::access::connection::Connection;
 use crate::access::store::ConnectionStore;
 use crate::cli::CliError;
 use crate::clock::{Clock, UnixMillis};
+use crate::events::store::{EventQueue, SubscriptionStore};
 use crate::otp::application::Application;
 use crate::otp::id::{AccountId, ApplicationId};
 use crate::otp::store::{ApplicationStore, Eraser, StoreError, WriteError};
@@ -21,6 +22,10 @@ pub struct Desk<'a> {
     pub connections: &'a dyn ConnectionStore,
     /// Applications.
     pub applications: &'a dyn ApplicationStore,
+    /// Subscriptions.
+    pub subscriptions: &'a dyn SubscriptionStore,
+    /// Their events.
+    pub events: &'a dyn EventQueue,
     /// What erases a number.
     pub eraser: &'a dyn Eraser,
     /// The keys that hash and seal.

@@ -16,10 +16,16 @@ use crate::otp::id::{AccountId, ApplicationId, NumberKey};
 use crate::otp::phone::E164;
 use crate::otp::store::{ApplicationStore, Erased, Eraser, Later, StoreError, WriteError};
 use crate::secret::{Keyring, SystemEntropy};
+use crate::store::memory::MemoryStore;
+
+const NOW: UnixMillis = UnixMillis(1_763_764_437_120);
+const RETENTION: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
 
 pub(crate) struct Fake {
     pub(crate) connections: Mutex<Vec<Connection>>,
     pub(crate) applications: Mutex<Vec<Application>>,
+    /// Subscriptions and their events.
+    pub(crate) memory: MemoryStore,
     pub(crate) erased: Mutex<Vec<NumberKey>>,
     /// So many writes lose to another writer.
     pub(crate) conflicts: AtomicUsize,
@@ -32,10 +38,11 @@ impl Fake {
         Self {
             connections: Mutex::default(),
             applications: Mutex::default(),
+            memory: MemoryStore::new(RETENTION, Arc::new(ManualClock::at(NOW))),
             erased: Mutex::default(),
             conflicts: AtomicUsize::new(0),
             keyring: Keyring::generate(&SystemEntropy),
-            clock: ManualClock::at(UnixMillis(1_763_764_437_120)),
+            clock: ManualClock::at(NOW),
         }
     }
 
@@ -43,6 +50,8 @@ impl Fake {
         Desk {
             connections: self,
             applications: self,
+            subscriptions: &self.memory,
+            events: &self.memory,
             eraser: self,
             keyring: &self.keyring,
             entropy: &SystemEntropy,

@@ -38,6 +38,7 @@ pub mod key;
 pub mod openapi;
 pub mod serve;
 pub mod store;
+pub mod webhooks;
 
 pub use desk::Desk;
 pub use error::CliError;
@@ -63,6 +64,8 @@ pub enum Command {
     Key(key::KeyArgs),
     /// List, show, create, edit and delete applications, also while the server runs
     Application(application::ApplicationArgs),
+    /// List and end subscriptions, rotate their secrets, replay events that nobody took
+    Webhooks(webhooks::WebhooksArgs),
     /// Print the OpenAPI document
     Openapi(openapi::OpenapiArgs),
     /// Check a configuration file and print what is in effect
@@ -134,6 +137,10 @@ fn run(cli: Cli, environment: Environment, out: &mut dyn Write) -> Result<(), Cl
             let config = args.data.clone().load(environment)?;
             at_desk(&config, async |desk| application::run(args.command, &args.account, desk, out).await)
         }
+        Command::Webhooks(args) => {
+            let config = args.data.clone().load(environment)?;
+            at_desk(&config, async |desk| webhooks::run(args.command, desk, out).await)
+        }
         Command::Erase(args) => {
             let config = args.data.clone().load(environment)?;
             at_desk(&config, async |desk| erase::run(args, desk, out).await)
@@ -189,6 +196,13 @@ mod tests {
             "openapi --format 2.0",
             "check-config f",
             "erase --number +4915112345678",
+            "webhooks list --account a --json",
+            "webhooks rotate sub_0123456789abcdef --overlap 24h --json",
+            "webhooks delete sub_0123456789abcdef",
+            "webhooks dead",
+            "webhooks dead sub_0123456789abcdef --limit 5 --json",
+            "webhooks replay sub_0123456789abcdef --event 0193517a-5c00-7000-8000-0123456789ab",
+            "webhooks replay --all",
         ] {
             let words = std::iter::once("otpgate").chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");
@@ -204,6 +218,9 @@ mod tests {
             "key rotate a --overlap soon",
             "openapi --format 4",
             "application create --name n --template en",
+            "webhooks replay",
+            "webhooks replay sub_0123456789abcdef --all",
+            "webhooks rotate con_0123456789abcdef",
         ] {
             let words = std::iter::once("otpgate").chain(line.split_ascii_whitespace());
             assert!(Cli::try_parse_from(words).is_err(), "{line}");

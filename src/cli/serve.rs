@@ -100,6 +100,8 @@ async fn first_key(config: &Config, store: &Arc<SqliteStore>) -> Result<ApiKey, 
     let desk = Desk {
         connections: &**store,
         applications: &**store,
+        subscriptions: &**store,
+        events: &**store,
         eraser: &**store,
         keyring: &keyring,
         entropy: &SystemEntropy,

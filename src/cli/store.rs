@@ -21,6 +21,8 @@ impl OpenedStore {
         Desk {
             connections: &*self.store,
             applications: &*self.store,
+            subscriptions: &*self.store,
+            events: &*self.store,
             eraser: &*self.store,
             keyring: &self.keyring,
             entropy: &SystemEntropy,

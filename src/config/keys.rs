@@ -3,7 +3,7 @@
 
 use super::kind::Kind::{
     self, Address, Boolean, Count, Countries, Level, Limit, Networks, Path, Providers, PublicUrl, Rates, Seconds,
-    Secret, Span, StoreUrl, Text, Word,
+    Secret, Span, Spans, StoreUrl, Text, Word,
 };
 
 /// One setting.
@@ -57,6 +57,7 @@ pub(super) const KEYS: &[Key] = &[
     key("delivery.messages_per_day", Limit(1_000_000_000)),
     key("delivery.providers", Providers),
     key("events.allow_private_callbacks", Boolean),
+    key("events.retries", Spans(20, 7 * DAY)),
     key("log.format", Word(&["fmt", "json"])),
     key("log.level", Level),
 ];

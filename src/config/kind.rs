@@ -40,6 +40,8 @@ pub(super) enum Kind {
     Networks,
     /// Rates such as `5/10m`.
     Rates,
+    /// Durations, at most so many, each up to so many seconds.
+    Spans(usize, u64),
     /// ISO 3166-1 codes, or `"all"`.
     Countries,
     /// `SMS`, `VOICE` or both.
@@ -65,6 +67,17 @@ impl Kind {
             Self::Rates => each(value, "rates such as [\"1/30s\", \"5/10m\"]", |text| {
                 text.parse::<Rate>().map(drop).map_err(|error| error.to_string())
             }),
+            Self::Spans(count, most) => {
+                if value.as_array().is_some_and(|spans| spans.len() > count) {
+                    return vec![(String::new(), format!("too many; write at most {count}"))];
+                }
+                let legal = |span: &Duration| !span.is_zero() && *span <= Duration::from_secs(most);
+                let right =
+                    format!("a duration from 1ms to {}, such as \"5s\"", duration::write(Duration::from_secs(most)));
+                each(value, "durations such as [\"5s\", \"10m\"]", |text| {
+                    duration::parse(text).filter(legal).map(drop).ok_or_else(|| right.clone())
+                })
+            }
             Self::Countries if value.as_str() == Some("all") => Vec::new(),
             Self::Countries => each(value, "\"all\", or countries such as [\"DE\", \"AT\"]", |text| {
                 text.parse::<Country>().map(drop).map_err(|error| error.to_string())
@@ -149,7 +162,7 @@ impl Kind {
             )
         };
         match self {
-            Self::Networks | Self::Rates | Self::Channels => Some(list()),
+            Self::Networks | Self::Rates | Self::Channels | Self::Spans(..) => Some(list()),
             _ if text.is_empty() => None,
             Self::Countries if text != "all" => Some(list()),
             Self::Boolean => Some(text.parse().map_or_else(|_| Value::String(text.to_owned()), Value::Boolean)),
@@ -297,6 +310,8 @@ mod tests {
             (Networks, "[\"10.0.0.0/8\", \"::1\", \"0.0.0.0/0\"]", "[\"10.0.0.1/8\"]"),
             (Networks, "[\"2001:db8::/32\"]", "[\"10.0.0.0/33\"]"),
             (Rates, "[\"1/30s\"]", "[\"1/30\"]"),
+            (Spans(2, 60), "[\"5s\", \"500ms\"]", "[\"2m\"]"),
+            (Spans(2, 60), "[]", "[\"1s\", \"1s\", \"1s\"]"),
             (Countries, "\"all\"", "\"DE\""),
             (Countries, "[\"DE\", \"at\"]", "[\"XX\"]"),
             (Channels, "[\"sms\", \"VOICE\"]", "[\"fax\"]"),

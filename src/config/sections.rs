@@ -189,11 +189,22 @@ pub struct Limits {
 }
 
 /// `[events]`: callbacks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Events {
     /// Whether callbacks may go to private addresses, and over plain http. Off by default.
     pub allow_private_callbacks: bool,
+    /// The waits between the tries of an event, at most 20, each up to 7 d; afterwards it is a dead letter.
+    #[serde(with = "duration::list")]
+    pub retries: Vec<Duration>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        const HOUR: u64 = 3_600;
+        let retries = [5, 30, 120, 600, HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR, 24 * HOUR].map(Duration::from_secs);
+        Self { allow_private_callbacks: false, retries: retries.to_vec() }
+    }
 }
 
 /// `[log]`: what is written to stderr.

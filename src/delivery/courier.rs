@@ -13,6 +13,7 @@ use crate::clock::{Clock, UnixMillis};
 use crate::delivery::provider::{Failure, Outgoing, Provider, Receipt};
 use crate::otp::application::{Application, ApplicationRef};
 use crate::otp::catalogue::Catalogue;
+use crate::otp::news::EventName;
 use crate::otp::outbox::Message;
 use crate::otp::record::{Delivery, Otp, OtpStatus, SealedContent};
 use crate::otp::store::{Changes, OtpChange, OtpStore, Outbox, OutboxChange, StoreError, Subject, Touch, change};
@@ -240,6 +241,10 @@ enum Settled {
 }
 
 fn note(mut otp: Otp, message: &Message, settled: &Settled, now: UnixMillis) -> Option<Otp> {
+    if matches!(settled, Settled::Taken(..)) {
+        // Also where the carrier says at once that the phone has it: who waits for SENT is not left waiting.
+        otp.news.add(EventName::Sent);
+    }
     let (delivery, text) = match settled {
         Settled::Taken(Receipt::Delivered, provider) => (Delivery::Delivered, provider.clone()),
         Settled::Taken(Receipt::Taken, provider) => (Delivery::Sent, provider.clone()),

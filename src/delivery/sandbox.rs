@@ -25,14 +25,21 @@ pub struct Shown {
 /// The sandbox provider.
 pub struct Sandbox {
     clock: Arc<dyn Clock>,
+    channels: Vec<Channel>,
     messages: Mutex<VecDeque<Shown>>,
 }
 
 impl Sandbox {
-    /// An empty one.
+    /// An empty one that offers every channel.
     #[must_use]
-    pub const fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, messages: Mutex::new(VecDeque::new()) }
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self::offering(clock, vec![Channel::Sms, Channel::Voice])
+    }
+
+    /// An empty one that offers these channels.
+    #[must_use]
+    pub const fn offering(clock: Arc<dyn Clock>, channels: Vec<Channel>) -> Self {
+        Self { clock, channels, messages: Mutex::new(VecDeque::new()) }
     }
 
     /// The messages to `number` (to all when none is named), newest first, at most `limit`.
@@ -50,7 +57,7 @@ impl Provider for Sandbox {
     }
 
     fn channels(&self) -> &[Channel] {
-        &[Channel::Sms, Channel::Voice]
+        &self.channels
     }
 
     fn deliver(&self, message: Outgoing) -> Later<'_, Result<Receipt, Failure>> {

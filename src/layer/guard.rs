@@ -84,6 +84,10 @@ pub struct Guard {
     known: Arc<AtomicUsize>,
 }
 
+/// Put into the governor's request: what it lets through is answered so.
+#[derive(Clone)]
+struct Words(Refusal);
+
 /// Put into the governor's answer, so that it can be worded in the caller's dialect.
 #[derive(Clone, Copy)]
 struct Wait(u64);
@@ -116,9 +120,16 @@ impl Guard {
 
     /// Answers a request whose credential opened nothing, and charges its address.
     pub async fn refuse(&self, request: Request) -> Response {
+        self.refuse_with(request, Refusal::Unauthenticated).await
+    }
+
+    /// As [`Guard::refuse`], with other words for an address that has not failed too often: for capabilities, whose
+    /// credential is the path.
+    pub async fn refuse_with(&self, request: Request, refusal: Refusal) -> Response {
         let (parts, _) = request.into_parts();
         let mut bare = Request::default();
         *bare.extensions_mut() = parts.extensions.clone();
+        bare.extensions_mut().insert(Words(refusal));
         let answered = match self.refused.clone().call(bare).await {
             Ok(response) => response,
             Err(never) => match never {},
@@ -144,7 +155,7 @@ impl Guard {
     }
 }
 
-/// What the governor lets through: the dialect's 401.
+/// What the governor lets through: the dialect's 401, or what else was asked for.
 #[derive(Clone, Copy)]
 struct Refuse;
 
@@ -158,6 +169,7 @@ impl Service<Request> for Refuse {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        ready(Ok(refuse(request.extensions(), &Refusal::Unauthenticated)))
+        let words = request.extensions().get::<Words>().map_or(&Refusal::Unauthenticated, |words| &words.0);
+        ready(Ok(refuse(request.extensions(), words)))
     }
 }

@@ -50,6 +50,8 @@ pub fn surfaces() -> Vec<Surface> {
     vec![
         Surface::of(surface::otp::routes()),
         Surface::of(surface::tyntec::routes()),
+        Surface::of(surface::webhooks::keyed()),
+        Surface::of(surface::webhooks::capabilities()),
         Surface::of(surface::open::health()),
     ]
 }
@@ -175,7 +177,7 @@ fn common_headers(keyed: bool, status: &str) -> Map<String, Value> {
         ("RateLimit", counted),
         ("RateLimit-Policy", counted),
         ("WWW-Authenticate", keyed && status == "401"),
-        ("Retry-After", keyed && matches!(status, "429" | "503")),
+        ("Retry-After", status == "429" || keyed && status == "503"),
     ];
     let there = names.into_iter().filter(|(_, there)| *there);
     there.map(|(name, _)| (name.to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }))).collect()

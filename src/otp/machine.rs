@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::abuse::NumberRecord;
 use crate::clock::UnixMillis;
 use crate::otp::code::EnteredCode;
+use crate::otp::news::EventName;
 use crate::otp::record::{Delivery, EventKind, Otp, OtpStatus, Recipient, SealedContent};
 use crate::secret::Keyring;
 
@@ -106,6 +107,11 @@ impl Otp {
         if number == self.messages && !matches!(self.delivery, Delivery::Delivered | Delivery::Undeliverable) {
             self.delivery = delivery;
         }
+        match delivery {
+            Delivery::Sent => self.news.add(EventName::Sent),
+            Delivery::Delivered => self.news.add(EventName::Delivered),
+            Delivery::Queued | Delivery::Undeliverable => {}
+        }
         self.record(kind, now, text);
     }
 
@@ -136,6 +142,7 @@ mod tests {
     use crate::otp::channel::Channel;
     use crate::otp::code::Code;
     use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
+    use crate::otp::news::Tally;
     use crate::otp::phone::Phone;
     use crate::secret::SystemEntropy;
     use proptest::prelude::*;
@@ -171,6 +178,7 @@ mod tests {
             messages: 1,
             delivery: Delivery::Queued,
             events: Vec::new(),
+            news: Tally::default(),
         }
     }
 

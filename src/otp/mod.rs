@@ -13,6 +13,7 @@ pub mod housekeeping;
 pub mod id;
 pub mod language;
 pub mod machine;
+pub mod news;
 mod once;
 pub mod outbox;
 pub mod phone;

@@ -13,6 +13,7 @@ use crate::otp::channel::Channel;
 use crate::otp::code::Code;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
 use crate::otp::language::Language;
+use crate::otp::news::{EventName, Tally};
 use crate::otp::phone::{Country, E164};
 use crate::otp::template::Template;
 use crate::secret::{Keyring, Sealed, Unsealable};
@@ -138,6 +139,21 @@ impl EventKind {
             _ => Some("failed"),
         }
     }
+
+    /// What subscribers are told. None for a request; of a delivery that succeeded only [`Otp::note_delivery`] knows how
+    /// far it got.
+    #[must_use]
+    pub const fn news(self) -> Option<EventName> {
+        match self {
+            Self::DeliverOtpReq | Self::DeliverOtpResSuccess => None,
+            Self::DeliverOtpResFail => Some(EventName::Undeliverable),
+            Self::CheckOtpSuccess => Some(EventName::Verified),
+            Self::CheckOtpFail => Some(EventName::WrongCode),
+            Self::CheckOtpExpired => Some(EventName::Expired),
+            Self::CheckOtpTooManyAttempts => Some(EventName::TooManyAttempts),
+            Self::CheckOtpReplaced => Some(EventName::Replaced),
+        }
+    }
 }
 
 /// One event of an OTP.
@@ -198,6 +214,9 @@ pub struct Otp {
     pub delivery: Delivery,
     /// What happened to it, oldest first.
     pub events: Vec<OtpEvent>,
+    /// From which a store sees what a change brought, to tell subscribers of it.
+    #[serde(skip)]
+    pub news: Tally,
 }
 
 impl Otp {
@@ -248,6 +267,9 @@ impl Otp {
             self.events.pop();
         }
         self.events.push(OtpEvent { kind, at, text });
+        if let Some(name) = kind.news() {
+            self.news.add(name);
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::otp::code::{Code, EnteredCode};
 use crate::otp::command::{DeleteError, Resend, ResendError, Send, SendError, SendRefusal, Verified, VerifyError};
 use crate::otp::id::{AccountId, NumberKey, OtpId};
 use crate::otp::machine::Verdict;
+use crate::otp::news::Tally;
 use crate::otp::once::once;
 use crate::otp::outbox::{Message, MessageBody, MessageId};
 use crate::otp::phone::{Country, Phone};
@@ -157,6 +158,7 @@ impl OtpService {
             messages: 0,
             delivery: Delivery::Queued,
             events: Vec::new(),
+            news: Tally::default(),
         };
         let message = queue_message(&mut otp, channel, wish.sender, wish.caller, now);
         (otp, message)

@@ -2,6 +2,8 @@
 //!
 //! Must not know how anything is encoded: what goes in comes out.
 
+mod events;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -48,6 +50,7 @@ struct State {
 pub struct MemoryStore {
     state: Mutex<State>,
     pending: Pending,
+    events: events::Events,
     generation: AtomicU64,
     retention: Duration,
     clock: Arc<dyn Clock>,
@@ -63,7 +66,7 @@ impl MemoryStore {
     #[must_use]
     pub fn new(retention: Duration, clock: Arc<dyn Clock>) -> Self {
         let (state, pending) = (Mutex::default(), Pending::default());
-        Self { state, pending, generation: AtomicU64::new(0), retention, clock }
+        Self { state, pending, events: events::events(retention), generation: AtomicU64::new(0), retention, clock }
     }
 
     fn wrote_a_setting(&self) {
@@ -172,7 +175,13 @@ impl OtpStore for MemoryStore {
         Box::pin(async move {
             let mut state = self.state.lock();
             let (key, records) = state.read(&touch);
-            let steps = state.write(touch, key, transition(&records), self.retention);
+            let changes = transition(&records);
+            match (&changes.otp, &records.otp) {
+                (OtpChange::Put(otp), before) => self.events.changed(before.as_deref(), otp, self.clock.now()),
+                (OtpChange::Delete, Some(otp)) => self.events.deleted(otp, self.clock.now()),
+                (OtpChange::Delete, None) | (OtpChange::Keep, _) => {}
+            }
+            let steps = state.write(touch, key, changes, self.retention);
             // Under the same lock, so that messages follow the order of the changes.
             self.pending.apply(steps);
             Ok(())
@@ -261,6 +270,7 @@ impl Eraser for MemoryStore {
                 }
             }
             state.numbers.remove(&key);
+            self.events.erase(key);
             state.answers.retain(|_, (answer, _)| answer.number != Some(key));
             self.pending.apply(steps);
             Ok(erased)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::access::connection::Connection;
 use crate::clock::UnixMillis;
+use crate::events::subscription::{SUBSCRIPTIONS_PER_ACCOUNT, Subscription};
 use crate::otp::application::Application;
 use crate::otp::record::{Otp, OtpStatus};
 use crate::otp::store::OtpChange;
@@ -25,6 +26,16 @@ pub(super) fn application(kept: &[Application], before: Option<&Application>, af
 /// Whether `after` may take the place of `before`, where `kept` is what has its id now.
 pub(super) fn connection(kept: Option<&Connection>, before: Option<&Connection>, after: &Connection) -> bool {
     kept == before && before.is_none_or(|before| before.id == after.id)
+}
+
+/// Whether `after` may take the place of `before` among `kept`, the subscriptions of its account: its callback is its own,
+/// and there are not too many of them.
+pub(super) fn subscription(kept: &[Subscription], before: Option<&Subscription>, after: &Subscription) -> bool {
+    let place = match before {
+        None => kept.len() < SUBSCRIPTIONS_PER_ACCOUNT && kept.iter().all(|other| other.id != after.id),
+        Some(before) => before.id == after.id && kept.contains(before),
+    };
+    place && !kept.iter().any(|other| other.id != after.id && other.callback == after.callback)
 }
 
 /// What a connection is looked up by: the names of its keys, and the public identifiers of the dialects. They differ in

@@ -148,6 +148,14 @@ impl Input {
         self.faults.push(Fault { at, detail: detail.into() });
     }
 
+    /// Notes a fault of one element of a member that is a list.
+    pub fn fault_at(&mut self, name: &str, index: usize, detail: impl Into<String>) {
+        self.fault(name, detail);
+        if let Some(Fault { at: Place::Pointer(pointer), .. }) = self.faults.last_mut() {
+            *pointer = format!("{pointer}/{index}");
+        }
+    }
+
     fn take(&mut self, name: &str) -> Option<Field> {
         let fits = |known: &str| match self.source {
             Source::Json => known == name,

@@ -10,6 +10,7 @@ pub mod otp;
 pub mod problem;
 pub mod tyntec;
 pub(crate) mod vocabulary;
+pub mod webhooks;
 
 use crate::layer::Request;
 use crate::layer::dialect::Dialects;
@@ -18,10 +19,11 @@ use crate::layer::idempotency::Asked;
 /// Which dialect speaks where.
 pub const DIALECTS: Dialects = Dialects { prefixes: &[(tyntec::PREFIX, &tyntec::Tyntec)], native: &problem::Native };
 
-/// Which paths need a key; the others are open.
+/// Which paths need a key; the others are open, or capabilities.
 #[must_use]
 pub fn keyed(path: &str) -> bool {
-    path.starts_with("/v1/") || path.starts_with(tyntec::PREFIX)
+    let native = path.starts_with("/v1/") && !path.starts_with(webhooks::CAPABILITIES);
+    native || path.starts_with(tyntec::PREFIX)
 }
 
 /// What a request asks for, where that is done once however often it arrives.

@@ -57,6 +57,8 @@ pub enum ProblemCode {
     DefaultApplication,
     /// 409: the account has as many applications as it may have.
     TooManyApplications,
+    /// 409: the account has as many subscriptions as it may have.
+    TooManySubscriptions,
     /// 413: the body is too large.
     BodyTooLarge,
     /// 414: the address is too long.
@@ -96,6 +98,7 @@ impl ProblemCode {
             Self::NumberLocked => "number_locked",
             Self::DefaultApplication => "default_application",
             Self::TooManyApplications => "too_many_applications",
+            Self::TooManySubscriptions => "too_many_subscriptions",
             Self::BodyTooLarge => "body_too_large",
             Self::UriTooLong => "uri_too_long",
             Self::UnsupportedMediaType => "unsupported_media_type",
@@ -125,6 +128,7 @@ impl ProblemCode {
             Self::NumberLocked => "The number is locked",
             Self::DefaultApplication => "The default application stays",
             Self::TooManyApplications => "The account has enough applications",
+            Self::TooManySubscriptions => "The account has enough subscriptions",
             Self::BodyTooLarge => "The body is too large",
             Self::UriTooLong => "The address is too long",
             Self::UnsupportedMediaType => "The body must be JSON",

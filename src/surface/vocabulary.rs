@@ -5,6 +5,7 @@ use utoipa::openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, Type};
 
 use crate::access::scope::Scope;
 use crate::otp::channel::Channel;
+use crate::otp::news::EventName;
 use crate::otp::record::{Delivery, OtpStatus};
 
 /// Where a one-time password stands.
@@ -28,6 +29,20 @@ pub(crate) fn via() -> Object {
 pub(crate) fn delivery() -> Object {
     let words = [Delivery::Queued, Delivery::Sent, Delivery::Delivered, Delivery::Undeliverable];
     described("How delivery of its newest message stands.", words.map(Delivery::as_str))
+}
+
+/// What happened to a one-time password.
+pub(crate) fn event() -> Object {
+    described("What happened.", EventName::ALL.map(EventName::as_str))
+}
+
+/// The events that a subscription is about.
+pub(crate) fn events() -> Array {
+    let words = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(EventName::ALL.map(EventName::as_str)));
+    ArrayBuilder::new()
+        .items(words)
+        .description(Some("The events to tell; all of them when left out or empty."))
+        .build()
 }
 
 /// What a key may do.

@@ -161,6 +161,20 @@ label!(
     }
 );
 
+label!(
+    /// What became of a try to tell a subscriber of an event.
+    Webhook, "outcome", {
+        /// The subscriber took it.
+        Delivered = "delivered",
+        /// It is tried again later.
+        Retried = "retried",
+        /// It is a dead letter.
+        Dead = "dead",
+        /// Its subscription was over.
+        Dropped = "dropped",
+    }
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +194,7 @@ mod tests {
         check::<SendOutcome>();
         check::<VerifyOutcome>();
         check::<Courier>();
+        check::<Webhook>();
         assert_eq!(StatusClass::of(204).word(), "2xx");
         assert_eq!(StatusClass::of(599).word(), "5xx");
     }

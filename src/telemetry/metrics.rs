@@ -15,7 +15,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use super::labels::{AuthRefusal, Courier, Label, QuotaVerdict, Repetition, SendOutcome, StatusClass, VerifyOutcome};
+use super::labels::{
+    AuthRefusal, Courier, Label, QuotaVerdict, Repetition, SendOutcome, StatusClass, VerifyOutcome, Webhook,
+};
 
 /// Upper ends in seconds: a status is answered in under a millisecond, a send waits for a disk.
 const LATENCY: [f64; 13] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
@@ -120,6 +122,8 @@ pub struct Metrics {
     seconds: Histograms,
     /// Deliveries.
     pub deliveries: Tally<Courier>,
+    /// Tries to tell subscribers of events.
+    pub webhooks: Tally<Webhook>,
     /// Refused authentications.
     pub auth_refusals: Tally<AuthRefusal>,
     /// The quota's verdicts.
@@ -151,6 +155,7 @@ impl Metrics {
         let sends = Tally::of(&counters("otp_sends", "Sends and resends, by outcome"), &Labels::new());
         let verifies = Tally::of(&counters("otp_verifies", "Checks of a code, by outcome"), &Labels::new());
         let deliveries = Tally::of(&counters("deliveries", "Deliveries, by outcome"), &Labels::new());
+        let webhooks = Tally::of(&counters("webhook_tries", "Tries to tell of an event, by outcome"), &Labels::new());
         let seconds = Histograms::new_with_constructor(latency);
         registry.register(
             "http_request_seconds",
@@ -158,7 +163,7 @@ impl Metrics {
             seconds.clone(),
         );
         let registry = Mutex::new(registry);
-        Self { registry, requests, seconds, deliveries, auth_refusals, quota, repetitions, sends, verifies }
+        Self { registry, requests, seconds, deliveries, webhooks, auth_refusals, quota, repetitions, sends, verifies }
     }
 
     /// The handles of a route, by its template. To be asked for once a route, when the router is built.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use super::labels::{AuthRefusal, Courier, QuotaVerdict, Repetition, SendOutcome, VerifyOutcome};
+use super::labels::{AuthRefusal, Courier, QuotaVerdict, Repetition, SendOutcome, VerifyOutcome, Webhook};
 use super::metrics::{Metrics, RouteMetrics};
 use crate::access::authenticator::Cause;
 use crate::delivery::courier::{CourierObserver, Outcome};
+use crate::events::dispatch::{self, DispatchObserver};
 use crate::layer::auth::AuthObserver;
 use crate::layer::idempotency::IdempotencyObserver;
 use crate::layer::quota::QuotaObserver;
@@ -84,6 +85,17 @@ impl CourierObserver for Observers {
             Outcome::PutOff => Courier::Retried,
             Outcome::Refused => Courier::Undeliverable,
             Outcome::Dropped => Courier::Dropped,
+        });
+    }
+}
+
+impl DispatchObserver for Observers {
+    fn dispatched(&self, outcome: dispatch::Outcome) {
+        self.metrics.webhooks.add(match outcome {
+            dispatch::Outcome::Delivered => Webhook::Delivered,
+            dispatch::Outcome::Retried => Webhook::Retried,
+            dispatch::Outcome::Dead => Webhook::Dead,
+            dispatch::Outcome::Dropped => Webhook::Dropped,
         });
     }
 }

@@ -13,15 +13,17 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("idempotency", &["clock", "secret"]),
     ("otp", &["clock", "secret", "abuse", "idempotency"]),
     ("access", &["clock", "secret", "quota", "otp"]),
+    ("events", &["clock", "secret", "otp", "access"]),
+    ("outbound", &["events", "otp", "secret"]),
     ("server", &["clock"]),
     ("layer", &["clock", "secret", "access", "quota", "idempotency", "server"]),
-    ("store", &["clock", "secret", "otp", "access", "quota", "abuse", "idempotency"]),
+    ("store", &["clock", "secret", "otp", "access", "quota", "abuse", "events", "idempotency"]),
     ("delivery", &["clock", "secret", "otp", "abuse"]),
-    ("surface", &["clock", "secret", "otp", "access", "quota", "idempotency", "layer", "server", "delivery"]),
+    ("surface", &["clock", "secret", "otp", "access", "quota", "idempotency", "layer", "server", "delivery", "events"]),
     ("stack", &["clock", "secret", "access", "quota", "idempotency", "layer"]),
     ("openapi", &["surface"]),
     ("config", &["secret", "otp", "access", "abuse", "quota"]),
-    ("telemetry", &["clock", "access", "otp", "layer", "delivery"]),
+    ("telemetry", &["clock", "access", "otp", "layer", "delivery", "events"]),
     (
         "app",
         &[
@@ -30,10 +32,12 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "delivery",
+            "events",
             "footprint",
             "layer",
             "openapi",
             "otp",
+            "outbound",
             "quota",
             "secret",
             "server",
@@ -51,6 +55,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "app",
             "clock",
             "config",
+            "events",
             "openapi",
             "otp",
             "quota",
@@ -140,7 +145,7 @@ fn a_wrong_import_is_seen() {
 
 #[test]
 fn the_domain_knows_no_transport_and_no_storage() {
-    for folder in ["otp", "access", "quota", "abuse", "idempotency"] {
+    for folder in ["otp", "access", "quota", "abuse", "idempotency", "events"] {
         let mut paths = Vec::new();
         sources(&root().join("src").join(folder), &mut paths);
         for path in paths {

@@ -12,6 +12,7 @@
 
 mod architecture;
 mod config;
+mod dispatch;
 mod edge;
 mod fault;
 mod gateway;

@@ -3,9 +3,11 @@
 //! The writer writes through, after the commit. A reader that fetched an OTP from the table may put it here too, but
 //! only if nobody committed that OTP since before it read: else it would bury the newer value under an older one.
 
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 
@@ -15,10 +17,36 @@ use crate::otp::record::Otp;
 /// Stripes of write counters; an OTP belongs to the one of its shard.
 const STRIPES: usize = 256;
 
-#[derive(Clone)]
-struct Entry {
+/// An OTP's place: its value changes where it lies, since putting an entry anew costs ten times as much.
+struct Slot {
     epoch: u64,
-    otp: Arc<Otp>,
+    otp: Mutex<Arc<Otp>>,
+}
+
+impl Slot {
+    fn new(epoch: u64, otp: Arc<Otp>) -> Arc<Self> {
+        Arc::new(Self { epoch, otp: Mutex::new(otp) })
+    }
+}
+
+/// Ids are random where it counts, and nobody but this store chooses them: their last bytes are hash enough.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+            // Both halves of the product, folded: every bit of an id reaches every bit of the hash.
+            let (low, high) = (self.0 ^ u64::from_le_bytes(word)).carrying_mul(0x9e37_79b9_7f4a_7c15, 0);
+            self.0 = low ^ high;
+        }
+    }
 }
 
 /// What a reader holds while it reads the table.
@@ -30,7 +58,7 @@ pub(super) struct Ticket {
 
 /// The cache. Bounded; an OTP that is not in it is in the table.
 pub(super) struct OtpCache {
-    entries: Cache<OtpId, Entry>,
+    entries: Cache<OtpId, Arc<Slot>, BuildHasherDefault<IdHasher>>,
     /// Counts how often everything was dropped. In each entry too: what was dropped cannot come back.
     epoch: AtomicU64,
     /// Commits to the OTPs of a stripe.
@@ -38,16 +66,17 @@ pub(super) struct OtpCache {
 }
 
 impl OtpCache {
-    /// Holds at most `capacity` OTPs (about 1 KB each).
+    /// Holds at most `capacity` OTPs (about 1 KB each): those used last, since it is the newest codes that are checked.
     pub(super) fn new(capacity: u64) -> Self {
         let writes = (0..STRIPES).map(|_| Mutex::new(0)).collect();
-        Self { entries: Cache::new(capacity), epoch: AtomicU64::new(0), writes }
+        let entries = Cache::builder().max_capacity(capacity).eviction_policy(EvictionPolicy::lru());
+        Self { entries: entries.build_with_hasher(BuildHasherDefault::default()), epoch: AtomicU64::new(0), writes }
     }
 
     /// The committed OTP, if it is here.
     pub(super) fn recall(&self, id: OtpId) -> Option<Arc<Otp>> {
-        let entry = self.entries.get(&id)?;
-        (entry.epoch == self.epoch.load(Ordering::Acquire)).then_some(entry.otp)
+        let slot = self.entries.get(&id)?;
+        (slot.epoch == self.epoch.load(Ordering::Acquire)).then(|| Arc::clone(&slot.otp.lock()))
     }
 
     /// To be taken before the table is read.
@@ -61,7 +90,7 @@ impl OtpCache {
         let Some(writes) = self.stripe(ticket.id) else { return };
         let writes = writes.lock();
         if *writes == ticket.writes {
-            self.entries.insert(ticket.id, Entry { epoch: ticket.epoch, otp: Arc::clone(otp) });
+            self.entries.insert(ticket.id, Slot::new(ticket.epoch, Arc::clone(otp)));
         }
     }
 
@@ -70,8 +99,12 @@ impl OtpCache {
         let Some(writes) = self.stripe(id) else { return };
         let mut writes = writes.lock();
         *writes += 1;
+        let epoch = self.epoch.load(Ordering::Acquire);
         match otp {
-            Some(otp) => self.entries.insert(id, Entry { epoch: self.epoch.load(Ordering::Acquire), otp }),
+            Some(otp) => match self.entries.get(&id).filter(|slot| slot.epoch == epoch) {
+                Some(slot) => *slot.otp.lock() = otp,
+                None => self.entries.insert(id, Slot::new(epoch, otp)),
+            },
             None => self.entries.invalidate(&id),
         }
     }
@@ -122,5 +155,38 @@ mod tests {
         assert_eq!(cache.recall(otp.id), None);
         cache.fill(&ticket, &otp);
         assert_eq!(cache.recall(otp.id), None, "read before the drop");
+    }
+
+    #[test]
+    fn a_full_cache_takes_the_newest() {
+        let cache = OtpCache::new(10);
+        // Old ones that were often asked for.
+        for _ in 0..100 {
+            (1..=10).for_each(|id| cache.committed(otp(id).id, Some(Arc::new(otp(id)))));
+        }
+        let newest = Arc::new(otp(99));
+        cache.committed(newest.id, Some(Arc::clone(&newest)));
+        cache.entries.run_pending_tasks();
+        assert_eq!(cache.recall(newest.id), Some(newest));
+        assert_eq!(cache.entries.entry_count(), 10);
+    }
+
+    #[test]
+    fn ids_that_differ_in_one_bit_differ_in_their_hash() {
+        let hash = |id: OtpId| {
+            let mut hasher = IdHasher::default();
+            std::hash::Hash::hash(&id, &mut hasher);
+            hasher.finish()
+        };
+        let ids: std::collections::HashSet<_> = (0..128)
+            .map(|bit| {
+                let mut bytes = [7; 16];
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                OtpId::from_bytes(bytes)
+            })
+            .collect();
+        let hashes: std::collections::HashSet<_> = ids.iter().map(|id| hash(*id)).collect();
+        assert!(ids.len() > 100);
+        assert_eq!(hashes.len(), ids.len());
     }
 }

@@ -17,6 +17,7 @@ use crate::otp::outbox::{Message, MessageId};
 use crate::otp::record::Otp;
 use crate::otp::store::{Changes, OtpChange, OutboxChange, Records, Subject, Touch, Transition};
 use crate::store::pending::{Pending, Step};
+use crate::store::sqlite::events::News;
 use crate::store::sqlite::shared::Shared;
 use crate::store::sqlite::{answers, records};
 
@@ -48,6 +49,7 @@ pub(super) struct Group<'a> {
     forgotten: Vec<OtpId>,
     messages: BTreeMap<MessageId, Option<Message>>,
     steps: Vec<Step>,
+    news: News<'a>,
 }
 
 impl<'a> Group<'a> {
@@ -63,6 +65,7 @@ impl<'a> Group<'a> {
             forgotten: Vec::new(),
             messages: BTreeMap::new(),
             steps: Vec::new(),
+            news: News::new(&shared.events, shared.clock.now()),
         }
     }
 
@@ -146,10 +149,15 @@ impl<'a> Group<'a> {
         match changes.otp {
             OtpChange::Keep => {}
             OtpChange::Put(otp) => {
+                let before = self.otps.get(&otp.id).and_then(|seen| seen.value.as_deref());
+                self.news.changed(before, &otp);
                 self.otps.insert(otp.id, Seen::written(Some(otp)));
             }
             OtpChange::Delete => {
                 if let Subject::Otp(id) | Subject::OtpAlone(id) = touch.subject {
+                    if let Some(otp) = self.otps.get(&id).and_then(|seen| seen.value.as_deref()) {
+                        self.news.deleted(otp);
+                    }
                     self.otps.insert(id, Seen::written(None));
                     self.messages.retain(|message, _| message.otp != id);
                     self.forgotten.push(id);
@@ -210,7 +218,7 @@ impl<'a> Group<'a> {
                 None => records::settle_message(connection, *id)?,
             }
         }
-        Ok(())
+        self.news.write(connection)
     }
 
     /// Lets everybody see it; `pending` where this process hands out messages. To be called after the commit, and before
@@ -226,6 +234,7 @@ impl<'a> Group<'a> {
         }
         if let Some(pending) = pending {
             pending.apply(self.steps);
+            self.news.publish();
         }
     }
 }

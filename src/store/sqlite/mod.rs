@@ -7,6 +7,7 @@
 //! - `records`: rows to records and back
 //! - `answers`: the answers that are kept for calls that are to be done once
 //! - `settings`, `rings`, `erase`: what is not an OTP
+//! - `events`, `subscribers`: who is told of what becomes of one, and what waits to be told
 //! - `fault`: what an error means, and the latch of a fatal one
 //!
 //! What is acknowledged is durable: write-ahead log, `synchronous = FULL`, and no answer before the commit returned.
@@ -15,6 +16,7 @@ mod answers;
 mod cache;
 mod checkpoint;
 mod erase;
+mod events;
 mod fault;
 mod files;
 mod group;
@@ -25,6 +27,7 @@ mod rings;
 mod schema;
 mod settings;
 mod shared;
+mod subscribers;
 mod writer;
 
 use std::fmt;
@@ -38,15 +41,18 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::clock::UnixMillis;
+use crate::events::fanout::Fanout;
 use crate::otp::id::{NumberKey, OtpId};
 use crate::otp::outbox::Message;
 use crate::otp::record::Otp;
 use crate::otp::store::{Later, OtpStore, Outbox, StoreError, Touch, Transition};
 use crate::secret::{Entropy, Keyring};
+use crate::store::notices::Notices;
 use crate::store::pending::Pending;
 use crate::store::sqlite::answers::AnswerCache;
 use crate::store::sqlite::cache::OtpCache;
 use crate::store::sqlite::checkpoint::Checkpointer;
+use crate::store::sqlite::events::Events;
 use crate::store::sqlite::fault::Latch;
 use crate::store::sqlite::open::{Role, connect};
 use crate::store::sqlite::reader::Readers;
@@ -97,10 +103,16 @@ impl SqliteStore {
         let opened = open::open(&options)?;
         let failed = |error| OpenError::of(error, &opened.path);
         let threads_failed = |source| OpenError::Io { path: opened.path.clone(), source };
+        let keyring = Arc::new(opened.keyring);
         let shared = Arc::new(Shared {
             cache: OtpCache::new(options.cached_otps),
             answers: AnswerCache::new(),
             pending: Pending::default(),
+            events: Events {
+                keyring: Arc::clone(&keyring),
+                fanout: Fanout::new(Arc::clone(&options.entropy), options.retention),
+                notices: Notices::default(),
+            },
             latch: Latch::new(options.dir),
             generation: AtomicU64::new(0),
             log: Log::default(),
@@ -120,7 +132,7 @@ impl SqliteStore {
         Ok(Self {
             shared,
             readers,
-            keyring: Arc::new(opened.keyring),
+            keyring,
             entropy: options.entropy,
             first_start: opened.first_start,
             unpruned: Mutex::new(None),
@@ -288,6 +300,7 @@ mod fixture {
     use crate::clock::UnixMillis;
     use crate::otp::channel::Channel;
     use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
+    use crate::otp::news::Tally;
     use crate::otp::phone::Phone;
     use crate::otp::record::{Delivery, Otp, OtpStatus, Recipient};
     use crate::secret::SystemEntropy;
@@ -317,6 +330,7 @@ mod fixture {
             messages: 1,
             delivery: Delivery::Queued,
             events: Vec::new(),
+            news: Tally::default(),
         }
     }
 }

@@ -28,7 +28,8 @@ pub(super) fn int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn uint(number: i64) -> u64 {
+/// A whole number as it was kept.
+pub(super) fn uint(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }
 

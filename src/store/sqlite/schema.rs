@@ -53,6 +53,16 @@ const STEPS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX answer_due ON answer (due, number);
 ",
+    "
+    CREATE TABLE subscription (id BLOB PRIMARY KEY, account TEXT NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE INDEX subscription_account ON subscription (account);
+    CREATE TABLE event (
+        subscription BLOB NOT NULL, id BLOB NOT NULL, due INTEGER NOT NULL, ends INTEGER, until INTEGER NOT NULL,
+        tries INTEGER NOT NULL, answer TEXT, otp BLOB NOT NULL, number BLOB NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (subscription, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX event_dead ON event (ends) WHERE ends IS NOT NULL;
+",
 ];
 
 /// The version that a file has after every step.

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::store::pending::Pending;
 use crate::store::sqlite::answers::AnswerCache;
 use crate::store::sqlite::cache::OtpCache;
+use crate::store::sqlite::events::Events;
 use crate::store::sqlite::fault::Latch;
 
 /// Shared by the writer, the checkpointer, the readers and the callers.
@@ -15,6 +16,7 @@ pub(super) struct Shared {
     pub(super) cache: OtpCache,
     pub(super) answers: AnswerCache,
     pub(super) pending: Pending,
+    pub(super) events: Events,
     pub(super) latch: Latch,
     /// Counts up when a setting was written, here or elsewhere.
     pub(super) generation: AtomicU64,

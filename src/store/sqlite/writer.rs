@@ -273,6 +273,7 @@ impl Writer {
     fn load_messages(&self) -> rusqlite::Result<()> {
         if self.shared.server {
             self.shared.pending.replace(records::messages(&self.connection)?);
+            self.shared.events.load(&self.connection)?;
         }
         Ok(())
     }

@@ -283,20 +283,20 @@ pub(super) async fn connection(State(api): State<Api>, request: Request) -> Resu
     Ok(json(StatusCode::OK, &entity))
 }
 
-pub(super) async fn read_body(call: &mut Call) -> Result<Input, Response> {
+pub(crate) async fn read_body(call: &mut Call) -> Result<Input, Response> {
     let bytes = call.json_body().await?;
     Input::json(&bytes).map_err(|fault| invalid(call, vec![fault]))
 }
 
-pub(super) fn answer(call: &Call, problem: Problem) -> Response {
+pub(crate) fn answer(call: &Call, problem: Problem) -> Response {
     problem.answer(Stamp::of(&call.head.extensions))
 }
 
-pub(super) fn invalid(call: &Call, faults: Vec<crate::surface::input::Fault>) -> Response {
+pub(crate) fn invalid(call: &Call, faults: Vec<crate::surface::input::Fault>) -> Response {
     answer(call, Problem::invalid(faults))
 }
 
-pub(super) fn unavailable(call: &Call, _error: StoreError) -> Response {
+pub(crate) fn unavailable(call: &Call, _error: StoreError) -> Response {
     call.refuse(&Refusal::Unavailable { retry_after: 1 })
 }
 

@@ -21,6 +21,7 @@ use crate::quota::Quota;
 
 pub(crate) use edit::Edit;
 pub use entity::{ConnectionEntity, OtpEntity, QuotaEntity, VerdictEntity};
+pub(super) use handlers::{answer, invalid, read_body, unavailable};
 pub(crate) use send::{read_resend, read_send};
 
 /// What the handlers call, shared: every request clones it.

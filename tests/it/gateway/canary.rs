@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use super::webhooks::location;
+use crate::support::receiver::{Receiver, Reply};
 use crate::support::{Client, Gateway, Options};
 
 const NUMBER: &str = "+4915198765432";
@@ -13,11 +15,25 @@ const IDEMPOTENCY_KEY: &str = "quagga-20881";
 fn nothing_that_must_not_be_seen_is_seen() {
     for format in ["fmt", "json"] {
         let options = Options {
-            config: format!("[log]\nlevel = \"trace\"\nformat = \"{format}\"\n[server]\nidle = \"1s\"\n"),
+            config: format!(
+                "[log]\nlevel = \"trace\"\nformat = \"{format}\"\n[server]\nidle = \"1s\"\n\
+                 [events]\nallow_private_callbacks = true\nretries = [\"50ms\"]\n"
+            ),
             ..Options::default()
         };
         let gateway = Gateway::with_options(&options);
         let mut client = gateway.client();
+        // One callback takes events, one refuses them, and one is not there.
+        let receiver = Receiver::with(|request| Reply::Status(if request.line.contains("no") { 500 } else { 200 }));
+        let callbacks = [receiver.url(&format!("/{QUERY}?sig={QUERY}")), receiver.url(&format!("/no?sig={QUERY}"))];
+        let mut addresses = Vec::new();
+        for callback in callbacks.into_iter().chain([format!("http://127.0.0.1:9/{QUERY}?sig={QUERY}")]) {
+            let made = client.post_json("/v1/webhooks", &json!({"notificationUrl": callback})).expect(201);
+            assert!(!made.body.contains(QUERY), "{}", made.body);
+            addresses.push(location(&made));
+            let secret = made.json()["signingSecret"].as_str().unwrap().to_owned();
+            addresses.push(secret.trim_start_matches("whsec_").to_owned());
+        }
         let body =
             json!({"number": NUMBER, "otpCode": CODE, "text": format!("{QUERY} {{{{OTP}}}}"), "referenceId": QUERY});
         let otp = client.post_json("/v1/otp", &body).expect(200).json();
@@ -43,6 +59,19 @@ fn nothing_that_must_not_be_seen_is_seen() {
         seen.push(client.get(&format!("/v1/nowhere/{QUERY}?{QUERY}")).body);
         seen.push(Client::new(gateway.server.public, Some(&format!("{}x", gateway.key))).get("/v1/connection").body);
         client.post_json(&path, &json!({"otpCode": CODE})).expect(200);
+        receiver.wait_for("VERIFIED");
+        receiver
+            .wait(|seen| seen.iter().filter(|one| one.line.contains("no") && one.event() == "VERIFIED").count() == 2);
+        let bad = json!({"notificationUrl": format!("ftp://{QUERY}/"), "events": [QUERY], "applicationId": QUERY});
+        seen.push(client.post_json("/v1/webhooks", &bad).expect(400).body);
+        seen.push(client.delete(&format!("/v1/webhooks/{QUERY}")).expect(404).body);
+        seen.push(client.delete(&addresses[0]).expect(204).body);
+        seen.push(client.get(&addresses[2]).expect(405).body);
+        for words in [["webhooks", "list"], ["webhooks", "dead"]] {
+            let (code, stdout, stderr) = gateway.command(&words);
+            assert_eq!(code, 0);
+            seen.push(stdout + &stderr);
+        }
         for (body, status) in [("{\"via\":\"SMS\"}", 409), ("{\"via\":\"SMS\"}", 409), ("{}", 422)] {
             let headers = [("Content-Type", "application/json"), ("Idempotency-Key", IDEMPOTENCY_KEY)];
             seen.push(client.call("POST", &format!("/v1/otp/{id}/resend"), &headers, body).expect(status).body);
@@ -55,7 +84,9 @@ fn nothing_that_must_not_be_seen_is_seen() {
         let log = gateway.server.stop();
         assert!(log.len() > 1_000, "the log was at trace level: {log}");
         let secret = &key[key.len() - 30..];
-        for canary in [NUMBER.trim_start_matches('+'), CODE, secret, QUERY, IDEMPOTENCY_KEY] {
+        let tokens = addresses.iter().map(|address| address.trim_start_matches("/v1/webhooks/"));
+        let secrets = [NUMBER.trim_start_matches('+'), CODE, secret, QUERY, IDEMPOTENCY_KEY];
+        for canary in secrets.into_iter().chain(tokens) {
             for (index, text) in seen.iter().enumerate() {
                 assert!(!text.contains(canary), "{canary} in answer {index}: {text}");
             }

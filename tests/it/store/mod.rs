@@ -1,6 +1,7 @@
 //! Every store does the same: one suite by trait, run against each adapter, and what only SQLite can show.
 
 mod answers;
+mod events;
 mod model;
 mod once;
 mod once_model;
@@ -8,7 +9,7 @@ mod settings;
 mod sqlite;
 mod sqlite_open;
 mod suite;
-mod world;
+pub(crate) mod world;
 
 /// One test for each function of a suite and each adapter.
 macro_rules! conformance {
@@ -53,6 +54,14 @@ mod conformance {
         a_number_has_its_otps_newest_first,
         pruning_keeps_what_a_rule_may_ask_for,
         an_erased_number_leaves_only_its_statistics,
+    );
+    conformance!(events:
+        a_subscription_is_written_over_what_it_names,
+        a_change_brings_its_events_and_no_others,
+        only_who_is_interested_is_told,
+        an_event_waits_dies_and_is_replayed,
+        an_ended_subscription_leaves_nothing,
+        an_erased_number_is_in_no_event,
     );
     conformance!(answers:
         an_answer_is_kept_with_its_change,

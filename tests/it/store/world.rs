@@ -7,10 +7,12 @@ use std::time::Duration;
 use otpgate::abuse::SpendKey;
 use otpgate::access::store::ConnectionStore;
 use otpgate::clock::{Clock, ManualClock, UnixMillis};
+use otpgate::events::store::{EventQueue, SubscriptionStore};
 use otpgate::otp::channel::Channel;
 use otpgate::otp::code::{Code, EnteredCode};
 use otpgate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
 use otpgate::otp::machine::Verdict;
+use otpgate::otp::news::Tally;
 use otpgate::otp::outbox::{Message, MessageBody, MessageId};
 use otpgate::otp::phone::{E164, Phone};
 use otpgate::otp::record::{Delivery, Otp, OtpStatus, Recipient, SealedContent};
@@ -28,8 +30,14 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(300);
 pub(crate) const CODE: &str = "012345";
 
 /// All the ports of a store.
-pub(crate) trait Store: OtpStore + Outbox + Eraser + ApplicationStore + ConnectionStore {}
-impl<T: OtpStore + Outbox + Eraser + ApplicationStore + ConnectionStore> Store for T {}
+pub(crate) trait Store:
+    OtpStore + Outbox + Eraser + ApplicationStore + ConnectionStore + SubscriptionStore + EventQueue
+{
+}
+impl<T> Store for T where
+    T: OtpStore + Outbox + Eraser + ApplicationStore + ConnectionStore + SubscriptionStore + EventQueue
+{
+}
 
 #[derive(Clone)]
 pub(crate) struct World {
@@ -99,6 +107,7 @@ impl World {
             messages: 1,
             delivery: Delivery::Queued,
             events: Vec::new(),
+            news: Tally::default(),
         }
     }
 

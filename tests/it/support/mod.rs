@@ -1,6 +1,7 @@
 //! The built binary as a user has it: started on free ports with a data directory of its own, called over real sockets.
 
 pub(crate) mod client;
+pub(crate) mod receiver;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener};
@@ -221,6 +222,24 @@ impl Gateway {
     /// Makes one more key.
     pub(crate) fn create_key(&self, flags: &[&str]) -> Value {
         create_key(&self.data(), flags)
+    }
+
+    /// Drains the server; what happens `then` has its data directory and its configuration.
+    pub(crate) fn stop_then(self, then: impl FnOnce(&Path, &str)) {
+        let (data, config) = (self.data(), self.config());
+        self.server.stop();
+        then(&data, &config);
+    }
+
+    /// Kills the server; what happens `then` has its data directory and its configuration.
+    pub(crate) fn kill_then(mut self, then: impl FnOnce(&Path, &str)) {
+        let (data, config) = (self.data(), self.config());
+        self.server.kill();
+        then(&data, &config);
+    }
+
+    fn config(&self) -> String {
+        std::fs::read_to_string(self.data().with_extension("toml")).unwrap()
     }
 
     /// Runs a command of the binary on the data directory: exit code, stdout, stderr.

@@ -1,0 +1,105 @@
+//! The client: one request, one answer, in bounded time and memory. It follows no redirect, keeps connections for a while,
+//! and sends path and query as they are, byte for byte.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use crate::outbound::connect::{ConnectError, Connector, Reach};
+
+/// From the request to the head of its answer, the connection included.
+const ANSWER: Duration = Duration::from_secs(20);
+/// For the answer's body.
+const BODY: Duration = Duration::from_secs(5);
+/// Bytes of an answer's body; what is more is not read.
+pub const BODY_BYTES: usize = 64 * 1_024;
+/// How long a connection waits for its next request.
+const IDLE: Duration = Duration::from_secs(30);
+/// Connections to one host that wait.
+const IDLE_CONNECTIONS: usize = 4;
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its header.
+    pub headers: HeaderMap,
+    /// Its body, or what came of it: at most [`BODY_BYTES`].
+    pub body: Bytes,
+}
+
+/// Why there is no answer. The words name no address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// There is no connection; nothing was sent.
+    #[error("{0}")]
+    NotConnected(&'static str),
+    /// It did not answer in time.
+    #[error("it did not answer in time")]
+    TooSlow,
+    /// The connection broke, or what came back is not HTTP.
+    #[error("the connection broke before it answered")]
+    Broken,
+}
+
+/// The client. Clones share their connections.
+#[derive(Clone)]
+pub struct Client(legacy::Client<Connector, Full<Bytes>>);
+
+impl Client {
+    /// A client whose connections go where `reach` says.
+    #[must_use]
+    pub fn new(reach: Reach) -> Self {
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .build(Connector::new(reach));
+        Self(client)
+    }
+
+    /// Sends a request to its absolute address.
+    ///
+    /// # Errors
+    /// [`SendError`]; but for the first kind the request may have arrived.
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, SendError> {
+        let answered = tokio::time::timeout(ANSWER, self.0.request(request)).await.map_err(|_| SendError::TooSlow)?;
+        let (head, body) = answered.map_err(|error| why(&error))?.into_parts();
+        Ok(Answer { status: head.status, headers: head.headers, body: read(body).await })
+    }
+}
+
+/// What arrives of a body within its bounds. What is left unread ends the connection.
+async fn read(mut body: Incoming) -> Bytes {
+    let mut bytes = BytesMut::new();
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            if let Ok(data) = frame.into_data() {
+                bytes.extend_from_slice(data.get(..data.len().min(BODY_BYTES - bytes.len())).unwrap_or_default());
+            }
+            if bytes.len() >= BODY_BYTES {
+                break;
+            }
+        }
+    };
+    let _in_time = tokio::time::timeout(BODY, reading).await;
+    bytes.freeze()
+}
+
+fn why(error: &legacy::Error) -> SendError {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(cause) = cause.downcast_ref::<ConnectError>() {
+            return SendError::NotConnected(cause.words());
+        }
+        source = cause.source();
+    }
+    SendError::Broken
+}
