@@ -152,6 +152,10 @@ impl Gateway {
                 let base_url = base_url.clone();
                 move || document(&base_url).map(|document| openapi::text(&document).into())
             }),
+            connector: Document::new({
+                let base_url = base_url.clone();
+                move || connector(&base_url).map(Into::into)
+            }),
             page: Document::new(move || {
                 let page = openapi::page(&document(&base_url)?);
                 page.inspect_err(|error| tracing::error!(%error, "the reference page cannot be made"))
@@ -294,6 +298,18 @@ impl Gateway {
 fn document(base_url: &str) -> Option<serde_json::Value> {
     let document = openapi::document(openapi::Format::V31, Some(base_url));
     document.inspect_err(|error| tracing::error!(%error, "the OpenAPI document cannot be made")).ok()
+}
+
+/// The connector's definition, for the gateway's own address.
+fn connector(base_url: &str) -> Option<String> {
+    use openapi::connector::{Edition, Place, Publisher, definition, definition_text};
+    let made = || {
+        let place = Place::of_url(base_url).map_err(|error| error.to_string())?;
+        let publisher = Publisher::new(&place, None, None, None).map_err(|error| error.to_string())?;
+        let definition = definition(Edition::Native, &place, &publisher).map_err(|error| error.to_string())?;
+        Ok::<_, String>(definition_text(Edition::Native, &definition))
+    };
+    made().inspect_err(|error| tracing::error!(%error, "the connector's definition cannot be made")).ok()
 }
 
 async fn sweep(quota: Arc<LocalQuota>, guard: Guard) {

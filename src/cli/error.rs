@@ -9,6 +9,9 @@ use crate::otp::store::{StoreError, WriteError};
 /// Why a command failed. The codes are those of BSD's `sysexits.h`, where it has one that fits.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
+    /// A linted connector breaks rules: 1.
+    #[error("{0}")]
+    Findings(String),
     /// The command line is wrong: 64.
     #[error("{0}")]
     Usage(String),
@@ -42,6 +45,14 @@ pub enum CliError {
     #[error("data_dir: {}: {problem}; choose another one with --data-dir, or make it writable for this user", directory.display())]
     DataDirectory {
         /// The directory.
+        directory: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Files that were asked for cannot be written: 73.
+    #[error("{}: {problem}", directory.display())]
+    Output {
+        /// Where.
         directory: PathBuf,
         /// What is wrong.
         problem: String,
@@ -94,11 +105,12 @@ impl CliError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
+            Self::Findings(_) => 1,
             Self::Usage(_) => 64,
             Self::Data(_) => 65,
             Self::PortInUse { .. } | Self::Listener { .. } => 69,
             Self::Internal(_) => 70,
-            Self::DataDirectory { .. } => 73,
+            Self::DataDirectory { .. } | Self::Output { .. } => 73,
             Self::StoreFailed { .. } => 74,
             Self::InUse { .. } => 75,
             Self::NewerSchema { .. } => 76,
@@ -146,6 +158,7 @@ mod tests {
     fn every_failure_has_a_code_of_its_own() {
         let directory = PathBuf::from("/d");
         let errors = [
+            CliError::Findings(String::new()),
             CliError::Usage(String::new()),
             CliError::Data(String::new()),
             CliError::PortInUse { key: "listen", address: String::new(), flag: "--listen" },
@@ -159,6 +172,6 @@ mod tests {
         ];
         let mut codes: Vec<_> = errors.iter().map(CliError::exit_code).collect();
         codes.dedup();
-        assert_eq!(codes, [64, 65, 69, 70, 73, 74, 75, 76, 77, 78]);
+        assert_eq!(codes, [1, 64, 65, 69, 70, 73, 74, 75, 76, 77, 78]);
     }
 }

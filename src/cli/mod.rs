@@ -3,11 +3,12 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | done; or a drain that was asked for is over |
+//! | 1 | the linted connector breaks a rule |
 //! | 64 | the command line is wrong |
 //! | 65 | a value is wrong or names nothing: no such connection or application, no phone number |
 //! | 69 | a listener's address is in use |
 //! | 70 | an internal fault: please report it |
-//! | 73 | the data directory cannot be made, read or written |
+//! | 73 | the data directory, or what is to be written, cannot be made, read or written |
 //! | 74 | the store failed, at a command or while serving |
 //! | 75 | another server holds the data directory |
 //! | 76 | a newer otpgate wrote the data |
@@ -29,6 +30,7 @@ use crate::config::{Config, ConfigError, Flags, Sources};
 pub mod application;
 pub mod banner;
 pub mod check_config;
+pub mod connector;
 pub mod desk;
 pub mod erase;
 pub mod error;
@@ -68,6 +70,8 @@ pub enum Command {
     Webhooks(webhooks::WebhooksArgs),
     /// Print the OpenAPI document
     Openapi(openapi::OpenapiArgs),
+    /// Write the files that Power Platform and Logic Apps import, or lint a connector's
+    Connector(connector::ConnectorArgs),
     /// Check a configuration file and print what is in effect
     CheckConfig(check_config::CheckConfigArgs),
     /// Erase a phone number from everything that is kept of it
@@ -128,6 +132,7 @@ fn run(cli: Cli, environment: Environment, out: &mut dyn Write) -> Result<(), Cl
     match cli.command {
         Command::Serve(args) => serve::run(args, environment, out),
         Command::Openapi(args) => openapi::run(args, out),
+        Command::Connector(args) => connector::run(args, out),
         Command::CheckConfig(args) => check_config::run(args, environment, out),
         Command::Key(args) => {
             let config = args.data.clone().load(environment)?;
@@ -194,6 +199,8 @@ mod tests {
             "application delete 3",
             "openapi",
             "openapi --format 2.0",
+            "connector export --host otp.example.com --out DIR --scheme http --compatible",
+            "connector lint FILE PROPERTIES --json",
             "check-config f",
             "erase --number +4915112345678",
             "webhooks list --account a --json",
@@ -217,6 +224,9 @@ mod tests {
             "key create --name n --scopes fly",
             "key rotate a --overlap soon",
             "openapi --format 4",
+            "connector export --out DIR",
+            "connector export --host h",
+            "connector lint",
             "application create --name n --template en",
             "webhooks replay",
             "webhooks replay sub_0123456789abcdef --all",

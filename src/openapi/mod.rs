@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! surface (utoipa on the handlers) -> collect (3.1) -> v3 (3.0.3, held by openapiv3) -> swagger2 (2.0)
-//!                                                  \-> page (/docs)
+//!                                                  \-> page (/docs)     \-> connector -> lint
 //! ```
 //!
 //! Each step is a pure function over a closed subset: what it cannot carry is an error with a JSON pointer, never a loss.
 //! Nothing here knows a handler, or what a one-time password is.
 
 mod collect;
+pub mod connector;
+pub mod lint;
 mod page;
 mod swagger2;
 mod v3;

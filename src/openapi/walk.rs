@@ -105,6 +105,11 @@ impl<'v> Object<'v> {
         self.take(name).ok_or_else(|| self.at.fault(format!("{name} is missing")))
     }
 
+    /// Whether a member is left that nobody took.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.rest.contains_key(name)
+    }
+
     /// Carries members over as they are.
     pub(super) fn keep(&mut self, names: &[&str]) {
         for name in names {
@@ -145,6 +150,14 @@ impl<'v> Object<'v> {
     /// A fault of this object.
     pub(super) fn fault(&self, what: impl Into<String>) -> ConversionError {
         self.at.fault(what)
+    }
+
+    /// The new object, where extensions too are an error unless they were asked for.
+    pub(super) fn closed(self) -> Converted {
+        match self.rest.first_key_value() {
+            Some((name, node)) => Err(node.fault(format!("{name} cannot be carried"))),
+            None => Ok(Value::Object(self.made)),
+        }
     }
 
     /// The new object. Extensions (`x-…`) come along; any other member that is left over is an error.

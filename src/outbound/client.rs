@@ -103,3 +103,50 @@ fn why(error: &legacy::Error) -> SendError {
     }
     SendError::Broken
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    fn request(listener: &TcpListener) -> Request<Full<Bytes>> {
+        let uri = format!("http://{}/", listener.local_addr().unwrap());
+        Request::post(uri).body(Full::new(Bytes::from_static(b"{}"))).unwrap()
+    }
+
+    /// In a clock that leaps: nothing is waited for but the deadlines.
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_is_left_in_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let began = tokio::time::Instant::now();
+        let sent = Client::new(Reach::Anywhere).send(request(&listener)).await;
+        assert!(matches!(sent, Err(SendError::TooSlow | SendError::NotConnected(_))), "{sent:?}");
+        assert!(began.elapsed() <= ANSWER + Duration::from_secs(1), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn no_more_of_a_body_is_read_than_its_bound() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let request = request(&listener);
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _ = socket.read(&mut [0; 1_000]).await.unwrap();
+            socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").await.unwrap();
+            while socket.write_all(&[b'x'; 10_000]).await.is_ok() {}
+        });
+        let answer = Client::new(Reach::Anywhere).send(request).await.unwrap();
+        assert_eq!((answer.status, answer.body.len()), (StatusCode::OK, BODY_BYTES));
+    }
+
+    #[tokio::test]
+    async fn who_is_not_there_is_told_apart_from_who_breaks_off() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, first) = (Client::new(Reach::Anywhere), request(&listener));
+        let second = request(&listener);
+        let breaking = tokio::spawn(async move { drop(listener.accept().await.unwrap()) });
+        assert_eq!(client.send(first).await.unwrap_err(), SendError::Broken);
+        breaking.await.unwrap();
+        assert_eq!(client.send(second).await.unwrap_err(), SendError::NotConnected("it takes no connections"));
+    }
+}

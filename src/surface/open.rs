@@ -41,6 +41,8 @@ pub struct Open {
     pub readiness: Readiness,
     /// The OpenAPI 3.1 document.
     pub document: Document,
+    /// The connector's definition, for import by address.
+    pub connector: Document,
     /// The reference page.
     pub page: Document,
 }
@@ -76,10 +78,11 @@ struct Health {
 
 /// The routes of the open paths.
 pub fn routes(open: Open) -> Router {
-    let Open { readiness, document, page } = open;
+    let Open { readiness, document, connector, page } = open;
     Router::from(health())
         .with_state(readiness)
         .route("/openapi.json", get(move || std::future::ready(document.answer(shared))))
+        .route("/connector/apiDefinition.swagger.json", get(move || std::future::ready(connector.answer(shared))))
         .route("/docs", get(move || std::future::ready(page.answer(html))))
 }
 

@@ -1,5 +1,5 @@
 """A gateway of its own for a client test: the built binary on a fresh data directory, with the sandbox as carrier."""
-import contextlib, json, pathlib, signal, socket, subprocess, tempfile, urllib.error, urllib.request
+import contextlib, json, pathlib, signal, socket, subprocess, tempfile, time, urllib.error, urllib.request
 
 root = pathlib.Path(__file__).resolve().parents[2]
 
@@ -55,6 +55,14 @@ class Gateway:
     def messages(self, number):
         """What the sandbox holds for a number, newest first. The courier works after the answer: wait for the count."""
         return call("GET", f"{self.admin}/sandbox/messages?number={number.replace('+', '%2B')}").json
+
+    def code(self, number, count=1):
+        """The newest code that reached a number, once `count` messages have."""
+        for _ in range(1000):
+            if len(messages := self.messages(number)) >= count:
+                return messages[0]["code"]
+            time.sleep(0.02)
+        raise AssertionError(f"no {count} messages reached {number}")
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

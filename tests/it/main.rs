@@ -12,6 +12,7 @@
 
 mod architecture;
 mod config;
+mod connector;
 mod dispatch;
 mod edge;
 mod fault;

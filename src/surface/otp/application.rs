@@ -17,7 +17,7 @@ use crate::surface::input::{Fault, Place};
 use crate::surface::otp::Api;
 use crate::surface::otp::edit::{ApplicationBody, Edit};
 use crate::surface::otp::handlers::{answer, invalid, read_body, unavailable};
-use crate::surface::otp::message::{AutofillEntity, ExtentEntity};
+use crate::surface::otp::message::AutofillEntity;
 use crate::surface::problem::{Problem, ProblemCode};
 
 /// An application.
@@ -51,9 +51,11 @@ pub(super) struct ApplicationEntity {
     caller: Option<String>,
     /// Its own texts: `en` for a text message, `en-voice` for a call.
     template: BTreeMap<String, String>,
-    /// What each of its own texts for text messages takes, by language: with a code of its length, its longest lifetime
-    /// and the lines that its messages end with.
-    extent: BTreeMap<String, ExtentEntity>,
+    /// How many messages a carrier sends for each of its own texts for text messages, by language: with a code of its
+    /// length, its longest lifetime and the lines that its messages end with.
+    segments: BTreeMap<String, usize>,
+    /// What those are written in: `GSM-7` (160 characters in one message, 153 in each of several) or `UCS-2` (70, 67).
+    alphabet: BTreeMap<String, &'static str>,
     /// What `{{BRAND}}` stands for; left out where that is its name (of the default application: its sender).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -67,6 +69,7 @@ pub(super) struct ApplicationEntity {
 
 impl From<&Application> for ApplicationEntity {
     fn from(application: &Application) -> Self {
+        let extents: Vec<_> = wording::extents(application).collect();
         Self {
             application_id: application.id.to_string(),
             application_number: application.alias,
@@ -79,7 +82,8 @@ impl From<&Application> for ApplicationEntity {
             sender: application.sender.as_ref().map(|sender| sender.as_str().to_owned()),
             caller: application.caller.as_ref().map(|caller| caller.as_str().to_owned()),
             template: application.templates.named().map(|(name, text)| (name, text.as_str().to_owned())).collect(),
-            extent: wording::extents(application).map(|(name, extent)| (name, extent.into())).collect(),
+            segments: extents.iter().map(|(name, extent)| (name.clone(), extent.segments)).collect(),
+            alphabet: extents.into_iter().map(|(name, extent)| (name, extent.alphabet.as_str())).collect(),
             brand: application.brand.as_ref().map(|brand| brand.as_str().to_owned()),
             autofill: AutofillEntity::from(&application.autofill),
             created: application.created.0,

@@ -145,7 +145,7 @@ pub(super) async fn resend_otp(
 #[expect(dead_code, reason = "the schema of the body; the handler reads it, to name every fault at once")]
 pub(super) struct VerifyBody {
     /// The code that the person typed.
-    #[schema(example = "012345")]
+    #[schema(min_length = 1, example = "012345")]
     otp_code: String,
     /// The greatest age of the code in seconds, where less than its lifetime is wanted.
     #[schema(nullable = false, minimum = 1, maximum = 7200)]

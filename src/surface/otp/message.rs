@@ -1,5 +1,5 @@
-//! What the native interface says of an application's messages beyond its texts: their brand, the lines for phones, what
-//! they take. It must not know how a message is made.
+//! What the native interface says of an application's messages beyond its texts: their brand and the lines for phones.
+//! It must not know how a message is made.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -7,27 +7,7 @@ use utoipa::ToSchema;
 
 use crate::otp::application::{Application, Brand};
 use crate::otp::autofill::{Autofill, RetrieverHash, WebOtpDomain};
-use crate::otp::segment::Extent;
 use crate::surface::input::Input;
-
-/// What a text message takes.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ExtentEntity {
-    /// `GSM-7` (160 in one message, 153 in each of several) or `UCS-2` (70, 67).
-    #[schema(example = "GSM-7")]
-    alphabet: &'static str,
-    /// Septets or 16-bit units.
-    units: usize,
-    /// Messages that a carrier sends and charges for.
-    segments: usize,
-}
-
-impl From<Extent> for ExtentEntity {
-    fn from(extent: Extent) -> Self {
-        Self { alphabet: extent.alphabet.as_str(), units: extent.units, segments: extent.segments }
-    }
-}
 
 /// What text messages end with, so that a phone fills in the code by itself.
 #[derive(Serialize, ToSchema)]

@@ -20,7 +20,7 @@ use crate::surface::vocabulary;
 #[expect(dead_code, reason = "the schema of the body; `read_send` reads it, to name every fault at once")]
 pub(super) struct SendBody {
     /// Whom to send to: E.164 with `+`, with `00` or bare; or a national number together with `country`.
-    #[schema(example = "+4915112345678")]
+    #[schema(min_length = 1, example = "+4915112345678")]
     number: String,
     /// Replaces the template; holds `{{OTP}}` unless `otpCode` is given. `{{SEC}}` is the lifetime in seconds, `{{MIN}}` in
     /// minutes, `{{BRAND}}` the application's brand.

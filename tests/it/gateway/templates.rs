@@ -103,13 +103,10 @@ fn what_a_template_takes_is_shown_when_it_is_saved_and_when_it_is_sent() {
     let long = "a".repeat(154);
     let texts = json!({"en": format!("{long}{{{{OTP}}}}"), "pl": "Kod ważny: {{OTP}}", "en-voice": "{{OTP}}"});
     let saved = patch(&mut client, &json!({"template": texts, "expire": 7200})).expect(200).json();
-    let extent = json!({
-        "en": {"alphabet": "GSM-7", "units": 160, "segments": 1},
-        "pl": {"alphabet": "UCS-2", "units": 17, "segments": 1},
-    });
-    assert_eq!(saved["extent"], extent);
+    assert_eq!(saved["segments"], json!({"en": 1, "pl": 1}));
+    assert_eq!(saved["alphabet"], json!({"en": "GSM-7", "pl": "UCS-2"}));
     let saved = patch(&mut client, &json!({"pinLength": 7})).expect(200).json();
-    assert_eq!(saved["extent"]["en"], json!({"alphabet": "GSM-7", "units": 161, "segments": 2}));
+    assert_eq!(saved["segments"], json!({"en": 2, "pl": 1}));
     let (code, shown, _) = gateway.command(&["application", "show", "default"]);
     assert!(code == 0 && shown.contains("en           takes 2 segments of GSM-7"), "{shown}");
     let sent = send(&gateway, &json!({"number": "+12025550123"}));
@@ -130,7 +127,7 @@ fn text_messages_end_with_the_lines_for_phones() {
     let sent = send(&gateway, &json!({"number": number}));
     let code = sent["code"].as_str().unwrap();
     assert_eq!(sent["text"], format!("Söhne: {code}\nFA+9qCX9VSu\n@login.example.com #{code}"));
-    assert_eq!(saved["extent"]["en"]["units"], sent["units"]);
+    assert_eq!((&saved["segments"]["en"], &saved["alphabet"]["en"]), (&sent["segments"], &sent["alphabet"]));
     let own = send(&gateway, &json!({"number": "+12025550124", "text": "Mine: {{OTP}}", "otpCode": "0042"}));
     assert_eq!(own["text"], "Mine: 0042\nFA+9qCX9VSu\n@login.example.com #0042");
     let call = send(&gateway, &json!({"number": number, "via": "VOICE"}));
@@ -155,7 +152,7 @@ fn text_messages_end_with_the_lines_for_phones() {
     assert!(text.starts_with("VERIFY: ") && text.ends_with("\n+/23456789A"), "{text}");
     // The contract's answers keep the contract's members.
     let entity = client.get("/2fa/v1/application/default").expect(200).json();
-    assert!(entity.get("autofill").is_none() && entity.get("extent").is_none(), "{entity}");
+    assert!(entity.get("autofill").is_none() && entity.get("segments").is_none(), "{entity}");
 }
 
 #[test]
