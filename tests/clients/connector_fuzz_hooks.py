@@ -7,8 +7,8 @@ import random
 import schemathesis
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
-# Ids that were sent before, so that half of the calls find something.
-KNOWN = os.environ["OTP_IDS"].split(",")
+# What was made before, so that half of the calls find something.
+KNOWN = {"otpID": os.environ["OTP_IDS"].split(","), "token": os.environ["TOKENS"].split(",")}
 OPTIONAL = {
     "SendOTP": {"text", "pinLength", "via", "applicationId", "language", "country", "otpCode", "sender", "caller", "referenceId"},
     "ResendOTP": {"via", "sender", "caller"},
@@ -36,8 +36,9 @@ def map_body(context, body):
 
 @schemathesis.hook
 def map_path_parameters(context, path_parameters):
-    if isinstance(path_parameters, dict) and isinstance(path_parameters.get("otpID"), str) and DICE.random() < 0.5:
-        return {**path_parameters, "otpID": DICE.choice(KNOWN)}
+    for name, known in KNOWN.items():
+        if path_parameters and isinstance(path_parameters.get(name), str) and DICE.random() < 0.5:
+            path_parameters = {**path_parameters, name: DICE.choice(known)}
     return path_parameters
 
 
