@@ -17,6 +17,7 @@ use crate::otp::news::EventName;
 use crate::otp::outbox::Message;
 use crate::otp::record::{Delivery, Otp, OtpStatus, SealedContent};
 use crate::otp::store::{Changes, OtpChange, OtpStore, Outbox, OutboxChange, StoreError, Subject, Touch, change};
+use crate::otp::wording;
 use crate::secret::Keyring;
 
 /// Messages that are claimed at once.
@@ -193,7 +194,7 @@ impl Courier {
             Some(text) => text,
             None => application.templates.choose(otp.language, otp.country, channel).1,
         };
-        let text = template.render(&content.code, otp.lifetime_seconds(), channel);
+        let text = wording::message(application, &template, &content.code, otp.lifetime_seconds(), channel);
         Some(Outgoing {
             id: message.id,
             number: otp.number()?.clone(),

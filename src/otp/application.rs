@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixMillis;
+use crate::otp::autofill::Autofill;
 use crate::otp::code::{CodePolicy, PinLength};
 use crate::otp::id::{AccountId, ApplicationId};
 use crate::otp::template::Templates;
@@ -72,6 +73,7 @@ bounded!(
     Lifetime, LifetimeOutOfRange, 30..=7_200, 300, "30 to 7200 seconds"
 );
 
+/// A newtype of a text that is legal by one rule.
 macro_rules! worded {
     ($(#[$doc:meta])* $name:ident, $error:ident, $message:literal, $legal:expr) => {
         $(#[$doc])*
@@ -115,9 +117,16 @@ macro_rules! worded {
     };
 }
 
+pub(crate) use worded;
+
 worded!(
     /// What an application is called: 1 to 64 characters, no control characters.
     ApplicationName, MalformedName, "1 to 64 characters, no control characters",
+    |text| (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+);
+worded!(
+    /// What a message calls its sender: 1 to 64 characters, no control characters.
+    Brand, MalformedBrand, "1 to 64 characters, no control characters",
     |text| (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 );
 worded!(
@@ -173,6 +182,12 @@ pub struct Application {
     pub templates: Templates,
     /// When it was made.
     pub created: UnixMillis,
+    /// What its texts call it.
+    #[serde(default)]
+    pub brand: Option<Brand>,
+    /// What its text messages end with.
+    #[serde(default)]
+    pub autofill: Autofill,
 }
 
 impl Application {
@@ -192,6 +207,8 @@ impl Application {
             caller: None,
             templates: Templates::default(),
             created: now,
+            brand: None,
+            autofill: Autofill::default(),
         }
     }
 
@@ -205,6 +222,17 @@ impl Application {
     #[must_use]
     pub fn is_default(&self) -> bool {
         self.name.as_str() == DEFAULT_NAME
+    }
+
+    /// What `{{BRAND}}` stands for: its brand, else its name. The default application has none of its own; there it is the
+    /// sender that a phone shows.
+    #[must_use]
+    pub fn brand(&self) -> &str {
+        match (&self.brand, &self.sender) {
+            (Some(brand), _) => brand.as_str(),
+            (None, Some(sender)) if self.is_default() => sender.as_str(),
+            (None, _) => self.name.as_str(),
+        }
     }
 
     /// How its generated codes look, unless a send asks for another length.
@@ -295,6 +323,9 @@ mod tests {
         assert_eq!(application.sender.as_ref().map(Sender::as_str), Some("VERIFY"));
         let text = serde_json::to_string(&application).unwrap();
         assert_eq!(serde_json::from_str::<Application>(&text).unwrap(), application);
+        let mut older: serde_json::Map<_, _> = serde_json::from_str(&text).unwrap();
+        assert!(older.remove("brand").is_some() && older.remove("autofill").is_some());
+        assert_eq!(serde_json::from_value::<Application>(older.into()).unwrap(), application);
     }
 
     #[test]

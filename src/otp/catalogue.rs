@@ -6,7 +6,9 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use crate::clock::Clock;
-use crate::otp::application::{APPLICATIONS_PER_ACCOUNT, Application, ApplicationName, ApplicationRef, Applications};
+use crate::otp::application::{
+    APPLICATIONS_PER_ACCOUNT, Application, ApplicationName, ApplicationRef, Applications, TEMPLATES_PER_APPLICATION,
+};
 use crate::otp::id::{AccountId, ApplicationId};
 use crate::otp::store::{ApplicationStore, StoreError, WriteError};
 use crate::secret::Entropy;
@@ -20,6 +22,8 @@ pub enum CatalogueError {
     TooMany,
     /// The default application stays, with its name.
     Default,
+    /// The application would have more templates than it may have.
+    TooManyTemplates,
     /// The store did not keep it.
     Store(StoreError),
 }
@@ -83,7 +87,7 @@ impl Catalogue {
     /// Makes an application; `edit` sets what differs from the defaults.
     ///
     /// # Errors
-    /// [`CatalogueError`].
+    /// [`CatalogueError`]; `TooMany` and `TooManyTemplates`.
     pub async fn create(
         &self,
         account: &AccountId,
@@ -104,6 +108,9 @@ impl Catalogue {
             let id = ApplicationId::generate(&*self.entropy);
             let mut application = Application::new(id, alias, account.clone(), name, now);
             edit(&mut application);
+            if application.templates.len() > TEMPLATES_PER_APPLICATION {
+                return Err(CatalogueError::TooManyTemplates);
+            }
             match self.put(None, application.clone()).await {
                 Ok(()) => return Ok(application),
                 Err(WriteError::Conflict) => {}
@@ -115,7 +122,7 @@ impl Catalogue {
     /// Edits an application.
     ///
     /// # Errors
-    /// [`CatalogueError`]; `Default` when the edit renames the default application.
+    /// [`CatalogueError`]; `Default` when the edit renames the default application; `TooManyTemplates`.
     pub async fn edit(
         &self,
         account: &AccountId,
@@ -129,6 +136,9 @@ impl Catalogue {
             edit(&mut after);
             if before.is_default() != after.is_default() {
                 return Err(CatalogueError::Default);
+            }
+            if after.templates.len() > TEMPLATES_PER_APPLICATION {
+                return Err(CatalogueError::TooManyTemplates);
             }
             match self.put(Some(Application::clone(before)), after.clone()).await {
                 Ok(()) => return Ok(after),

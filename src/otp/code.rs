@@ -107,6 +107,12 @@ impl Code {
         }
     }
 
+    /// Zeros of this length: nobody's code, for measuring a text.
+    #[must_use]
+    pub fn zeros(length: PinLength) -> Self {
+        Self(Zeroizing::new("0".repeat(length.get().into())))
+    }
+
     /// From the bytes that were sealed.
     #[must_use]
     pub fn from_sealed(bytes: &[u8]) -> Self {

@@ -7,12 +7,13 @@ use crate::otp::application::{ApplicationRef, Caller, Reference, Sender};
 use crate::otp::channel::Via;
 use crate::otp::code::{Code, PinLength};
 use crate::otp::id::AccountId;
+use crate::otp::language::Language;
 use crate::otp::machine::Verdict;
 use crate::otp::once::Stopped;
 use crate::otp::phone::Phone;
 use crate::otp::record::Otp;
 use crate::otp::store::StoreError;
-use crate::otp::template::{Language, Template};
+use crate::otp::template::Template;
 
 /// A send. Everything in it is parsed already.
 #[derive(Debug)]

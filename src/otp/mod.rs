@@ -4,18 +4,22 @@
 
 pub mod answer;
 pub mod application;
+pub mod autofill;
 pub mod catalogue;
 pub mod channel;
 pub mod code;
 pub mod command;
 pub mod housekeeping;
 pub mod id;
+pub mod language;
 pub mod machine;
 pub mod news;
 mod once;
 pub mod outbox;
 pub mod phone;
 pub mod record;
+pub mod segment;
 pub mod service;
 pub mod store;
 pub mod template;
+pub mod wording;

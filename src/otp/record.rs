@@ -12,9 +12,10 @@ use crate::otp::application::{Caller, Reference, Sender};
 use crate::otp::channel::Channel;
 use crate::otp::code::Code;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
+use crate::otp::language::Language;
 use crate::otp::news::{EventName, Tally};
 use crate::otp::phone::{Country, E164};
-use crate::otp::template::{Language, Template};
+use crate::otp::template::Template;
 use crate::secret::{Keyring, Sealed, Unsealable};
 
 /// Events that one OTP keeps; further ones replace the last but keep the first.
@@ -301,7 +302,7 @@ impl SealedContent {
         let plain = keyring.open(&id.bytes(), sealed)?;
         let mut parts = plain.splitn(2, |byte| *byte == b'\n');
         let code = Code::from_sealed(parts.next().unwrap_or_default());
-        let text = parts.next().and_then(|text| Template::parse_without_code(std::str::from_utf8(text).ok()?).ok());
+        let text = parts.next().and_then(|text| std::str::from_utf8(text).ok()).map(Template::from_store);
         Ok(Self { code, text })
     }
 }

@@ -1,27 +1,61 @@
-//! Message texts: templates with placeholders, the languages built in, and which one a message gets.
+//! Message texts: templates with placeholders, and which one a message gets. Knows no language's words and no carrier.
 //!
-//! `{{OTP}}` stands for the code, `{{SEC}}` for its lifetime in seconds (both from the contract), `{{MIN}}` for whole minutes.
+//! `{{OTP}}` stands for the code and `{{SEC}}` for its lifetime in seconds (both from the contract), `{{MIN}}` for that in
+//! begun minutes, `{{BRAND}}` for who sends it.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::otp::channel::Channel;
 use crate::otp::code::Code;
+use crate::otp::language::Language;
 use crate::otp::phone::Country;
 
 /// The longest template, in characters: ten segments of a text message.
 pub const TEMPLATE_CHARACTERS: usize = 1_000;
 
+/// What a placeholder stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Placeholder {
+    Code,
+    Seconds,
+    Minutes,
+    Brand,
+}
+
+impl Placeholder {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "OTP" => Self::Code,
+            "SEC" => Self::Seconds,
+            "MIN" => Self::Minutes,
+            "BRAND" => Self::Brand,
+            _ => return None,
+        })
+    }
+}
+
+/// What the placeholders of one message stand for.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    /// The code.
+    pub code: &'a Code,
+    /// Its lifetime in seconds.
+    pub lifetime_seconds: u64,
+    /// Who sends it.
+    pub brand: &'a str,
+}
+
 /// A text that carries a code: 1 to 1,000 characters, no control characters but line ends, with `{{OTP}}` in it.
+///
+/// What lies in a store is taken as it is, so that a stricter rule of a later release leaves no record unreadable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(from = "String", into = "String")]
 pub struct Template(Box<str>);
 
-/// Why a text is no template.
+/// Why a text is no template. Places count characters from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// Nothing in it, or too much.
@@ -31,11 +65,52 @@ pub enum TemplateError {
     #[error("a text that holds {{{{OTP}}}}")]
     NoCode,
     /// A placeholder that does not exist.
-    #[error("a text whose placeholders are {{{{OTP}}}}, {{{{SEC}}}} and {{{{MIN}}}}")]
-    UnknownPlaceholder,
+    #[error(
+        "a text whose placeholders are {{{{OTP}}}}, {{{{SEC}}}}, {{{{MIN}}}} and {{{{BRAND}}}}; the one at character {0} is another"
+    )]
+    UnknownPlaceholder(usize),
+    /// A placeholder that does not end.
+    #[error("a text that closes its placeholders; the {{{{ at character {0} has no }}}}")]
+    Unclosed(usize),
+    /// A placeholder that does not begin.
+    #[error("a text that opens its placeholders; the }}}} at character {0} has no {{{{")]
+    Unopened(usize),
     /// A control character.
     #[error("a text without control characters other than line ends")]
     ControlCharacter,
+}
+
+/// A piece of a template.
+enum Piece<'a> {
+    Text(&'a str),
+    Place(Placeholder),
+}
+
+/// Takes a text apart, up to its end or to what is wrong with it; then the rest, as it is written, is the last piece.
+fn walk<'a>(text: &'a str, mut piece: impl FnMut(Piece<'a>)) -> Result<(), TemplateError> {
+    let mut rest = text;
+    // Of the part of the text from `tail` on: which character it begins with.
+    let place = |tail: &str| text.chars().count() - tail.chars().count() + 1;
+    let error = loop {
+        let (before, after) = rest.split_once("{{").map_or((rest, None), |(before, after)| (before, Some(after)));
+        if let Some(index) = before.find("}}") {
+            break TemplateError::Unopened(place(rest.get(index..).unwrap_or_default()));
+        }
+        let Some(after) = after else {
+            piece(Piece::Text(rest));
+            return Ok(());
+        };
+        let opened = place(after) - 2;
+        let Some((name, behind)) = after.split_once("}}").filter(|(name, _)| !name.contains("{{")) else {
+            break TemplateError::Unclosed(opened);
+        };
+        let Some(placeholder) = Placeholder::named(name) else { break TemplateError::UnknownPlaceholder(opened) };
+        piece(Piece::Text(before));
+        piece(Piece::Place(placeholder));
+        rest = behind;
+    };
+    piece(Piece::Text(rest));
+    Err(error)
 }
 
 impl Template {
@@ -44,8 +119,7 @@ impl Template {
     /// # Errors
     /// [`TemplateError`], one variant a cause.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        let template = Self::parse_without_code(text)?;
-        if template.0.contains("{{OTP}}") { Ok(template) } else { Err(TemplateError::NoCode) }
+        Self::check(text, true)
     }
 
     /// A text for a caller who chose the code and may have written it into the text.
@@ -53,6 +127,16 @@ impl Template {
     /// # Errors
     /// [`TemplateError`], one variant a cause.
     pub fn parse_without_code(text: &str) -> Result<Self, TemplateError> {
+        Self::check(text, false)
+    }
+
+    /// A text that was checked when it came in.
+    #[must_use]
+    pub fn from_store(text: &str) -> Self {
+        Self(Box::from(text))
+    }
+
+    fn check(text: &str, wants_code: bool) -> Result<Self, TemplateError> {
         let length = text.chars().count();
         if length == 0 || length > TEMPLATE_CHARACTERS {
             return Err(TemplateError::Length);
@@ -60,15 +144,9 @@ impl Template {
         if text.chars().any(|character| character.is_control() && !matches!(character, '\n' | '\r')) {
             return Err(TemplateError::ControlCharacter);
         }
-        let mut rest = text;
-        while let Some((_, after)) = rest.split_once("{{") {
-            let Some((name, after)) = after.split_once("}}") else { break };
-            if !matches!(name, "OTP" | "SEC" | "MIN") {
-                return Err(TemplateError::UnknownPlaceholder);
-            }
-            rest = after;
-        }
-        Ok(Self(Box::from(text)))
+        let mut has_code = false;
+        walk(text, |piece| has_code |= matches!(piece, Piece::Place(Placeholder::Code)))?;
+        if has_code || !wants_code { Ok(Self(Box::from(text))) } else { Err(TemplateError::NoCode) }
     }
 
     /// The text with its placeholders.
@@ -77,129 +155,46 @@ impl Template {
         &self.0
     }
 
-    /// The message. A call speaks the code one character at a time, so there it is set apart by commas.
+    /// The message, with room for `more` bytes behind it. A call speaks the code one character at a time, so there it is
+    /// set apart by commas.
     #[must_use]
-    pub fn render(&self, code: &Code, lifetime_seconds: u64, channel: Channel) -> Zeroizing<String> {
-        let shown = match channel {
-            Channel::Sms => Zeroizing::new(code.expose().to_owned()),
-            Channel::Voice => {
-                let mut spoken = Zeroizing::new(String::with_capacity(code.expose().len() * 3));
-                for character in code.expose().chars() {
-                    if !spoken.is_empty() {
-                        spoken.push_str(", ");
-                    }
-                    spoken.push(character);
-                }
-                spoken
+    pub fn render(&self, values: &Values<'_>, channel: Channel, more: usize) -> Zeroizing<String> {
+        let code = values.code.expose();
+        let mut shown = Zeroizing::new(String::with_capacity(code.len() * 3));
+        for character in code.chars() {
+            if channel == Channel::Voice && !shown.is_empty() {
+                shown.push_str(", ");
             }
-        };
-        let minutes = lifetime_seconds.div_ceil(60).to_string();
-        let seconds = lifetime_seconds.to_string();
-        let mut message = Zeroizing::new(String::with_capacity(self.0.len() + 32));
-        let mut rest: &str = &self.0;
-        while let Some((before, after)) = rest.split_once("{{") {
-            let Some((name, after)) = after.split_once("}}") else { break };
-            message.push_str(before);
-            message.push_str(match name {
-                "OTP" => &shown,
-                "SEC" => &seconds,
-                _ => &minutes,
-            });
-            rest = after;
+            shown.push(character);
         }
-        message.push_str(rest);
+        let minutes = values.lifetime_seconds.div_ceil(60).to_string();
+        let seconds = values.lifetime_seconds.to_string();
+        let word = |piece| match piece {
+            Piece::Text(text) => text,
+            Piece::Place(Placeholder::Code) => shown.as_str(),
+            Piece::Place(Placeholder::Seconds) => &seconds,
+            Piece::Place(Placeholder::Minutes) => &minutes,
+            Piece::Place(Placeholder::Brand) => values.brand,
+        };
+        // Its whole length first: a text that grows would leave copies of the code in memory that nobody wipes.
+        let mut length = more;
+        let _ = walk(&self.0, |piece| length += word(piece).len());
+        let mut message = Zeroizing::new(String::with_capacity(length));
+        // What is wrong with a text that lay in a store is sent as it is written.
+        let _ = walk(&self.0, |piece| message.push_str(word(piece)));
         message
     }
 }
 
-impl TryFrom<String> for Template {
-    type Error = TemplateError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::parse_without_code(&text)
+impl From<String> for Template {
+    fn from(text: String) -> Self {
+        Self(text.into_boxed_str())
     }
 }
 
 impl From<Template> for String {
     fn from(template: Template) -> Self {
         template.0.into_string()
-    }
-}
-
-/// A language: ISO 639-1, two lower-case letters.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Language([u8; 2]);
-
-/// The text is no language code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an ISO 639-1 code such as en")]
-pub struct MalformedLanguage;
-
-impl Language {
-    /// English: what everything falls back to.
-    pub const ENGLISH: Self = Self(*b"en");
-
-    /// The two letters.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or("en")
-    }
-
-    /// The language that most people of a country read, where a text in it is built in.
-    #[must_use]
-    pub fn of_country(country: Country) -> Option<Self> {
-        let language = match country.as_str() {
-            "DE" | "AT" | "LI" | "CH" => b"de",
-            "FR" | "MC" | "LU" | "SN" | "CI" => b"fr",
-            "ES" | "MX" | "AR" | "CO" | "CL" | "PE" | "EC" | "GT" | "CR" | "PA" | "UY" | "PY" | "BO" | "VE" | "DO"
-            | "HN" | "NI" | "SV" | "CU" => b"es",
-            "IT" | "SM" | "VA" => b"it",
-            "PT" | "BR" | "AO" | "MZ" => b"pt",
-            "NL" | "BE" | "SR" => b"nl",
-            "PL" => b"pl",
-            _ => return None,
-        };
-        Some(Self(*language))
-    }
-}
-
-impl fmt::Debug for Language {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-impl fmt::Display for Language {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Language {
-    type Err = MalformedLanguage;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match *text.as_bytes() {
-            [first, second] if first.is_ascii_alphabetic() && second.is_ascii_alphabetic() => {
-                Ok(Self([first.to_ascii_lowercase(), second.to_ascii_lowercase()]))
-            }
-            _ => Err(MalformedLanguage),
-        }
-    }
-}
-
-impl TryFrom<String> for Language {
-    type Error = MalformedLanguage;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<Language> for String {
-    fn from(language: Language) -> Self {
-        language.as_str().to_owned()
     }
 }
 
@@ -241,6 +236,12 @@ impl Templates {
         self.0.iter().map(|((language, channel), template)| (template_name(*language, *channel), template))
     }
 
+    /// Those of one channel.
+    pub fn of_channel(&self, channel: Channel) -> impl Iterator<Item = (Language, &Template)> {
+        let own = self.0.iter().filter(move |((_, known), _)| *known == channel);
+        own.map(|((language, _), template)| (*language, template))
+    }
+
     /// The text for a message: what was asked for, else the language of the country, else English; the application's own
     /// before the built-in one at each step.
     #[must_use]
@@ -250,7 +251,7 @@ impl Templates {
             if let Some(template) = self.get(language, channel) {
                 return (language, template.clone());
             }
-            if let Some(text) = built_in(language, channel) {
+            if let Some(text) = language.built_in(country, channel) {
                 return (language, Template(Box::from(text)));
             }
         }
@@ -294,84 +295,80 @@ pub fn parse_template_name(name: &str) -> Option<(Language, Channel)> {
     }
 }
 
-fn built_in(language: Language, channel: Channel) -> Option<&'static str> {
-    let (sms, voice) = match &language.0 {
-        b"en" => (
-            "Your verification code is {{OTP}}. It is valid for {{MIN}} min. Do not share it.",
-            "Your verification code is: {{OTP}}. I repeat: {{OTP}}.",
-        ),
-        b"de" => (
-            "Ihr Bestätigungscode lautet {{OTP}}. Er gilt {{MIN}} min. Geben Sie ihn nicht weiter.",
-            "Ihr Bestätigungscode lautet: {{OTP}}. Ich wiederhole: {{OTP}}.",
-        ),
-        b"fr" => (
-            "Votre code de vérification est {{OTP}}. Il est valable {{MIN}} min. Ne le communiquez pas.",
-            "Votre code de vérification est : {{OTP}}. Je répète : {{OTP}}.",
-        ),
-        b"es" => (
-            "Su código de verificación es {{OTP}}. Es válido durante {{MIN}} min. No lo comparta.",
-            "Su código de verificación es: {{OTP}}. Repito: {{OTP}}.",
-        ),
-        b"it" => (
-            "Il codice di verifica è {{OTP}}. È valido per {{MIN}} min. Non condividerlo.",
-            "Il codice di verifica è: {{OTP}}. Ripeto: {{OTP}}.",
-        ),
-        b"pt" => (
-            "O seu código de verificação é {{OTP}}. É válido por {{MIN}} min. Não o partilhe.",
-            "O seu código de verificação é: {{OTP}}. Repito: {{OTP}}.",
-        ),
-        b"nl" => (
-            "Uw verificatiecode is {{OTP}}. Deze is {{MIN}} min geldig. Deel hem met niemand.",
-            "Uw verificatiecode is: {{OTP}}. Ik herhaal: {{OTP}}.",
-        ),
-        b"pl" => (
-            "Twój kod weryfikacyjny to {{OTP}}. Jest ważny {{MIN}} min. Nie udostępniaj go nikomu.",
-            "Twój kod weryfikacyjny to: {{OTP}}. Powtarzam: {{OTP}}.",
-        ),
-        _ => return None,
-    };
-    Some(match channel {
-        Channel::Sms => sms,
-        Channel::Voice => voice,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn render(text: &str, channel: Channel) -> String {
-        Template::parse_without_code(text).unwrap().render(&Code::parse_own("0123").unwrap(), 90, channel).to_string()
+    fn render(template: &Template, channel: Channel) -> String {
+        let code = Code::parse_own("0123").unwrap();
+        let values = Values { code: &code, lifetime_seconds: 90, brand: "A {{SEC}} B" };
+        let message = template.render(&values, channel, 7);
+        assert_eq!(message.capacity(), message.len() + 7, "it never had to grow");
+        message.to_string()
     }
 
     #[test]
     fn placeholders_are_filled_once_and_never_twice() {
-        assert_eq!(render("{{OTP}} for {{SEC}} s, {{MIN}} min {{OTP}}", Channel::Sms), "0123 for 90 s, 2 min 0123");
-        assert_eq!(render("say {{OTP}}", Channel::Voice), "say 0, 1, 2, 3");
-        assert_eq!(render("open {{ end", Channel::Sms), "open {{ end");
+        let text = Template::parse("{{OTP}} for {{SEC}} s, {{MIN}} min {{OTP}} by {{BRAND}}").unwrap();
+        assert_eq!(render(&text, Channel::Sms), "0123 for 90 s, 2 min 0123 by A {{SEC}} B");
+        assert_eq!(render(&Template::parse("say {{OTP}}").unwrap(), Channel::Voice), "say 0, 1, 2, 3");
     }
 
     #[test]
     fn a_template_is_checked_when_it_is_made() {
         assert_eq!(Template::parse("no code"), Err(TemplateError::NoCode));
+        assert!(Template::parse_without_code("no code").is_ok());
         assert_eq!(Template::parse(""), Err(TemplateError::Length));
         assert_eq!(Template::parse(&"é".repeat(1_001)), Err(TemplateError::Length));
-        assert_eq!(Template::parse("{{OTP}} {{NAME}}"), Err(TemplateError::UnknownPlaceholder));
         assert_eq!(Template::parse("{{OTP}}\u{7}"), Err(TemplateError::ControlCharacter));
         assert_eq!(TemplateError::NoCode.to_string(), "a text that holds {{OTP}}");
+        // Lone braces are text.
+        assert!(Template::parse("{ {{OTP}} } {").is_ok());
+    }
+
+    #[test]
+    fn a_template_says_where_its_placeholders_are_wrong() {
+        for (text, error) in [
+            ("{{OTP}} é {{NAME}}", TemplateError::UnknownPlaceholder(11)),
+            ("{{otp}}", TemplateError::UnknownPlaceholder(1)),
+            ("{{ OTP }}", TemplateError::UnknownPlaceholder(1)),
+            ("{{AMOUNT}} {{OTP}}", TemplateError::UnknownPlaceholder(1)),
+            ("{{}}{{OTP}}", TemplateError::UnknownPlaceholder(1)),
+            ("{{OTP}} é {{SEC", TemplateError::Unclosed(11)),
+            ("{{OTP and {{SEC}}", TemplateError::Unclosed(1)),
+            ("é {{OTP} {{OTP}}", TemplateError::Unclosed(3)),
+            ("{{OTP}} {SEC}}", TemplateError::Unopened(13)),
+            ("é }} {{OTP}}", TemplateError::Unopened(3)),
+        ] {
+            assert_eq!(Template::parse(text), Err(error), "{text}");
+            assert_eq!(Template::parse_without_code(text), Err(error), "{text}");
+        }
+        assert_eq!(
+            TemplateError::Unclosed(3).to_string(),
+            "a text that closes its placeholders; the {{ at character 3 has no }}"
+        );
+    }
+
+    #[test]
+    fn a_stored_text_is_sent_even_if_it_would_be_refused_today() {
+        for (stored, sent) in [("{{OTP}} {{ end", "0123 {{ end"), ("{{OTP}} {{NEW}} {{OTP}}", "0123 {{NEW}} {{OTP}}")] {
+            assert_eq!(render(&Template::from_store(stored), Channel::Sms), sent);
+        }
     }
 
     #[test]
     fn the_language_falls_back_from_asked_to_country_to_english() {
         let mut own = Templates::default();
-        own.set("sv".parse().unwrap(), Channel::Sms, Template::parse("Kod {{OTP}}").unwrap());
+        own.set("yo".parse().unwrap(), Channel::Sms, Template::parse("Koodu {{OTP}}").unwrap());
         let chosen = |asked: Option<&str>, country: &str, channel| {
             own.choose(asked.map(|text| text.parse().unwrap()), country.parse().ok(), channel).0.to_string()
         };
-        assert_eq!(chosen(Some("sv"), "DE", Channel::Sms), "sv");
-        assert_eq!(chosen(Some("sv"), "DE", Channel::Voice), "de");
+        assert_eq!(chosen(Some("yo"), "DE", Channel::Sms), "yo");
+        assert_eq!(chosen(Some("yo"), "DE", Channel::Voice), "de");
         assert_eq!(chosen(None, "FR", Channel::Sms), "fr");
-        assert_eq!(chosen(None, "JP", Channel::Sms), "en");
+        assert_eq!(chosen(None, "JP", Channel::Sms), "ja");
+        assert_eq!(chosen(Some("xx"), "JP", Channel::Sms), "ja");
+        assert_eq!(chosen(Some("xx"), "US", Channel::Voice), "en");
     }
 
     #[test]

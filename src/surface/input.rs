@@ -139,6 +139,15 @@ impl Input {
         self.faults.push(Fault { at, detail: detail.into() });
     }
 
+    /// Notes a fault of a member of a field's object.
+    pub fn fault_below(&mut self, name: &str, member: &str, detail: impl Into<String>) {
+        let at = match (pointer(name), pointer(member)) {
+            (Place::Pointer(above), Place::Pointer(below)) => Place::Pointer(above + &below),
+            (above, _) => above,
+        };
+        self.faults.push(Fault { at, detail: detail.into() });
+    }
+
     /// Notes a fault of one element of a member that is a list.
     pub fn fault_at(&mut self, name: &str, index: usize, detail: impl Into<String>) {
         self.fault(name, detail);

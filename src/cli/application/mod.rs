@@ -7,7 +7,10 @@ use clap::{Args, Subcommand};
 
 use crate::cli::{CliError, DataArgs, Desk};
 use crate::otp::application::{Application, ApplicationRef, Applications, Caller, Sender};
+use crate::otp::autofill::{RetrieverHash, WebOtpDomain};
 use crate::otp::id::AccountId;
+use crate::otp::segment::Extent;
+use crate::otp::wording;
 
 pub mod settings;
 pub mod show;
@@ -84,6 +87,11 @@ async fn find(reference: ApplicationRef, account: &AccountId, desk: &Desk<'_>) -
 
 /// An application as `--json` writes it.
 fn json(application: &Application) -> serde_json::Value {
+    let extents: serde_json::Map<_, _> = wording::extents(application)
+        .map(|(name, Extent { alphabet, units, segments })| {
+            (name, serde_json::json!({ "alphabet": alphabet.as_str(), "units": units, "segments": segments }))
+        })
+        .collect();
     serde_json::json!({
         "applicationId": application.id,
         "alias": application.alias,
@@ -96,6 +104,12 @@ fn json(application: &Application) -> serde_json::Value {
         "sender": application.sender,
         "caller": application.caller,
         "template": application.templates,
+        "extent": extents,
+        "brand": application.brand,
+        "autofill": {
+            "webOtpDomain": application.autofill.webotp_domain,
+            "smsRetrieverHash": application.autofill.retriever_hash,
+        },
         "created": application.created.to_rfc3339(),
     })
 }
@@ -114,12 +128,20 @@ fn lines(application: &Application) -> String {
         ("expire", format!("{} s", application.expire.get())),
         ("sender", application.sender.as_ref().map_or("none", Sender::as_str).to_owned()),
         ("caller", application.caller.as_ref().map_or("none", Caller::as_str).to_owned()),
+        ("brand", application.brand().to_owned()),
+        ("WebOTP", application.autofill.webotp_domain.as_ref().map_or("none", WebOtpDomain::as_str).to_owned()),
+        ("SMS hash", application.autofill.retriever_hash.as_ref().map_or("none", RetrieverHash::as_str).to_owned()),
         ("created", application.created.to_rfc3339()),
     ] {
         let _ = writeln!(text, "  {name:<12} {value}");
     }
     for (name, template) in application.templates.named() {
         let _ = writeln!(text, "  {:<12} {}", name, template.as_str().escape_debug());
+    }
+    for (name, extent) in wording::extents(application) {
+        let segments = if extent.segments == 1 { "segment" } else { "segments" };
+        let alphabet = extent.alphabet.as_str();
+        let _ = writeln!(text, "  {name:<12} takes {} {segments} of {alphabet}", extent.segments);
     }
     if application.templates.is_empty() {
         let _ = writeln!(text, "  {:<12} the ones built in", "templates");

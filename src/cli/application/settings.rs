@@ -4,11 +4,13 @@ use clap::Args;
 
 use crate::config::duration;
 use crate::otp::application::{
-    Application, ApplicationName, Attempts, Caller, Lifetime, Sender, TEMPLATES_PER_APPLICATION,
+    Application, ApplicationName, Attempts, Brand, Caller, Lifetime, Sender, TEMPLATES_PER_APPLICATION,
 };
+use crate::otp::autofill::{RetrieverHash, WebOtpDomain};
 use crate::otp::channel::Channel;
 use crate::otp::code::PinLength;
-use crate::otp::template::{Language, Template, parse_template_name};
+use crate::otp::language::Language;
+use crate::otp::template::{Template, parse_template_name};
 
 /// The settings of an application. What is not named stays as it is.
 #[derive(Clone, Debug, Default, Args)]
@@ -43,6 +45,24 @@ pub struct SettingArgs {
     /// A text, as en='Your code is {{OTP}}' for text messages or en-voice='…' for calls; may be repeated
     #[arg(long = "template", value_name = "LANGUAGE[-voice]=TEXT", value_parser = parse_template)]
     pub templates: Vec<NamedTemplate>,
+    /// What {{BRAND}} stands for, at most 64 characters; else the application's name
+    #[arg(long, value_parser = |text: &str| Brand::parse(text), conflicts_with = "no_brand")]
+    pub brand: Option<Brand>,
+    /// Let {{BRAND}} stand for the application's name again
+    #[arg(long)]
+    pub no_brand: bool,
+    /// The site that may read the code: text messages end with the line @DOMAIN #CODE (WebOTP)
+    #[arg(long, value_name = "DOMAIN", value_parser = |text: &str| WebOtpDomain::parse(text), conflicts_with = "no_webotp_domain")]
+    pub webotp_domain: Option<WebOtpDomain>,
+    /// Drop the line for WebOTP
+    #[arg(long)]
+    pub no_webotp_domain: bool,
+    /// The Android app that may read the code: text messages end with the line of its 11 characters (SMS Retriever)
+    #[arg(long, value_name = "HASH", value_parser = |text: &str| RetrieverHash::parse(text), conflicts_with = "no_sms_retriever_hash", allow_hyphen_values = true)]
+    pub sms_retriever_hash: Option<RetrieverHash>,
+    /// Drop the line for SMS Retriever
+    #[arg(long)]
+    pub no_sms_retriever_hash: bool,
 }
 
 /// One text with its place.
@@ -79,6 +99,15 @@ impl SettingArgs {
         }
         if self.caller.is_some() || self.no_caller {
             application.caller.clone_from(&self.caller);
+        }
+        if self.brand.is_some() || self.no_brand {
+            application.brand.clone_from(&self.brand);
+        }
+        if self.webotp_domain.is_some() || self.no_webotp_domain {
+            application.autofill.webotp_domain.clone_from(&self.webotp_domain);
+        }
+        if self.sms_retriever_hash.is_some() || self.no_sms_retriever_hash {
+            application.autofill.retriever_hash.clone_from(&self.sms_retriever_hash);
         }
         for NamedTemplate { language, channel, template } in &self.templates {
             application.templates.set(*language, *channel, template.clone());

@@ -11,8 +11,8 @@ use crate::cli::{CliError, Desk};
 use crate::otp::application::{APPLICATIONS_PER_ACCOUNT, Application, ApplicationName, ApplicationRef, DEFAULT_NAME};
 use crate::otp::channel::Channel;
 use crate::otp::id::{AccountId, ApplicationId};
+use crate::otp::language::Language;
 use crate::otp::store::WriteError;
-use crate::otp::template::Language;
 
 /// The flags of `application create`.
 #[derive(Debug, Args)]

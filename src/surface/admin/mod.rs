@@ -14,6 +14,8 @@ use tower::Service;
 
 use crate::delivery::sandbox::{Sandbox, Shown};
 use crate::layer::{Request, Response};
+use crate::otp::channel::Channel;
+use crate::otp::segment::Extent;
 use crate::secret::{Secret, equal};
 use crate::surface::answer::{bytes_of, challenge, json};
 use crate::surface::input::Input;
@@ -45,13 +47,26 @@ struct MessageEntity {
     #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<String>,
     text: String,
+    /// Of a text message: what it takes.
+    #[serde(flatten)]
+    extent: Option<ExtentEntity>,
     code: String,
     created_at: String,
+}
+
+/// What a text message takes.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExtentEntity {
+    alphabet: &'static str,
+    units: usize,
+    segments: usize,
 }
 
 impl From<&Shown> for MessageEntity {
     fn from(shown: &Shown) -> Self {
         let message = &shown.message;
+        let extent = (message.channel == Channel::Sms).then(|| Extent::of(&message.text));
         Self {
             otp_id: message.id.otp.to_string(),
             number: message.number.as_str().to_owned(),
@@ -59,6 +74,11 @@ impl From<&Shown> for MessageEntity {
             sender: message.sender.as_ref().map(|sender| sender.as_str().to_owned()),
             caller: message.caller.as_ref().map(|caller| caller.as_str().to_owned()),
             text: message.text.to_string(),
+            extent: extent.map(|Extent { alphabet, units, segments }| ExtentEntity {
+                alphabet: alphabet.as_str(),
+                units,
+                segments,
+            }),
             code: message.code.expose().to_owned(),
             created_at: shown.created.to_rfc3339(),
         }

@@ -2,26 +2,22 @@
 
 use axum::extract::{Path, State};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 use crate::access::scope::Scope;
 use crate::layer::{Request, Response};
-use crate::otp::application::{
-    Application, ApplicationName, ApplicationRef, Attempts, Caller, DEFAULT_NAME, Lifetime, Sender,
-    TEMPLATES_PER_APPLICATION,
-};
+use crate::otp::application::{Application, ApplicationRef};
 use crate::otp::catalogue::CatalogueError;
-use crate::otp::channel::Channel;
-use crate::otp::code::PinLength;
-use crate::otp::template::{Language, Template, parse_template_name};
+use crate::otp::wording;
 use crate::surface::answer::json;
 use crate::surface::extract::Call;
-use crate::surface::input::Input;
+use crate::surface::input::{Fault, Place};
 use crate::surface::otp::Api;
+use crate::surface::otp::edit::{ApplicationBody, Edit};
 use crate::surface::otp::handlers::{answer, invalid, read_body, unavailable};
+use crate::surface::otp::message::AutofillEntity;
 use crate::surface::problem::{Problem, ProblemCode};
 
 /// An application.
@@ -55,6 +51,17 @@ pub(super) struct ApplicationEntity {
     caller: Option<String>,
     /// Its own texts: `en` for a text message, `en-voice` for a call.
     template: BTreeMap<String, String>,
+    /// How many messages a carrier sends for each of its own texts for text messages, by language: with a code of its
+    /// length, its longest lifetime and the lines that its messages end with.
+    segments: BTreeMap<String, usize>,
+    /// What those are written in: `GSM-7` (160 characters in one message, 153 in each of several) or `UCS-2` (70, 67).
+    alphabet: BTreeMap<String, &'static str>,
+    /// What `{{BRAND}}` stands for; left out where that is its name (of the default application: its sender).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    brand: Option<String>,
+    /// What its text messages end with, so that a phone fills in the code by itself.
+    autofill: AutofillEntity,
     /// When it was made, in milliseconds since 1970.
     #[schema(format = "int64")]
     created: u64,
@@ -62,6 +69,7 @@ pub(super) struct ApplicationEntity {
 
 impl From<&Application> for ApplicationEntity {
     fn from(application: &Application) -> Self {
+        let extents: Vec<_> = wording::extents(application).collect();
         Self {
             application_id: application.id.to_string(),
             application_number: application.alias,
@@ -74,131 +82,12 @@ impl From<&Application> for ApplicationEntity {
             sender: application.sender.as_ref().map(|sender| sender.as_str().to_owned()),
             caller: application.caller.as_ref().map(|caller| caller.as_str().to_owned()),
             template: application.templates.named().map(|(name, text)| (name, text.as_str().to_owned())).collect(),
+            segments: extents.iter().map(|(name, extent)| (name.clone(), extent.segments)).collect(),
+            alphabet: extents.into_iter().map(|(name, extent)| (name, extent.alphabet.as_str())).collect(),
+            brand: application.brand.as_ref().map(|brand| brand.as_str().to_owned()),
+            autofill: AutofillEntity::from(&application.autofill),
             created: application.created.0,
         }
-    }
-}
-
-/// What an application is to be; absent members keep their default, or stay as they are.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(dead_code, reason = "the schema of the body; `Edit::read` reads it, to name every fault at once")]
-pub(super) struct ApplicationBody {
-    /// Its name, without control characters; `default` is reserved.
-    #[schema(nullable = false, max_length = 64)]
-    name: Option<String>,
-    /// Length of generated codes.
-    #[schema(nullable = false, minimum = 4, maximum = 10)]
-    pin_length: Option<u8>,
-    /// Whether generated codes hold letters.
-    #[schema(nullable = false)]
-    alphanumeric: Option<bool>,
-    /// Checks that a code allows.
-    #[schema(nullable = false, minimum = 1, maximum = 20)]
-    attempts: Option<u32>,
-    /// Lifetime of a code in seconds.
-    #[schema(nullable = false, minimum = 30, maximum = 7200)]
-    expire: Option<u32>,
-    /// Who text messages come from: 1 to 11 letters, digits, spaces or `. _ - & +`, or a number of 3 to 15 digits.
-    #[schema(nullable = false, max_length = 16)]
-    sender: Option<String>,
-    /// Which number calls show: 3 to 15 digits, with or without `+`.
-    #[schema(nullable = false, max_length = 16)]
-    caller: Option<String>,
-    /// Whether calls are to show no number any more.
-    #[schema(nullable = false)]
-    delete_caller: Option<bool>,
-    /// Texts by `en` or `en-voice`; null drops one. Each holds `{{OTP}}`, and may hold `{{SEC}}`, the lifetime in seconds.
-    #[schema(nullable = false)]
-    template: Option<BTreeMap<String, Option<String>>>,
-}
-
-/// What is to change.
-#[derive(Default)]
-pub(crate) struct Edit {
-    pub(crate) name: Option<ApplicationName>,
-    pub(crate) pin_length: Option<PinLength>,
-    pub(crate) alphanumeric: Option<bool>,
-    pub(crate) attempts: Option<Attempts>,
-    pub(crate) expire: Option<Lifetime>,
-    pub(crate) sender: Option<Sender>,
-    pub(crate) caller: Option<Caller>,
-    pub(crate) delete_caller: bool,
-    pub(crate) templates: Vec<((Language, Channel), Option<Template>)>,
-}
-
-impl Edit {
-    /// Reads the members; faults stay with the input.
-    pub(crate) fn read(input: &mut Input, alphanumeric: &str) -> Self {
-        let name = input.optional("name", |text| match ApplicationName::parse(text) {
-            Ok(_) if text == DEFAULT_NAME => Err("another name than default, which is reserved".to_owned()),
-            parsed => parsed.map_err(|error| error.to_string()),
-        });
-        let mut edit = Self {
-            name,
-            pin_length: input.optional_number("pinLength", PinLength::new),
-            alphanumeric: input.optional_bool(alphanumeric),
-            attempts: input.optional_number("attempts", Attempts::new),
-            expire: input.optional_number("expire", Lifetime::new),
-            sender: input.optional("sender", Sender::parse),
-            caller: input.optional("caller", Caller::parse),
-            delete_caller: input.optional_bool("deleteCaller").unwrap_or(false),
-            templates: Vec::new(),
-        };
-        match input.optional_value("template") {
-            None => {}
-            Some(Value::Object(members)) if members.len() <= TEMPLATES_PER_APPLICATION => {
-                for (name, text) in members {
-                    match read_template(&name, &text) {
-                        Ok(template) => edit.templates.push(template),
-                        Err(detail) => input.fault("template", format!("{name}: {detail}")),
-                    }
-                }
-            }
-            Some(_) => {
-                input.fault("template", "must be an object of texts, such as {\"en\": \"Your code is {{OTP}}\"}");
-            }
-        }
-        edit
-    }
-
-    pub(crate) fn apply(&self, application: &mut Application) {
-        if let Some(name) = &self.name {
-            application.name = name.clone();
-        }
-        application.pin_length = self.pin_length.unwrap_or(application.pin_length);
-        application.alphanumeric = self.alphanumeric.unwrap_or(application.alphanumeric);
-        application.attempts = self.attempts.unwrap_or(application.attempts);
-        application.expire = self.expire.unwrap_or(application.expire);
-        if self.sender.is_some() {
-            application.sender.clone_from(&self.sender);
-        }
-        if self.delete_caller {
-            application.caller = None;
-        }
-        if self.caller.is_some() {
-            application.caller.clone_from(&self.caller);
-        }
-        for ((language, channel), template) in &self.templates {
-            match template {
-                Some(template) => application.templates.set(*language, *channel, template.clone()),
-                None => {
-                    application.templates.drop_one(*language, *channel);
-                }
-            }
-        }
-    }
-}
-
-fn read_template(name: &str, text: &Value) -> Result<((Language, Channel), Option<Template>), String> {
-    let key = parse_template_name(name).ok_or("must be a language such as en, or en-voice for calls")?;
-    match text {
-        Value::Null => Ok((key, None)),
-        Value::String(text) => match Template::parse(text) {
-            Ok(template) => Ok((key, Some(template))),
-            Err(error) => Err(format!("must be {error}")),
-        },
-        _ => Err("must be a string, or null to drop it".to_owned()),
     }
 }
 
@@ -236,7 +125,7 @@ pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Res
 pub(super) async fn create(State(api): State<Api>, request: Request) -> Result<Response, Response> {
     let mut call = Call::open(request, Scope::Admin)?;
     let mut input = read_body(&mut call).await?;
-    let edit = Edit::read(&mut input, "alphanumeric");
+    let edit = Edit::read_all(&mut input);
     input.finish().map_err(|faults| invalid(&call, faults))?;
     let made =
         api.catalogue.create(&call.caller.account, edit.name.clone(), |application| edit.apply(application)).await;
@@ -291,7 +180,7 @@ pub(super) async fn edit(
     let mut call = Call::open(request, Scope::Admin)?;
     let reference = reference(&call, &id)?;
     let mut input = read_body(&mut call).await?;
-    let edit = Edit::read(&mut input, "alphanumeric");
+    let edit = Edit::read_all(&mut input);
     input.finish().map_err(|faults| invalid(&call, faults))?;
     let edited = api.catalogue.edit(&call.caller.account, reference, |application| edit.apply(application)).await;
     let application = edited.map_err(|error| refused(&call, error))?;
@@ -343,6 +232,10 @@ fn refused(call: &Call, error: CatalogueError) -> Response {
         CatalogueError::Default => {
             let words = "It cannot be deleted or renamed.";
             Problem::new(StatusCode::CONFLICT, ProblemCode::DefaultApplication, words)
+        }
+        CatalogueError::TooManyTemplates => {
+            let detail = "must leave the application with at most 400 texts; drop some with null".to_owned();
+            return invalid(call, vec![Fault { at: Place::Pointer("/template".to_owned()), detail }]);
         }
         CatalogueError::Store(error) => return unavailable(call, error),
     };

@@ -1,8 +1,10 @@
 //! The native interface `/v1`: JSON in, JSON out, 200 for every success; a wrong code is an answer, not an error.
 
 mod application;
+mod edit;
 mod entity;
 mod handlers;
+mod message;
 mod send;
 
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use crate::otp::catalogue::Catalogue;
 use crate::otp::service::OtpService;
 use crate::quota::Quota;
 
-pub(crate) use application::Edit;
+pub(crate) use edit::Edit;
 pub use entity::{ConnectionEntity, OtpEntity, QuotaEntity, VerdictEntity};
 pub(super) use handlers::{answer, invalid, read_body, unavailable};
 pub(crate) use send::{read_resend, read_send};

@@ -8,8 +8,9 @@ use crate::otp::channel::Via;
 use crate::otp::code::{Code, PinLength};
 use crate::otp::command::{Resend, Send};
 use crate::otp::id::AccountId;
+use crate::otp::language::Language;
 use crate::otp::phone::{Country, Phone};
-use crate::otp::template::{Language, Template};
+use crate::otp::template::Template;
 use crate::surface::input::Input;
 use crate::surface::vocabulary;
 
@@ -21,7 +22,8 @@ pub(super) struct SendBody {
     /// Whom to send to: E.164 with `+`, with `00` or bare; or a national number together with `country`.
     #[schema(min_length = 1, example = "+4915112345678")]
     number: String,
-    /// Replaces the template; holds `{{OTP}}` unless `otpCode` is given. `{{SEC}}` is the lifetime in seconds.
+    /// Replaces the template; holds `{{OTP}}` unless `otpCode` is given. `{{SEC}}` is the lifetime in seconds, `{{MIN}}` in
+    /// minutes, `{{BRAND}}` the application's brand.
     #[schema(nullable = false, max_length = 1000)]
     text: Option<String>,
     /// Length of the generated code; else the application's.

@@ -9,7 +9,8 @@ use crate::layer::{Request, Response};
 use crate::otp::application::ApplicationRef;
 use crate::otp::catalogue::CatalogueError;
 use crate::otp::channel::Channel;
-use crate::otp::template::{Language, Template};
+use crate::otp::language::Language;
+use crate::otp::template::Template;
 use crate::surface::answer::{empty, json};
 use crate::surface::extract::Call;
 use crate::surface::input::Input;
@@ -157,7 +158,7 @@ pub(super) async fn delete(
     params(
         ("id" = String, Path, description = "Its id, its number, or default"),
         ("language" = String, Query, description = "ISO 639-1"),
-        ("text" = String, Query, description = "The text; it holds {{OTP}}"),
+        ("text" = String, Query, description = "The text; it holds {{OTP}}, and may hold {{SEC}}, {{MIN}} and {{BRAND}}"),
         ("channel" = Option<String>, Query, description = "SMS (default) or VOICE"),
     ),
     responses(

@@ -62,6 +62,8 @@ pub(super) enum Cause {
     TooManyApplications = 1205,
     /// 1206: the application has no such template.
     UnknownTemplate = 1206,
+    /// 1207: the application has enough templates.
+    TooManyTemplates = 1207,
     /// 1301: the country is not served.
     CountryNotServed = 1301,
     /// 1302: the number had enough messages for now.
@@ -105,7 +107,7 @@ fn parameter_code(fault: &Fault) -> u32 {
         "name" if fault.detail.contains("reserved") => 1017,
         "name" => 1015,
         "channel" => 1016,
-        "template" => 1018,
+        name if name == "template" || name.starts_with("template/") => 1018,
         "alphaNumeric" | "deleteCaller" => 1019,
         _ => 1000,
     }
@@ -198,6 +200,10 @@ pub(super) fn catalogue_refused(call: &Call, refusal: CatalogueError) -> Respons
         CatalogueError::Default => {
             let message = "The default application cannot be deleted or renamed.";
             error(call, StatusCode::BAD_REQUEST, Cause::DefaultApplication, message)
+        }
+        CatalogueError::TooManyTemplates => {
+            let message = "An application has at most 400 templates; drop one.";
+            error(call, StatusCode::BAD_REQUEST, Cause::TooManyTemplates, message)
         }
         CatalogueError::Store(_) => call.refuse(&Refusal::Unavailable { retry_after: 1 }),
     }

@@ -170,6 +170,8 @@ fn no_input_is_answered_with_a_fault_of_ours() {
         "template",
         "alphanumeric",
         "deleteCaller",
+        "brand",
+        "autofill",
         "channel",
         "",
     ];

@@ -13,6 +13,7 @@ mod keys;
 mod native;
 mod quota;
 mod startup;
+mod templates;
 mod tls;
 mod tyntec;
 mod webhooks;
