@@ -1,13 +1,15 @@
 """A gateway of its own for a client test: the built binary on a fresh data directory, with the sandbox as carrier."""
-import contextlib, json, pathlib, signal, socket, subprocess, tempfile, time, urllib.error, urllib.request
+import contextlib, json, pathlib, random, signal, socket, subprocess, tempfile, time, urllib.error, urllib.request
 
 root = pathlib.Path(__file__).resolve().parents[2]
 
 
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port below those that the system gives to outgoing connections, so that none of them takes it meanwhile."""
+    while True:
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", random.randrange(10_000, 30_000)))
+            return listener.getsockname()[1]
 
 
 class Answer:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Does what the README tells a newcomer: starts the server with its first command, pastes the lines that it prints into a
 shell, and expects a verified code. Also holds the README to its two commands."""
-import os, pathlib, re, signal, socket, subprocess, sys, tempfile
+import contextlib, os, pathlib, random, re, signal, socket, subprocess, sys, tempfile
 
 root = pathlib.Path(__file__).resolve().parents[2]
 binary = root / "target/release/otpgate"
@@ -12,9 +12,11 @@ for command in ("cargo run --release -- serve", "tests/run"):
 
 
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port below those that the system gives to outgoing connections, so that none of them takes it meanwhile."""
+    while True:
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", random.randrange(10_000, 30_000)))
+            return listener.getsockname()[1]
 
 
 with tempfile.TemporaryDirectory() as data:

@@ -6,7 +6,7 @@ Needs: pip install standardwebhooks==1.1.0
     python tests/clients/webhooks.py --otpgate target/debug/otpgate
 """
 
-import base64
+import base64, contextlib, random, socket
 import http.client
 import http.server
 import json
@@ -34,9 +34,11 @@ retries = ["200ms", "200ms"]
 
 
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port below those that the system gives to outgoing connections, so that none of them takes it meanwhile."""
+    while True:
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", random.randrange(10_000, 30_000)))
+            return listener.getsockname()[1]
 
 
 class Receiver(http.server.ThreadingHTTPServer):

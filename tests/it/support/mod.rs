@@ -17,9 +17,16 @@ use tempfile::TempDir;
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_otpgate");
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, below those that the system gives to outgoing connections: only another test could
+/// take it meanwhile, which would have to draw the same one.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    loop {
+        let drawn = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
+        let port = 10_000 + u16::try_from(drawn % 20_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// What a server is started with.
