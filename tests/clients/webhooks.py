@@ -6,11 +6,13 @@ Needs: pip install standardwebhooks==1.1.0
     python tests/clients/webhooks.py --otpgate target/debug/otpgate
 """
 
-import base64, contextlib, random, socket
+import base64
+import contextlib
 import http.client
 import http.server
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
