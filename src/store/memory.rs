@@ -3,6 +3,7 @@
 //! Must not know how anything is encoded: what goes in comes out.
 
 mod events;
+mod nonces;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -51,6 +52,7 @@ pub struct MemoryStore {
     state: Mutex<State>,
     pending: Pending,
     events: events::Events,
+    nonces: nonces::Nonces,
     generation: AtomicU64,
     retention: Duration,
     clock: Arc<dyn Clock>,
@@ -65,8 +67,15 @@ impl MemoryStore {
     /// message is due.
     #[must_use]
     pub fn new(retention: Duration, clock: Arc<dyn Clock>) -> Self {
-        let (state, pending) = (Mutex::default(), Pending::default());
-        Self { state, pending, events: events::events(retention), generation: AtomicU64::new(0), retention, clock }
+        Self {
+            state: Mutex::default(),
+            pending: Pending::default(),
+            events: events::events(retention),
+            nonces: nonces::Nonces::default(),
+            generation: AtomicU64::new(0),
+            retention,
+            clock,
+        }
     }
 
     fn wrote_a_setting(&self) {

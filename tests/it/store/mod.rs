@@ -3,6 +3,7 @@
 mod answers;
 mod events;
 mod model;
+mod nonces;
 mod once;
 mod once_model;
 mod settings;
@@ -70,6 +71,11 @@ mod conformance {
         an_answer_does_not_outlast_the_number_it_shows,
         answers_go_with_their_number,
         housekeeping_drops_what_holds_no_more,
+    );
+    conformance!(nonces:
+        a_nonce_is_spent_once,
+        of_many_who_spend_a_nonce_one_finds_it_fresh,
+        nonces_are_dropped_when_they_are_over_step_by_step,
     );
     conformance!(once:
         racers_commit_once,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use otpgate::abuse::SpendKey;
+use otpgate::access::nonce::NonceStore;
 use otpgate::access::store::ConnectionStore;
 use otpgate::clock::{Clock, ManualClock, UnixMillis};
 use otpgate::events::store::{EventQueue, SubscriptionStore};
@@ -31,11 +32,11 @@ pub(crate) const CODE: &str = "012345";
 
 /// All the ports of a store.
 pub(crate) trait Store:
-    OtpStore + Outbox + Eraser + ApplicationStore + ConnectionStore + SubscriptionStore + EventQueue
+    OtpStore + Outbox + Eraser + ApplicationStore + ConnectionStore + SubscriptionStore + EventQueue + NonceStore
 {
 }
 impl<T> Store for T where
-    T: OtpStore + Outbox + Eraser + ApplicationStore + ConnectionStore + SubscriptionStore + EventQueue
+    T: OtpStore + Outbox + Eraser + ApplicationStore + ConnectionStore + SubscriptionStore + EventQueue + NonceStore
 {
 }
 
