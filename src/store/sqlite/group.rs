@@ -104,6 +104,11 @@ impl<'a> Group<'a> {
     fn change(&mut self, touch: &Touch, transition: &mut Transition) -> rusqlite::Result<()> {
         let (otp, key) = match &touch.subject {
             Subject::Number(key) => (None, Some(*key)),
+            Subject::Purpose(key, purpose) => {
+                let holding = self.number(*key)?.holding(purpose.as_str());
+                let otp = holding.map(|id| self.otp(OtpId::from_bytes(id))).transpose()?.flatten();
+                (otp, Some(*key))
+            }
             Subject::Otp(id) => {
                 let otp = self.otp(*id)?;
                 let key = otp.as_ref().map(|otp| otp.number_key);
@@ -173,14 +178,19 @@ impl<'a> Group<'a> {
         self.answers.insert(answer.key, (Arc::new(answer), due));
     }
 
+    fn put(&mut self, otp: Arc<Otp>) {
+        let before = self.otps.get(&otp.id).and_then(|seen| seen.value.as_deref());
+        self.news.changed(before, &otp);
+        self.otps.insert(otp.id, Seen::written(Some(otp)));
+    }
+
     fn take(&mut self, touch: &Touch, key: Option<NumberKey>, changes: Changes) {
+        if let Some(otp) = changes.replaced {
+            self.put(otp);
+        }
         match changes.otp {
             OtpChange::Keep => {}
-            OtpChange::Put(otp) => {
-                let before = self.otps.get(&otp.id).and_then(|seen| seen.value.as_deref());
-                self.news.changed(before, &otp);
-                self.otps.insert(otp.id, Seen::written(Some(otp)));
-            }
+            OtpChange::Put(otp) => self.put(otp),
             OtpChange::Delete => {
                 if let Subject::Otp(id) | Subject::OtpAlone(id) = touch.subject {
                     if let Some(otp) = self.otps.get(&id).and_then(|seen| seen.value.as_deref()) {

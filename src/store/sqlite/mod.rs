@@ -334,6 +334,8 @@ mod fixture {
             messages: 1,
             delivery: Delivery::Queued,
             events: Vec::new(),
+            purpose: None,
+            own_code: false,
             news: Tally::default(),
         }
     }

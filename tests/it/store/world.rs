@@ -108,6 +108,8 @@ impl World {
             messages: 1,
             delivery: Delivery::Queued,
             events: Vec::new(),
+            purpose: None,
+            own_code: false,
             news: Tally::default(),
         }
     }
@@ -128,7 +130,7 @@ impl World {
                 number: Some(number),
                 spent: Some(records.spent + 1),
                 outbox: OutboxChange::Put(message(id, 1, now)),
-                answer: None,
+                ..Changes::default()
             };
             (changes, id)
         };
