@@ -35,7 +35,7 @@ use crate::stack::{Parts, finish, stack};
 use crate::store::sqlite::SqliteStore;
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
-use crate::surface::{DIALECTS, admin, asked, keyed, open, otp, tyntec, webhooks};
+use crate::surface::{DIALECTS, admin, asked, keyed, open, otp, tyntec, unimatrix, webhooks};
 use crate::telemetry::{Metrics, Observers};
 
 /// From the warmed start to the end of its work: what is touched later is needed.
@@ -149,7 +149,7 @@ impl Gateway {
             guard: guard.clone(),
             base_url: base_url.clone(),
         });
-        let keyed_routes = otp::routes().merge(tyntec::routes()).with_state(api);
+        let keyed_routes = otp::routes().merge(tyntec::routes()).merge(unimatrix::routes()).with_state(api);
         let (keyed_routes, _) = keyed_routes.merge(webhooks::keyed().with_state(Arc::clone(&hooks))).split_for_parts();
         let (capability_routes, _) = webhooks::capabilities().with_state(hooks).split_for_parts();
         let open_routes = open::routes(Open {
@@ -171,7 +171,7 @@ impl Gateway {
         });
         let gateway = stack(Parts {
             dialects: DIALECTS,
-            keyed_paths: keyed,
+            keyed,
             authenticator: Arc::clone(&authenticator),
             guard: guard.clone(),
             quota: Arc::clone(&quota) as _,
@@ -183,8 +183,8 @@ impl Gateway {
             answers: Arc::new(KeptAnswers::new(Arc::clone(&store) as _, store.keyring(), Arc::clone(&clock))),
             keyring: store.keyring(),
             idempotency_observer: Arc::clone(&observers) as _,
-            keyed: finish(keyed_routes),
-            open: finish(open_routes.merge(capability_routes)),
+            keyed_routes: finish(keyed_routes),
+            open_routes: finish(open_routes.merge(capability_routes).merge(unimatrix::other_methods())),
         });
 
         let drain = Drain::new();

@@ -109,7 +109,7 @@ impl World {
             delivery: Delivery::Queued,
             events: Vec::new(),
             purpose: None,
-            own_code: false,
+            usual_age: None,
             news: Tally::default(),
         }
     }
