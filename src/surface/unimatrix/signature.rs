@@ -162,3 +162,138 @@ fn decode(text: &str) -> Result<String, Undecodable> {
     let spaced: Cow<'_, str> = if text.contains('+') { text.replace('+', " ").into() } else { text.into() };
     percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned).map_err(|_| Undecodable)
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::hmac;
+    use base64::engine::general_purpose::STANDARD as PADDED;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::access::connection::{Connection, NewConnection, QuotaSetting};
+    use crate::access::scope::Scopes;
+    use crate::otp::id::AccountId;
+    use crate::secret::{Keyring, SystemEntropy, to_hex};
+
+    /// The clients' own ways, written from their languages' documentation: what stays as it is, and the space.
+    const WAYS: [(&[u8], &str); 3] = [(b"-_.!~*'()", "%20"), (b"-_.~", "+"), (b"-_.~", "%20")];
+
+    fn encode(text: &str, (kept, space): (&[u8], &str)) -> String {
+        let mut encoded = String::new();
+        for byte in text.bytes() {
+            match byte {
+                b' ' => encoded.push_str(space),
+                byte if byte.is_ascii_alphanumeric() || kept.contains(&byte) => encoded.push(char::from(byte)),
+                byte => encoded += &format!("%{byte:02X}"),
+            }
+        }
+        encoded
+    }
+
+    fn join(pairs: &[(String, String)], way: (&[u8], &str)) -> String {
+        let pairs: Vec<_> =
+            pairs.iter().map(|(name, value)| format!("{}={}", encode(name, way), encode(value, way))).collect();
+        pairs.join("&")
+    }
+
+    fn connection(keyring: &Keyring) -> (Connection, String) {
+        let wish = NewConnection {
+            account: AccountId::default_account(),
+            name: "shop".to_owned(),
+            quota: QuotaSetting::default(),
+            scopes: Scopes::default(),
+            allow_simple: false,
+            allow_client_id: false,
+        };
+        let (connection, credentials) = Connection::create(wish, keyring, &SystemEntropy, UnixMillis(0));
+        (connection, credentials.access_key_secret.expose().to_owned())
+    }
+
+    fn judged(query: &str, connection: &Connection, keyring: &Keyring) -> Option<bool> {
+        match presented(query) {
+            Presented::Credential(credential) => match credential.proof {
+                Proof::Signature(signature) => {
+                    assert!((1..=4).contains(&signature.messages.len()));
+                    Some(signature.is_of(connection, keyring))
+                }
+                Proof::NameAlone => Some(false),
+            },
+            _ => None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_any_client_signs_is_taken_and_nothing_else(
+            nonce in "\\PC{8,64}",
+            more in proptest::collection::btree_map("x[a-z ü.~*]{0,6}", "\\PC{0,12}", 0..4),
+            signed in 0_usize..3, sent in 0_usize..3, seconds: bool, hex: bool, shuffled: u64, change in 0_usize..8,
+        ) {
+            let keyring = Keyring::generate(&SystemEntropy);
+            let (connection, secret) = connection(&keyring);
+            let timestamp = if seconds { "1763764437" } else { "1763764437120" };
+            let mut pairs: Vec<(String, String)> = more.into_iter().collect();
+            for (name, value) in [("action", "otp.send"), (NAME, &connection.access_key_id), ("algorithm", ALGORITHM),
+                                  ("timestamp", timestamp), ("nonce", &nonce)] {
+                pairs.push((name.to_owned(), value.to_owned()));
+            }
+            pairs.sort();
+            let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+            let tag = hmac::sign(&key, join(&pairs, WAYS[signed]).as_bytes());
+            let tag = if hex { to_hex(tag.as_ref()) } else { PADDED.encode(tag) };
+            // The order in which they are sent is the client's affair, and so is how it writes them there.
+            let length = u64::try_from(pairs.len()).unwrap();
+            pairs.rotate_left(usize::try_from(shuffled % length).unwrap());
+            let signature = format!("signature={}", encode(&tag, WAYS[sent]));
+            let query = format!("{}&{signature}", join(&pairs, WAYS[sent]));
+            prop_assert_eq!(judged(&query, &connection, &keyring), Some(true), "{}", query);
+            let bare = tag.trim_end_matches('=').to_owned();
+            let query = format!("{}&signature={}", join(&pairs, WAYS[sent]), bare);
+            prop_assert_eq!(judged(&query, &connection, &keyring), Some(true), "without padding, plus for a space: {}", query);
+            // One pair changed, dropped or added: not what was signed.
+            let index = change % pairs.len();
+            let mut changed = pairs.clone();
+            changed[index].1.push('x');
+            let mut dropped = pairs.clone();
+            dropped.remove(index);
+            let mut added = pairs.clone();
+            added.push(("y".to_owned(), String::new()));
+            let mut doubled = pairs.clone();
+            doubled.push(pairs[index].clone());
+            for other in [changed, dropped, added, doubled] {
+                let query = format!("{}&{signature}", join(&other, WAYS[sent]));
+                prop_assert_ne!(judged(&query, &connection, &keyring), Some(true), "{}", query);
+            }
+            // What proves who asks is no part of what is asked for.
+            let without = Pairs::of(&query).ok().unwrap().without_proof();
+            let names: Vec<_> = without.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, _)| name).collect();
+            let proves = PROOF.iter().chain(&[NAME]).any(|name| names.contains(name));
+            prop_assert!(!proves, "{}", without);
+            prop_assert!(without.split('&').any(|pair| pair == "action=otp.send"));
+        }
+
+        #[test]
+        fn no_query_makes_it_stumble(query in "\\PC{0,200}") {
+            let _whatever_it_is = presented(&query);
+        }
+    }
+
+    #[test]
+    fn ten_digits_are_seconds_and_thirteen_milliseconds() {
+        assert_eq!(instant("1763764437"), Some(UnixMillis(1_763_764_437_000)));
+        assert_eq!(instant("1763764437120"), Some(UnixMillis(1_763_764_437_120)));
+        for bad in [
+            "",
+            "1",
+            "176376443",
+            "17637644371",
+            "17637644371201",
+            "+763764437",
+            "1763764437.",
+            "x",
+            "１７６３７６４４３７",
+        ] {
+            assert_eq!(instant(bad), None, "{bad}");
+        }
+    }
+}
