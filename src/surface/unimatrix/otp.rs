@@ -149,7 +149,10 @@ fn action(query: &str) -> Result<Action, Response> {
             Err(bad_request(Cause::MissingAction, "Say in the query what to do: action=otp.send or otp.verify."))
         }
         Some(Err(())) => Err(bad_request(Cause::InvalidParams, "action must be given once")),
-        None => Err(bad_request(Cause::InvalidParams, "the query must be UTF-8, percent-encoded")),
+        None => Err(bad_request(
+            Cause::InvalidParams,
+            "the query must be UTF-8, percent-encoded, and have at most 32 pairs",
+        )),
     }
 }
 

@@ -20,6 +20,8 @@ use crate::secret::from_hex;
 const ALGORITHM: &str = "hmac-sha256";
 /// The parameters that prove who asks and say nothing of what is asked for.
 const PROOF: [&str; 4] = ["algorithm", "timestamp", "nonce", "signature"];
+/// Pairs of a query, at most: a client sends six. More would cost whoever has no key too little.
+const PAIRS: usize = 32;
 /// The parameter that names the connection.
 const NAME: &str = "accessKeyId";
 /// What `encodeURIComponent` leaves as it is (ECMA-262 section 19.2.6.4).
@@ -51,12 +53,15 @@ struct Pair<'q> {
     value: String,
 }
 
-/// A pair that is no UTF-8 once it is decoded.
+/// The query has a pair that is no UTF-8 once it is decoded, or too many of them.
 pub(super) struct Undecodable;
 
 impl<'q> Pairs<'q> {
     /// Splits and decodes a query; `+` stands for a space.
     pub(super) fn of(query: &'q str) -> Result<Self, Undecodable> {
+        if query.bytes().filter(|byte| *byte == b'&').count() >= PAIRS {
+            return Err(Undecodable);
+        }
         let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (raw_name, raw_value) = pair.split_once('=').unwrap_or((pair, ""));
             Ok(Pair { raw_name, raw_value, name: decode(raw_name)?, value: decode(raw_value)? })

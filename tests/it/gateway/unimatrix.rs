@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::receiver::Receiver;
 use crate::support::signer::{Habit, Signer, error};
 use crate::support::{Client, Gateway};
 
@@ -335,4 +336,20 @@ fn what_limits_a_send_has_a_code_each() {
     client.send(&json!({"to": NUMBER}));
     let later = client.call("otp.send", &json!({"to": NUMBER}));
     assert_eq!((error(&later), later.header("retry-after")), ((400, "104008".to_owned()), None));
+}
+
+#[test]
+fn who_subscribed_is_told_of_a_replaced_code() {
+    let gateway = Gateway::with("[events]\nallow_private_callbacks = true\n");
+    let receiver = Receiver::start();
+    let wish = json!({"notificationUrl": receiver.url("/hook"), "events": ["REPLACED", "VERIFIED"]});
+    gateway.client().post_json("/v1/webhooks", &wish).expect(201);
+    let mut client = signer(&gateway);
+    let old = client.send(&json!({"to": NUMBER, "code": "4711"}));
+    let new = client.send(&json!({"to": NUMBER, "code": "4712"}));
+    assert!(client.verify(&json!({"to": NUMBER, "code": "4712"})));
+    let plain = |sent: &Value| sent["id"].as_str().unwrap().to_owned();
+    let told = |event: &str| receiver.wait_for(event).json()["otpId"].as_str().unwrap().replace('-', "");
+    assert_eq!((told("REPLACED"), told("VERIFIED")), (plain(&old), plain(&new)));
+    assert_eq!(receiver.seen().len(), 2, "each once, and of nothing else");
 }

@@ -119,6 +119,7 @@ fn every_wrong_signature_is_refused_alike() {
             ("a name twice", format!("{}&action=otp.send", right())),
             ("two signatures", format!("{}&signature=x", right())),
             ("no UTF-8", format!("{}&more=%ff", right())),
+            ("too many pairs", format!("{}{}", right(), "&".repeat(32))),
         ] {
             refuse(&mut client, what, path);
         }
@@ -179,6 +180,9 @@ fn a_nonce_serves_once_whatever_becomes_of_the_process() {
     let mut client = Client::new(gateway.server.public, None);
     let nonce = ("nonce", Some("n 1+ü/8?"));
     let path = signed(&key, Habit::Node, nonce);
+    // Nobody without the secret spends it.
+    let (head, _) = path.split_once("&signature=").unwrap();
+    assert_eq!(error(&client.post_json(&format!("{head}&signature={}", "0".repeat(64)), &body())).1, "104102");
     client.post_json(&path, &body()).expect(200);
     let replayed = client.post_json(&path, &body());
     assert_eq!(error(&replayed), (401, "104104".to_owned()));
