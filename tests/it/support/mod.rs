@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod receiver;
+pub(crate) mod signer;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener};
