@@ -56,9 +56,8 @@ impl FromStr for Amount {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (whole, places) = text.split_once('.').map_or((text, None), |(whole, places)| (whole, Some(places)));
-        let digits = |text: &str, most| {
-            (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
-        };
+        let digits =
+            |text: &str, most| (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
         let legal = digits(whole, 12) && places.is_none_or(|places| digits(places, 4));
         if legal { Ok(Self(Box::from(text))) } else { Err(MalformedAmount) }
     }
