@@ -19,6 +19,7 @@ pub mod news;
 mod once;
 pub mod outbox;
 pub mod phone;
+pub mod policy;
 pub mod purpose;
 pub mod record;
 pub mod segment;
