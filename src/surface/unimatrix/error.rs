@@ -90,8 +90,8 @@ causes! {
     InvalidIdempotencyKey = 104_011,
     /// The `Idempotency-Key` came with another request before.
     IdempotencyKeyReused = 104_012,
-    /// The number is of a kind that is not sent to.
-    NumberNotServed = 104_013,
+    /// The number is of a kind that is not sent to, such as premium-rate.
+    LineNotServed = 104_013,
     /// There is no access key id.
     MissingAccessKey = 104_101,
     /// The access key id or its signature opens nothing.
@@ -179,7 +179,7 @@ pub(super) fn send_refused(refusal: &SendRefusal, now: UnixMillis) -> Response {
             bad_request(Cause::CountryNotServed, "Messages to the number's country are not offered.")
         }
         SendRefusal::LineNotServed(line) => {
-            bad_request(Cause::NumberNotServed, format!("to is {}; such numbers are not sent to.", line.words()))
+            bad_request(Cause::LineNotServed, format!("to is {}; such numbers are not sent to.", line.words()))
         }
         SendRefusal::ChannelNotOffered(channel) => {
             let detail = format!("No carrier here takes {} messages to this number.", channel.as_str());

@@ -17,7 +17,7 @@ use otpgate::delivery::rules::{OnUnknown, Rules};
 use otpgate::otp::application::{Application, ApplicationRef};
 use otpgate::otp::catalogue::Catalogue;
 use otpgate::otp::channel::{Channel, Via};
-use otpgate::otp::command::{ResendError, Send, SendError, Terms, Verified, VerifyError};
+use otpgate::otp::command::{ResendError, Send, SendError, Verified, VerifyError};
 use otpgate::otp::id::{AccountId, OtpId};
 use otpgate::otp::phone::Phone;
 use otpgate::otp::policy::SendPolicy;
@@ -227,7 +227,7 @@ impl Office {
             sender: None,
             caller: None,
             reference: None,
-            terms: Terms::default(),
+            terms: otpgate::otp::command::Terms::default(),
         };
         self.service.send(send, None).await
     }
