@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::limit;
 use super::secret_url::SecretUrl;
+use super::smpp::Smpp;
 use crate::otp::channel::Channel;
 use crate::otp::phone::Country;
 
@@ -29,6 +30,7 @@ impl Default for Delivery {
             channels: both_channels(),
             url: None,
             preset: None,
+            smpp: None,
         };
         Self { countries: Countries::All, messages_per_day: None, providers: vec![sandbox] }
     }
@@ -111,6 +113,9 @@ pub struct Provider {
     /// Whose interface an `http` provider speaks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
+    /// How an `smpp` provider works, where not by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smpp: Option<Smpp>,
 }
 
 /// What a provider is.
@@ -139,7 +144,7 @@ impl ProviderKind {
     /// Whether this version has it.
     #[must_use]
     pub const fn is_available(self) -> bool {
-        matches!(self, Self::Sandbox)
+        matches!(self, Self::Sandbox | Self::Smpp)
     }
 }
 

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::delivery::parse_channel;
 use super::duration;
-use super::keys::{PROVIDER_KEYS, nearest};
+use super::keys::{Key, PROVIDER_KEYS, nearest};
 use super::secret_url::SecretUrl;
 use crate::abuse::Rate;
 use crate::otp::phone::Country;
@@ -54,6 +54,10 @@ pub(super) enum Kind {
     StoreUrl,
     /// A list of tables.
     Providers,
+    /// A table of these settings.
+    Table(&'static [Key]),
+    /// A text of so many characters of ASCII at most; it may be empty.
+    Ascii(usize),
 }
 
 /// Where below the setting (`""`, `[1]`, `[0].type`) and what is wrong.
@@ -86,6 +90,10 @@ impl Kind {
                 parse_channel(text).map(drop).ok_or_else(|| "SMS or VOICE".to_owned())
             }),
             Self::Providers => check_providers(value),
+            Self::Table(keys) => match value.as_table() {
+                Some(table) => check_table(table, keys),
+                None => vec![(String::new(), "not a table; write it as a section of its own".to_owned())],
+            },
             Self::Secret if value.as_str().is_some_and(|text| !text.is_empty()) => Vec::new(),
             Self::Secret => vec![(String::new(), "not a text, or empty; write a text in quotes".to_owned())],
             _ => match self.check_one(value) {
@@ -136,6 +144,10 @@ impl Kind {
                 is_public_url(text),
             ),
             Self::Word(words) => (format!("one of {}", words.join(", ")), words.contains(&text)),
+            Self::Ascii(most) => (
+                format!("a text of at most {most} characters of ASCII"),
+                value.is_str() && text.len() <= most && text.bytes().all(|byte| byte.is_ascii_graphic()),
+            ),
             Self::Level => (
                 "a level such as info, or a filter such as info,otpgate=debug".to_owned(),
                 !text.is_empty() && EnvFilter::builder().parse(text).is_ok(),
@@ -210,28 +222,29 @@ fn check_providers(value: &Value) -> Vec<Wrong> {
             wrong.push((format!("[{index}]"), "not a table; write { name = \"…\", type = \"…\" }".to_owned()));
             continue;
         };
-        for (name, value) in provider {
-            match PROVIDER_KEYS.iter().find(|key| key.path == name) {
-                Some(key) => {
-                    wrong.extend(
-                        key.kind
-                            .check(value)
-                            .into_iter()
-                            .map(|(below, problem)| (format!("[{index}].{name}{below}"), problem)),
-                    );
-                }
-                None => {
-                    let nearest = nearest(name, PROVIDER_KEYS.iter().map(|key| key.path)).unwrap_or_default();
-                    wrong.push((
-                        format!("[{index}].{name}"),
-                        format!("there is no such setting; did you mean {nearest}?"),
-                    ));
-                }
-            }
-        }
+        let below = check_table(provider, PROVIDER_KEYS).into_iter();
+        wrong.extend(below.map(|(below, problem)| (format!("[{index}]{below}"), problem)));
         for name in ["name", "type"] {
             if !provider.contains_key(name) {
                 wrong.push((format!("[{index}].{name}"), "missing; a provider has a name and a type".to_owned()));
+            }
+        }
+    }
+    wrong
+}
+
+/// What is wrong in a table of these settings, each place with its dot.
+fn check_table(table: &toml::Table, keys: &'static [Key]) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    for (name, value) in table {
+        match keys.iter().find(|key| key.path == name) {
+            Some(key) => {
+                let found = key.kind.check(value).into_iter();
+                wrong.extend(found.map(|(below, problem)| (format!(".{name}{below}"), problem)));
+            }
+            None => {
+                let nearest = nearest(name, keys.iter().map(|key| key.path)).unwrap_or_default();
+                wrong.push((format!(".{name}"), format!("there is no such setting; did you mean {nearest}?")));
             }
         }
     }

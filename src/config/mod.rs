@@ -24,12 +24,14 @@ mod kind;
 mod limit;
 pub mod secret_url;
 pub mod sections;
+pub mod smpp;
 mod sources;
 
 pub use delivery::{Countries, Delivery, Provider, ProviderKind};
 pub use fault::{ConfigError, Fault, Place};
 pub use secret_url::SecretUrl;
 pub use sections::{Events, Guard, Limits, Log, LogFormat, Quota, Server, Store, StoreUrl, Tls};
+pub use smpp::{Smpp, SmppMode, SmppReceiptIds, SmppUrl};
 pub use sources::{Flags, Sources};
 
 /// The effective configuration. Every value is in its range, and all of them fit together.
