@@ -3,6 +3,7 @@
 
 mod configured;
 mod figures;
+mod smpp;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,10 +14,12 @@ use tokio::task::JoinSet;
 
 use crate::access::authenticator::Authenticator;
 use crate::app::configured::{providers, send_policy, settings};
-use crate::app::figures::sources;
+use crate::app::figures::{smpp_sources, sources};
+use crate::app::smpp::{Links, Unkept};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::delivery::courier::Courier;
+use crate::delivery::receipt::Receipts;
 use crate::events::backoff::Backoff;
 use crate::events::dispatch::Dispatcher;
 use crate::events::subscriptions::Subscriptions;
@@ -82,6 +85,7 @@ pub struct Gateway {
     stop: watch::Sender<bool>,
     courier: tokio::task::JoinHandle<()>,
     dispatcher: tokio::task::JoinHandle<()>,
+    links: Links,
     tasks: JoinSet<()>,
 }
 
@@ -120,7 +124,8 @@ impl Gateway {
             addresses: usize::try_from(config.guard.keys).unwrap_or(usize::MAX),
         });
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&store) as _, store.keyring(), Arc::clone(&clock)));
-        let (sandbox, providers) = providers(config, &clock);
+        let receipts: Arc<dyn Receipts> = Arc::new(Unkept);
+        let providers = providers(config, &clock, &receipts, &observers);
         let readiness = Readiness::default();
         let base_url = config.base_url(public_address);
         let api = Arc::new(otp::Parts {
@@ -190,7 +195,7 @@ impl Gateway {
             catalogue,
             keyring: store.keyring(),
             clock: Arc::clone(&clock),
-            providers,
+            providers: providers.all,
             observer: Arc::clone(&observers) as _,
         });
         let dispatcher = Arc::new(Dispatcher {
@@ -206,6 +211,8 @@ impl Gateway {
             observer: Arc::clone(&observers) as _,
         });
         sources(&metrics, &store, &server, &quota, &guard, &authenticator);
+        smpp_sources(&metrics, &providers.smpp);
+        let links = Links::start(&providers.smpp);
 
         let (stop, stopped) = watch::channel(false);
         let courier = tokio::spawn(courier.run(stopped.clone()));
@@ -223,7 +230,8 @@ impl Gateway {
             tokio::time::sleep(SETTLED).await;
             let _ = tokio::task::spawn_blocking(crate::footprint::release).await;
         });
-        let admin_routes = admin::routes(Admin { metrics: Arc::new(move || metrics.render()), sandbox });
+        let admin_routes =
+            admin::routes(Admin { metrics: Arc::new(move || metrics.render()), sandbox: providers.sandbox });
         tasks.spawn(admin_server.serve(admin_listener, TokenGate::new(admin_routes, config.admin_token.clone())));
         tasks.spawn(server.serve(public, gateway));
         readiness.set(true);
@@ -240,6 +248,7 @@ impl Gateway {
             stop,
             courier,
             dispatcher,
+            links,
             tasks,
         })
     }
@@ -276,6 +285,8 @@ impl Gateway {
             self.courier.abort();
             self.dispatcher.abort();
         }
+        // After the courier: what it had on its way may still be answered.
+        self.links.end().await;
         self.tasks.shutdown().await;
         if let Err(error) = self.quota.save(&*self.store).await {
             tracing::warn!(%error, "the quota's rings could not be saved; the next start begins with empty windows");

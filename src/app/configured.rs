@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use crate::abuse::{CeilingPolicy, SendLimits};
+use crate::app::smpp;
 use crate::clock::Clock;
 use crate::config::{Config, Countries as ConfigCountries, ProviderKind};
 use crate::delivery::provider::Provider;
+use crate::delivery::receipt::Receipts;
 use crate::delivery::sandbox::Sandbox;
+use crate::delivery::smpp::Smpp;
 use crate::otp::service::{Countries, SendPolicy};
 use crate::server::{Deadlines, Limits, Network, Settings, Tls};
+use crate::telemetry::Observers;
 
 pub(super) fn send_policy(config: &Config) -> SendPolicy {
     SendPolicy {
@@ -21,21 +25,38 @@ pub(super) fn send_policy(config: &Config) -> SendPolicy {
     }
 }
 
-pub(super) fn providers(config: &Config, clock: &Arc<dyn Clock>) -> (Option<Arc<Sandbox>>, Vec<Arc<dyn Provider>>) {
-    let mut sandbox = None;
-    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+/// Who delivers, and those of them that are more than that.
+pub(super) struct Providers {
+    pub(super) all: Vec<Arc<dyn Provider>>,
+    pub(super) sandbox: Option<Arc<Sandbox>>,
+    pub(super) smpp: Vec<Arc<Smpp>>,
+}
+
+pub(super) fn providers(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    receipts: &Arc<dyn Receipts>,
+    observers: &Arc<Observers>,
+) -> Providers {
+    let mut made = Providers { all: Vec::new(), sandbox: None, smpp: Vec::new() };
     for provider in &config.delivery.providers {
         match provider.kind {
             ProviderKind::Sandbox => {
                 let one = Arc::new(Sandbox::offering(Arc::clone(clock), provider.channels.clone()));
-                sandbox = Some(Arc::clone(&one));
-                providers.push(one);
+                made.sandbox = Some(Arc::clone(&one));
+                made.all.push(one);
+            }
+            ProviderKind::Smpp => {
+                if let Some(one) = smpp::provider(provider, Arc::clone(receipts), Arc::clone(observers) as _) {
+                    made.smpp.push(Arc::clone(&one));
+                    made.all.push(one);
+                }
             }
             // Refused when the configuration is checked.
-            ProviderKind::Http | ProviderKind::Smpp => {}
+            ProviderKind::Http => {}
         }
     }
-    (sandbox, providers)
+    made
 }
 
 pub(super) fn settings(config: &Config, tls: Option<Tls>) -> Settings {

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::uri::Authority;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
@@ -142,20 +143,18 @@ impl SmppUrl {
         if place.contains(['/', '?', '#']) {
             return Err(format!("a message centre has no path; {}", form()));
         }
-        let after_host = if place.starts_with('[') { place.find(']').map_or(0, |end| end + 1) } else { 0 };
-        let (host, port) = match place.get(after_host..).and_then(|rest| rest.split_once(':')) {
-            Some((rest, port)) => {
-                let end = after_host + rest.len();
-                let port = port.parse().ok().filter(|port| *port != 0);
-                (place.get(..end), port.ok_or("its port must be a number from 1 to 65535")?)
+        let place: Authority = place.parse().map_err(|_| form())?;
+        let port = match place.as_str().strip_prefix(place.host()) {
+            Some("") => {
+                if tls {
+                    TLS_PORT
+                } else {
+                    PORT
+                }
             }
-            None => (Some(place), if tls { TLS_PORT } else { PORT }),
+            _ => place.port_u16().filter(|port| *port != 0).ok_or("its port must be a number from 1 to 65535")?,
         };
-        let host = host.unwrap_or_default();
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).to_owned();
-        if host.is_empty() || host.contains(['[', ']']) {
-            return Err(form());
-        }
+        let host = place.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let field = |text: &str, bytes: usize| {
             let decoded = percent_decode_str(text).decode_utf8().ok()?.into_owned();
             (decoded.len() <= bytes && decoded.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '))

@@ -162,6 +162,40 @@ label!(
 );
 
 label!(
+    /// What became of a submit by SMPP.
+    SmppSubmit, "outcome", {
+        /// The centre took it.
+        Taken = "taken",
+        /// It was too fast for the centre.
+        Throttled = "throttled",
+        /// The centre, or the link, was out of order.
+        Failed = "failed",
+        /// The centre will never take it.
+        Refused = "refused",
+        /// Nobody knows.
+        Unknown = "unknown",
+    }
+);
+
+label!(
+    /// What a message centre sent.
+    SmppReceived, "what", {
+        /// A receipt: the phone has it.
+        Delivered = "delivered",
+        /// A receipt: it will not arrive.
+        Failed = "failed",
+        /// A receipt: it is on its way.
+        OnItsWay = "on_its_way",
+        /// A message that a phone sent.
+        Message = "message",
+        /// What cannot be read.
+        Unreadable = "unreadable",
+        /// A receipt that was not kept.
+        NotKept = "not_kept",
+    }
+);
+
+label!(
     /// What became of a try to tell a subscriber of an event.
     Webhook, "outcome", {
         /// The subscriber took it.
@@ -195,6 +229,8 @@ mod tests {
         check::<VerifyOutcome>();
         check::<Courier>();
         check::<Webhook>();
+        check::<SmppSubmit>();
+        check::<SmppReceived>();
         assert_eq!(StatusClass::of(204).word(), "2xx");
         assert_eq!(StatusClass::of(599).word(), "5xx");
     }

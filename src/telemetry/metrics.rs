@@ -16,7 +16,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::labels::{
-    AuthRefusal, Courier, Label, QuotaVerdict, Repetition, SendOutcome, StatusClass, VerifyOutcome, Webhook,
+    AuthRefusal, Courier, Label, QuotaVerdict, Repetition, SendOutcome, SmppReceived, SmppSubmit, StatusClass,
+    VerifyOutcome, Webhook,
 };
 
 /// Upper ends in seconds: a status is answered in under a millisecond, a send waits for a disk.
@@ -130,6 +131,12 @@ pub struct Metrics {
     pub quota: Tally<QuotaVerdict>,
     /// Calls that came again under a key that is known.
     pub repetitions: Tally<Repetition>,
+    /// Submits by SMPP.
+    pub smpp_submits: Tally<SmppSubmit>,
+    /// What message centres sent.
+    pub smpp_received: Tally<SmppReceived>,
+    /// SMPP links that were bound again.
+    pub smpp_rebinds: Counter,
     /// Sends and resends.
     pub sends: Tally<SendOutcome>,
     /// Verdicts on codes.
@@ -156,6 +163,10 @@ impl Metrics {
         let verifies = Tally::of(&counters("otp_verifies", "Checks of a code, by outcome"), &Labels::new());
         let deliveries = Tally::of(&counters("deliveries", "Deliveries, by outcome"), &Labels::new());
         let webhooks = Tally::of(&counters("webhook_tries", "Tries to tell of an event, by outcome"), &Labels::new());
+        let smpp_submits = Tally::of(&counters("smpp_submits", "Submits by SMPP, by outcome"), &Labels::new());
+        let smpp_received = Tally::of(&counters("smpp_received", "What message centres sent"), &Labels::new());
+        let smpp_rebinds = Counter::default();
+        registry.register("smpp_rebinds", "SMPP links that were bound again", smpp_rebinds.clone());
         let seconds = Histograms::new_with_constructor(latency);
         registry.register(
             "http_request_seconds",
@@ -163,7 +174,21 @@ impl Metrics {
             seconds.clone(),
         );
         let registry = Mutex::new(registry);
-        Self { registry, requests, seconds, deliveries, webhooks, auth_refusals, quota, repetitions, sends, verifies }
+        Self {
+            registry,
+            requests,
+            seconds,
+            deliveries,
+            webhooks,
+            auth_refusals,
+            quota,
+            repetitions,
+            smpp_submits,
+            smpp_received,
+            smpp_rebinds,
+            sends,
+            verifies,
+        }
     }
 
     /// The handles of a route, by its template. To be asked for once a route, when the router is built.

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use super::labels::{AuthRefusal, Courier, QuotaVerdict, Repetition, SendOutcome, VerifyOutcome, Webhook};
+use super::labels::{
+    AuthRefusal, Courier, QuotaVerdict, Repetition, SendOutcome, SmppReceived, SmppSubmit, VerifyOutcome, Webhook,
+};
 use super::metrics::{Metrics, RouteMetrics};
 use crate::access::authenticator::Cause;
 use crate::delivery::courier::{CourierObserver, Outcome};
+use crate::delivery::smpp::{Received, SmppObserver, Submitted};
 use crate::events::dispatch::{self, DispatchObserver};
 use crate::layer::auth::AuthObserver;
 use crate::layer::idempotency::IdempotencyObserver;
@@ -86,6 +89,33 @@ impl CourierObserver for Observers {
             Outcome::Refused => Courier::Undeliverable,
             Outcome::Dropped => Courier::Dropped,
         });
+    }
+}
+
+impl SmppObserver for Observers {
+    fn submitted(&self, outcome: Submitted) {
+        self.metrics.smpp_submits.add(match outcome {
+            Submitted::Taken => SmppSubmit::Taken,
+            Submitted::Throttled => SmppSubmit::Throttled,
+            Submitted::Failed => SmppSubmit::Failed,
+            Submitted::Refused => SmppSubmit::Refused,
+            Submitted::Unknown => SmppSubmit::Unknown,
+        });
+    }
+
+    fn received(&self, what: Received) {
+        self.metrics.smpp_received.add(match what {
+            Received::Delivered => SmppReceived::Delivered,
+            Received::Failed => SmppReceived::Failed,
+            Received::OnItsWay => SmppReceived::OnItsWay,
+            Received::Message => SmppReceived::Message,
+            Received::Unreadable => SmppReceived::Unreadable,
+            Received::NotKept => SmppReceived::NotKept,
+        });
+    }
+
+    fn rebound(&self) {
+        self.metrics.smpp_rebinds.inc();
     }
 }
 

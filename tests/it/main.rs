@@ -20,5 +20,6 @@ mod gateway;
 mod idempotency;
 mod openapi;
 mod quota;
+mod smpp;
 mod store;
 mod support;

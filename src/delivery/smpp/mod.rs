@@ -116,6 +116,12 @@ impl Smpp {
         futures_util::future::join_all(links).await;
     }
 
+    /// Sessions that are to be bound.
+    #[must_use]
+    pub fn sessions(&self) -> u64 {
+        u64::try_from(self.links.len()).unwrap_or(u64::MAX)
+    }
+
     /// Sessions that are bound.
     #[must_use]
     pub fn bound(&self) -> u64 {

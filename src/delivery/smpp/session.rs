@@ -196,9 +196,7 @@ impl<'a> Session<'a> {
     fn step(&mut self) -> Result<(), Ended> {
         let settings = &self.shared.settings;
         let now = Instant::now();
-        if !self.is_moving() {
-            self.stuck = now;
-        } else if now >= self.stuck + settings.submit {
+        if self.is_moving() && now >= self.stuck + settings.submit {
             return Err(Ended::Lost("the message centre does not read"));
         }
         match self.phase {
@@ -252,6 +250,9 @@ impl<'a> Session<'a> {
     }
 
     fn say(&mut self, status: u32, sequence: u32, pdu: impl Into<Pdu>) {
+        if !self.is_moving() {
+            self.stuck = Instant::now();
+        }
         let before = self.outbox.len();
         put(&mut self.outbox, status, sequence, pdu);
         self.put += u64::try_from(self.outbox.len() - before).unwrap_or_default();
