@@ -229,7 +229,7 @@ fn check_providers(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
             wrong("channels", "SMPP carries text messages only; write [\"SMS\"], or leave it out".to_owned());
         }
         let authority = provider.smpp.as_ref().and_then(|smpp| smpp.ca_file.as_deref());
-        if let Some(problem) = authority.and_then(|file| authority_fault(file)) {
+        if let Some(problem) = authority.and_then(authority_fault) {
             wrong("smpp.ca_file", problem);
         }
         if provider.preset.is_some() && provider.kind != ProviderKind::Http {

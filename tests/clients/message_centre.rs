@@ -1,7 +1,11 @@
 //! The message centre of the tests as a program, for clients that others wrote (`smpp_client.py`): prints where it listens,
 //! then each submit on a line; takes it, and sends a receipt. Ends with its stdin.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a helper of tests ends by panicking, and speaks to stdout")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a helper of tests ends by panicking, and speaks to stdout"
+)]
 
 #[path = "../it/support/centre.rs"]
 #[allow(dead_code, reason = "the tests use the rest of it")]

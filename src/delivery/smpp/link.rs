@@ -24,8 +24,8 @@ use crate::secret::{Entropy, EntropyRng};
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The first wait after a bind was refused: it will be again, until somebody changes something.
 const REFUSED_WAIT: Duration = Duration::from_secs(1);
-/// The longest wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// The longest wait; half a minute with its jitter.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// A wait is lengthened by up to this many percent, so that links which were cut together do not come back together.
 const JITTER_PERCENT: u32 = 50;
 /// A session that lasted so long was a good one.

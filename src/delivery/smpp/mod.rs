@@ -47,7 +47,7 @@ use self::link::{Entrance, Link};
 use self::pace::Pace;
 use self::session::Job;
 use self::shared::Shared;
-use self::window::Answer;
+use self::window::{Answer, Claim};
 use crate::delivery::provider::{Failure, Outgoing, Provider, Reached, Receipt};
 use crate::delivery::receipt::{CarrierId, Receipts, Ticket};
 use crate::otp::channel::Channel;
@@ -253,10 +253,13 @@ impl Smpp {
             tokio::time::sleep(wait).await;
         }
         let (reply, mut answer) = oneshot::channel();
-        let job = Job { pdu: Box::new(pdu), ticket, place, reply };
+        let claim = Arc::new(Claim::default());
+        let job = Job { pdu: Box::new(pdu), ticket, claim: Arc::clone(&claim), place, reply };
         entrance.jobs.try_send(job).map_err(|_| not_sent())?;
         let given = match tokio::time::timeout_at(until, &mut answer).await {
             Ok(given) => given.ok(),
+            // The session had no room for it.
+            Err(_) if claim.take() => Some(Answer::NotSent),
             Err(_) => {
                 // From here on an answer is a late one; one that came in this moment is not.
                 answer.close();

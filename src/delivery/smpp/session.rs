@@ -5,6 +5,7 @@
 //! keeps it from noticing the rest. Knows no address and no retry: what ended it is the link's matter.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -23,7 +24,7 @@ use crate::delivery::smpp::connection::Connection;
 use crate::delivery::smpp::receipt::{self, Delivered};
 use crate::delivery::smpp::shared::{Received, Shared};
 use crate::delivery::smpp::stop::stopped;
-use crate::delivery::smpp::window::{Answer, Open, Window};
+use crate::delivery::smpp::window::{Answer, Claim, Open, Window};
 use crate::delivery::smpp::wire::{Frame, Reader, command, put};
 
 /// Receipts that are being kept at once. With more the session stops reading: the centre is held up, not our memory.
@@ -46,6 +47,8 @@ pub(super) struct Job {
     pub(super) pdu: Box<SubmitSm>,
     /// The message's name, where receipts were asked for.
     pub(super) ticket: Option<Ticket>,
+    /// Whether it may still be written.
+    pub(super) claim: Arc<Claim>,
     /// Its place in the window.
     pub(super) place: OwnedSemaphorePermit,
     /// Who waits for the answer.
@@ -162,8 +165,10 @@ impl<'a> Session<'a> {
         while let Ok(job) = jobs.try_recv() {
             let _ = job.reply.send(Answer::NotSent);
         }
-        self.window.end(self.written);
-        // What could still be said is said; who closed first does not read it.
+        // What could still be said is said, up to the first submit that counts as not sent; who closed first reads nothing.
+        if let Some(unsent) = self.window.end(self.written) {
+            self.outbox.truncate(usize::try_from(unsent - self.written).unwrap_or_default());
+        }
         let _ = tokio::time::timeout(UNBIND, self.connection.close(&mut self.outbox)).await;
         ended
     }
@@ -259,8 +264,8 @@ impl<'a> Session<'a> {
     }
 
     fn submit(&mut self, job: Job) {
-        // Whoever lost patience before it left must not be told later that it did.
-        if job.reply.is_closed() {
+        // Whoever lost patience took it back; whoever is gone will have it tried anew.
+        if job.reply.is_closed() || !job.claim.take() {
             return;
         }
         let number = self.window.number();

@@ -1,6 +1,7 @@
 //! The window of one session: which submits are open, under which numbers, since when. Knows no socket.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
@@ -19,6 +20,18 @@ pub(super) enum Answer {
     NotSent,
     /// The link ended before the answer.
     Lost,
+}
+
+/// Who decides about a submit that has not left: the session, which writes it, or whoever loses patience, who takes it
+/// back. The first to claim it does.
+#[derive(Default)]
+pub(super) struct Claim(AtomicBool);
+
+impl Claim {
+    /// Whether it is the first claim.
+    pub(super) fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::SeqCst)
+    }
 }
 
 /// A submit that waits for its answer. Its place in the window is free when this is dropped.
@@ -86,14 +99,17 @@ impl Window {
         self.open.is_empty()
     }
 
-    /// Ends everything: what begins at or behind `written` has not left.
-    pub(super) fn end(&mut self, written: u64) {
+    /// Ends everything: what begins at or behind `written` has not left, and must not from now on. Where the first of it
+    /// begins; none where there is nothing of the kind.
+    pub(super) fn end(&mut self, written: u64) -> Option<u64> {
+        let unsent = self.open.values().map(|submit| submit.begins).filter(|begins| *begins >= written).min();
         for (_, submit) in self.open.drain() {
             let answer = if submit.begins >= written { Answer::NotSent } else { Answer::Lost };
             // Whoever lost patience has taken it for lost already.
             let _ = submit.reply.send(answer);
         }
         self.order.clear();
+        unsent
     }
 }
 
@@ -139,7 +155,8 @@ mod tests {
             window.open(number, open);
         }
         assert_eq!(places.available_permits(), 0);
-        window.end(100);
+        assert_eq!(window.end(100), Some(100));
+        assert_eq!(window.end(100), None);
         assert_eq!(first_answer.try_recv(), Ok(Answer::Lost));
         assert_eq!(second_answer.try_recv(), Ok(Answer::NotSent));
         assert_eq!(places.available_permits(), 2);

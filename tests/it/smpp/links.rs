@@ -83,7 +83,7 @@ async fn an_idle_link_is_asked_whether_it_lives_and_closed_when_it_does_not_say(
     .await;
     eventually("the centre is asked", || centre.seen().enquiries >= 3).await;
     assert_eq!(centre.seen().binds.len(), 1, "a link that lives stays");
-    centre.send(0, 77, Pdu::EnquireLink);
+    centre.send(0, 77, &Pdu::EnquireLink);
     eventually("the centre's own question is answered", || centre.seen().enquiry_answers == 1).await;
     centre.behave(|manners| manners.answers_enquire = false);
     eventually("the link is given up and made anew", || centre.seen().binds.len() >= 2).await;
@@ -174,7 +174,7 @@ async fn links_that_are_cut_again_and_again_under_load_come_back_and_lose_nothin
 async fn the_centre_s_own_unbind_is_answered_and_the_link_made_anew() {
     let centre = Centre::start();
     let carrier = Carrier::to(&centre, |_| {}).await;
-    centre.send(0, 5, Pdu::Unbind);
+    centre.send(0, 5, &Pdu::Unbind);
     eventually("it binds again", || centre.seen().binds.len() == 2).await;
     eventually("it is bound", || carrier.smpp.bound() == 1).await;
     assert!(carrier.send("x").await.is_ok());

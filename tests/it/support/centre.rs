@@ -269,7 +269,7 @@ impl Centre {
     }
 
     /// Sends a PDU on every link.
-    pub(crate) fn send(&self, status: u32, sequence: u32, pdu: Pdu) {
+    pub(crate) fn send(&self, status: u32, sequence: u32, pdu: &Pdu) {
         for link in lock(&self.state.links).values() {
             let command = Command::new(CommandStatus::from(status), sequence, pdu.clone());
             let _ = link.out.send(Out::Pdu(Box::new(command)));
