@@ -13,12 +13,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::access::authenticator::Authenticator;
-use crate::app::configured::{providers, send_policy, settings};
+use crate::app::configured::{Carriers, carriers, rules, send_policy, settings};
 use crate::app::figures::{smpp_sources, sources};
-use crate::app::smpp::{Links, Unkept};
+use crate::app::smpp::Links;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::delivery::courier::Courier;
+use crate::delivery::desk::Desk;
 use crate::delivery::receipt::Receipts;
 use crate::events::backoff::Backoff;
 use crate::events::dispatch::Dispatcher;
@@ -109,13 +110,22 @@ impl Gateway {
             tracing::warn!(%error, "saved quota rings could not be read; every window begins empty");
         }
         let catalogue = Arc::new(Catalogue::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::new(SystemEntropy)));
+        let desk = Arc::new(Desk {
+            store: Arc::clone(&store) as _,
+            keyring: store.keyring(),
+            clock: Arc::clone(&clock),
+            rules: rules(config),
+            observer: Arc::clone(&observers) as _,
+        });
+        let Carriers { routes, sandbox, smpp } = carriers(config, &clock, &(desk as Arc<dyn Receipts>), &observers);
+        let routes = Arc::new(routes);
         let service = OtpService::new(
             Arc::clone(&store) as _,
             Arc::clone(&catalogue),
             store.keyring(),
             Arc::clone(&clock),
             Arc::new(SystemEntropy),
-            send_policy(config),
+            send_policy(config, &routes),
             Arc::clone(&observers) as _,
         );
         let guard = Guard::new(GuardSettings {
@@ -124,8 +134,6 @@ impl Gateway {
             addresses: usize::try_from(config.guard.keys).unwrap_or(usize::MAX),
         });
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&store) as _, store.keyring(), Arc::clone(&clock)));
-        let receipts: Arc<dyn Receipts> = Arc::new(Unkept);
-        let providers = providers(config, &clock, &receipts, &observers);
         let readiness = Readiness::default();
         let base_url = config.base_url(public_address);
         let api = Arc::new(otp::Parts {
@@ -195,7 +203,8 @@ impl Gateway {
             catalogue,
             keyring: store.keyring(),
             clock: Arc::clone(&clock),
-            providers: providers.all,
+            routes,
+            rules: rules(config),
             observer: Arc::clone(&observers) as _,
         });
         let dispatcher = Arc::new(Dispatcher {
@@ -211,8 +220,8 @@ impl Gateway {
             observer: Arc::clone(&observers) as _,
         });
         sources(&metrics, &store, &server, &quota, &guard, &authenticator);
-        smpp_sources(&metrics, &providers.smpp);
-        let links = Links::start(&providers.smpp);
+        smpp_sources(&metrics, &smpp);
+        let links = Links::start(&smpp);
 
         let (stop, stopped) = watch::channel(false);
         let courier = tokio::spawn(courier.run(stopped.clone()));
@@ -230,8 +239,7 @@ impl Gateway {
             tokio::time::sleep(SETTLED).await;
             let _ = tokio::task::spawn_blocking(crate::footprint::release).await;
         });
-        let admin_routes =
-            admin::routes(Admin { metrics: Arc::new(move || metrics.render()), sandbox: providers.sandbox });
+        let admin_routes = admin::routes(Admin { metrics: Arc::new(move || metrics.render()), sandbox });
         tasks.spawn(admin_server.serve(admin_listener, TokenGate::new(admin_routes, config.admin_token.clone())));
         tasks.spawn(server.serve(public, gateway));
         readiness.set(true);

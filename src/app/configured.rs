@@ -5,16 +5,18 @@ use std::sync::Arc;
 use crate::abuse::{CeilingPolicy, SendLimits};
 use crate::app::smpp;
 use crate::clock::Clock;
-use crate::config::{Config, Countries as ConfigCountries, ProviderKind};
+use crate::config::{Config, Countries as ConfigCountries, OnUnknown as ConfigUnknown, ProviderKind};
 use crate::delivery::provider::Provider;
 use crate::delivery::receipt::Receipts;
+use crate::delivery::routes::{Lane, Route, Routes};
+use crate::delivery::rules::{OnUnknown, Rules};
 use crate::delivery::sandbox::Sandbox;
 use crate::delivery::smpp::Smpp;
-use crate::otp::service::{Countries, SendPolicy};
+use crate::otp::policy::{Countries, SendPolicy};
 use crate::server::{Deadlines, Limits, Network, Settings, Tls};
 use crate::telemetry::Observers;
 
-pub(super) fn send_policy(config: &Config) -> SendPolicy {
+pub(super) fn send_policy(config: &Config, routes: &Arc<Routes>) -> SendPolicy {
     SendPolicy {
         limits: SendLimits::new(config.limits.sends_per_number.clone()),
         ceiling: CeilingPolicy(config.delivery.messages_per_day),
@@ -22,41 +24,72 @@ pub(super) fn send_policy(config: &Config) -> SendPolicy {
             ConfigCountries::All => Countries::All,
             ConfigCountries::These(list) => Countries::Only(list.clone()),
         },
+        costs: config.delivery.is_real(),
+        second: config.delivery.second_channel,
+        ways: Some(Arc::clone(routes) as _),
     }
 }
 
-/// Who delivers, and those of them that are more than that.
-pub(super) struct Providers {
-    pub(super) all: Vec<Arc<dyn Provider>>,
+pub(super) const fn rules(config: &Config) -> Rules {
+    let delivery = &config.delivery;
+    Rules {
+        on_unknown: match delivery.on_unknown {
+            ConfigUnknown::Wait => OnUnknown::Wait,
+            ConfigUnknown::Repeat => OnUnknown::Repeat,
+        },
+        receipt_within: delivery.receipt_within,
+        ceiling: CeilingPolicy(delivery.messages_per_day),
+    }
+}
+
+/// The carriers and the ways to them, and those of them that are more than that.
+pub(super) struct Carriers {
+    pub(super) routes: Routes,
     pub(super) sandbox: Option<Arc<Sandbox>>,
     pub(super) smpp: Vec<Arc<Smpp>>,
 }
 
-pub(super) fn providers(
+pub(super) fn carriers(
     config: &Config,
     clock: &Arc<dyn Clock>,
     receipts: &Arc<dyn Receipts>,
     observers: &Arc<Observers>,
-) -> Providers {
-    let mut made = Providers { all: Vec::new(), sandbox: None, smpp: Vec::new() };
-    for provider in &config.delivery.providers {
-        match provider.kind {
+) -> Carriers {
+    let delivery = &config.delivery;
+    let (mut sandbox, mut centres) = (None, Vec::new());
+    let mut lanes = Vec::new();
+    for provider in &delivery.providers {
+        let carrier: Arc<dyn Provider> = match provider.kind {
             ProviderKind::Sandbox => {
-                let one = Arc::new(Sandbox::offering(Arc::clone(clock), provider.channels.clone()));
-                made.sandbox = Some(Arc::clone(&one));
-                made.all.push(one);
+                let (name, channels) = (provider.name.clone(), provider.channels.clone());
+                let one = Arc::new(Sandbox::new(name, channels, Arc::clone(clock), Arc::clone(receipts)));
+                sandbox = Some(Arc::clone(&one));
+                one
             }
             ProviderKind::Smpp => {
-                if let Some(one) = smpp::provider(provider, Arc::clone(receipts), Arc::clone(observers) as _) {
-                    made.smpp.push(Arc::clone(&one));
-                    made.all.push(one);
-                }
+                let made = smpp::provider(provider, Arc::clone(receipts), Arc::clone(observers) as _);
+                let Some(one) = made else { continue };
+                centres.push(Arc::clone(&one));
+                one
             }
             // Refused when the configuration is checked.
-            ProviderKind::Http => {}
-        }
+            ProviderKind::Http => continue,
+        };
+        let places = usize::try_from(provider.concurrency).unwrap_or(usize::MAX);
+        lanes.push(Lane::new(carrier, provider.kind != ProviderKind::Sandbox, places));
     }
-    made
+    let place = |name: &String| lanes.iter().position(|lane| lane.provider.name() == name);
+    let routes = delivery.routes.iter().map(|route| Route {
+        channel: route.channel,
+        countries: match &route.countries {
+            ConfigCountries::All => Vec::new(),
+            ConfigCountries::These(list) => list.clone(),
+        },
+        prefixes: route.prefixes.clone(),
+        lanes: route.providers.iter().filter_map(place).collect(),
+    });
+    let routes = routes.collect();
+    Carriers { routes: Routes::new(lanes, routes), sandbox, smpp: centres }
 }
 
 pub(super) fn settings(config: &Config, tls: Option<Tls>) -> Settings {

@@ -7,9 +7,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::{Provider, SmppMode, SmppReceiptIds, SmppUrl};
-use crate::delivery::receipt::{Receipts, Report};
+use crate::delivery::receipt::Receipts;
 use crate::delivery::smpp::{Mode, ReceiptIds, ReferenceWidth, Settings, Smpp, SmppObserver};
-use crate::otp::store::{Later, StoreError};
 use crate::outbound::CentreDialer;
 use crate::secret::SystemEntropy;
 
@@ -83,15 +82,5 @@ impl Links {
         if tokio::time::timeout(PATIENCE, ending).await.is_err() {
             tracing::warn!("SMPP links did not end in time; what was open on them is unknown");
         }
-    }
-}
-
-/// Takes reports and keeps none.
-pub(super) struct Unkept;
-
-impl Receipts for Unkept {
-    fn report<'a>(&'a self, provider: &'a str, _: Report) -> Later<'a, Result<(), StoreError>> {
-        tracing::debug!(provider, "a receipt came in");
-        Box::pin(std::future::ready(Ok(())))
     }
 }

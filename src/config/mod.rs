@@ -22,6 +22,7 @@ mod fault;
 mod keys;
 mod kind;
 mod limit;
+pub mod route;
 pub mod secret_url;
 pub mod sections;
 pub mod smpp;
@@ -29,6 +30,7 @@ mod sources;
 
 pub use delivery::{Countries, Delivery, Provider, ProviderKind};
 pub use fault::{ConfigError, Fault, Place};
+pub use route::{OnUnknown, Route};
 pub use secret_url::SecretUrl;
 pub use sections::{Events, Guard, Limits, Log, LogFormat, Quota, Server, Store, StoreUrl, Tls};
 pub use smpp::{Smpp, SmppMode, SmppReceiptIds, SmppUrl};

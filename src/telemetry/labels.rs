@@ -112,6 +112,10 @@ label!(
         Invalid = "invalid",
         /// The number's country is not sent to.
         Country = "country",
+        /// The number is of a kind that is not sent to.
+        Line = "line",
+        /// No carrier takes it on this channel.
+        Channel = "channel",
         /// The number has had its sends.
         Limited = "limited",
         /// The number is locked.
@@ -152,6 +156,8 @@ label!(
     Courier, "outcome", {
         /// A provider took the message.
         Sent = "sent",
+        /// A provider did not say whether it took it.
+        Unknown = "unknown",
         /// It is tried again later.
         Retried = "retried",
         /// It will not arrive.
@@ -178,6 +184,20 @@ label!(
 );
 
 label!(
+    /// How a provider answered a submission.
+    Submission, "outcome", {
+        /// It took the message.
+        Taken = "taken",
+        /// It did not, and may later.
+        Retryable = "retryable",
+        /// It will not.
+        Refused = "refused",
+        /// It did not say.
+        Unknown = "unknown",
+    }
+);
+
+label!(
     /// What a message centre sent.
     SmppReceived, "what", {
         /// A receipt: the phone has it.
@@ -192,6 +212,22 @@ label!(
         Unreadable = "unreadable",
         /// A receipt that was not kept.
         NotKept = "not_kept",
+    }
+);
+
+label!(
+    /// What a carrier's receipt said.
+    Receipt, "outcome", {
+        /// The phone has it.
+        Delivered = "delivered",
+        /// It will not arrive.
+        Failed = "failed",
+        /// It is on its way.
+        OnItsWay = "on_its_way",
+        /// It was known already, or came too late to matter.
+        Old = "old",
+        /// Nobody knows the message yet.
+        Early = "early",
     }
 );
 
@@ -228,6 +264,8 @@ mod tests {
         check::<SendOutcome>();
         check::<VerifyOutcome>();
         check::<Courier>();
+        check::<Submission>();
+        check::<Receipt>();
         check::<Webhook>();
         check::<SmppSubmit>();
         check::<SmppReceived>();

@@ -38,13 +38,22 @@ fn a_code_goes_to_the_carrier_and_the_log_shows_nothing_of_it() {
     let mut client = gateway.client();
     wait("the carrier is bound", || centre.links() == 1);
     let body = json!({"number": NUMBER, "otpCode": "83917465", "text": "zebrafinch {{OTP}}", "sender": "ACME"});
-    client.post_json("/v1/otp", &body).expect(200);
+    let otp = client.post_json("/v1/otp", &body).expect(200).json();
     wait("the code was submitted", || centre.count() == 1);
     let submit = centre.submits()[0].clone();
     assert_eq!(submit.destination.2, &NUMBER[1..]);
     assert_eq!(submit.bytes, b"zebrafinch 83917465");
     assert_eq!(submit.source, (5, 0, "ACME".to_owned()));
     wait("its receipt was acknowledged", || centre.unacknowledged() == 0);
+    let path = format!("/v1/otp/{}", otp["otpId"].as_str().unwrap());
+    let mut status = || client.get(&path).expect(200).json()["deliveryStatus"].clone();
+    for _ in 0..3_000 {
+        if status() == "DELIVERED" {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(status(), "DELIVERED", "its receipt is its status");
     wait("the link came back after it was cut", || centre.seen().binds.len() == 2 && centre.links() == 1);
     wait("the link was asked whether it lives", || centre.seen().enquiries > 0);
     centre.write(&[0xFF; 64]);
