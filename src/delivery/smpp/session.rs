@@ -36,6 +36,9 @@ const READ_BYTES: usize = 8 * 1_024;
 /// How long an unanswered submit may hold its place, in deadlines of submits: a centre that forgets them would use up
 /// the window. The link is cut then (the response timer of SMPP 3.4, section 7.2).
 const FORSAKEN_AFTER: u32 = 6;
+/// The part of a submit's deadline after which a centre that takes no byte is given up: whose submit did not leave learns
+/// that before they lose patience, and can go elsewhere.
+const STUCK_PART: u32 = 2;
 /// How long a session that is to end waits for what is open.
 const DRAIN: Duration = Duration::from_secs(4);
 /// How long it waits for the answer to its unbind.
@@ -201,7 +204,7 @@ impl<'a> Session<'a> {
     fn step(&mut self) -> Result<(), Ended> {
         let settings = &self.shared.settings;
         let now = Instant::now();
-        if self.is_moving() && now >= self.stuck + settings.submit {
+        if self.is_moving() && now >= self.stuck + settings.submit / STUCK_PART {
             return Err(Ended::Lost("the message centre does not read"));
         }
         match self.phase {
@@ -250,7 +253,7 @@ impl<'a> Session<'a> {
             Phase::Draining(until) | Phase::Unbinding(until) => Some(until),
         };
         let oldest = self.window.oldest().map(|since| since + settings.submit * FORSAKEN_AFTER);
-        let others = [self.is_moving().then(|| self.stuck + settings.submit), phase, oldest];
+        let others = [self.is_moving().then(|| self.stuck + settings.submit / STUCK_PART), phase, oldest];
         others.into_iter().flatten().fold(life, Instant::min)
     }
 

@@ -1,20 +1,22 @@
 //! How links come up, how it is seen that they are dead, and how they come back.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use otpgate::delivery::provider::Failure;
-use otpgate::delivery::smpp::Mode;
+use otpgate::delivery::provider::{Failure, Provider as _};
+use otpgate::delivery::smpp::{Dial, Mode, NoWire, Wire};
+use otpgate::otp::store::Later;
 use otpgate::outbound::CentreDialer;
 use rcgen::{CertificateParams, KeyPair};
 use rusmpp::Pdu;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::{Carrier, eventually};
-use crate::support::centre::{Act, Centre, receipt};
+use crate::support::centre::{Act, Centre, head, receipt};
 use crate::support::free_port;
 
 #[tokio::test]
@@ -187,7 +189,7 @@ async fn what_is_open_at_the_end_is_waited_for_and_nothing_more_is_taken() {
     let carrier = Carrier::to(&centre, |_| {}).await;
     let smpp = Arc::clone(&carrier.smpp);
     let message = carrier.outgoing(1, "x");
-    let open = tokio::spawn(async move { otpgate::delivery::provider::Provider::deliver(&*smpp, message).await });
+    let open = tokio::spawn(async move { smpp.deliver(message).await });
     eventually("it was submitted", || centre.count() == 1).await;
     carrier.stop.send_replace(true);
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -224,6 +226,54 @@ async fn a_centre_that_does_not_read_holds_nobody_up_for_long() {
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     centre.behave(|manners| manners.reads = true);
     eventually("a link that is read is bound", || centre.seen().binds.len() >= 2).await;
+    carrier.end().await;
+}
+
+/// Hands out one pipe of a few bytes, and then none.
+struct Pipe(Mutex<Option<DuplexStream>>);
+
+impl Dial for Pipe {
+    fn dial(&self) -> Later<'_, Result<Box<dyn Wire>, NoWire>> {
+        let wire = self.0.lock().unwrap().take();
+        Box::pin(async { wire.map(|wire| Box::new(wire) as Box<dyn Wire>).ok_or(NoWire("it is gone")) })
+    }
+}
+
+#[tokio::test]
+async fn what_had_not_left_when_the_link_ended_never_leaves() {
+    let (near, mut far) = tokio::io::duplex(1_000);
+    let carrier = Carrier::dialing(Pipe(Mutex::new(Some(near))), |settings| {
+        settings.submit = Duration::from_millis(300);
+        settings.window = 1_000;
+    });
+    let mut bind = [0; 64];
+    let length = far.read(&mut bind).await.unwrap();
+    assert_eq!(bind[..8], [0, 0, 0, u8::try_from(length).unwrap(), 0, 0, 0, 9]);
+    far.write_all(&head(0x8000_0009, 0, 1)).await.unwrap();
+    eventually("it is bound", || carrier.smpp.bound() == 1).await;
+    // More than the pipe and the session hold; nobody reads, so that the session gives up.
+    let text = |number: u32| format!("<{number}>{}", "x".repeat(140));
+    let sending = (0..800).map(|number| carrier.smpp.deliver(carrier.outgoing(number, &text(number))));
+    let sending = futures_util::future::join_all(sending);
+    let reading = async {
+        // From the moment on at which the first is told, while the session still closes.
+        eventually("the link is given up", || !carrier.counted.submitted.lock().unwrap().is_empty()).await;
+        let mut bytes = Vec::new();
+        far.read_to_end(&mut bytes).await.unwrap();
+        bytes
+    };
+    let (results, bytes) = futures_util::future::join(sending, reading).await;
+    let wire = String::from_utf8_lossy(&bytes);
+    let mut unknown = 0;
+    for (number, result) in results.iter().enumerate() {
+        let left = wire.contains(&format!("<{number}>"));
+        match result {
+            Err(Failure::Unknown) => unknown += 1,
+            Err(Failure::Retryable(wait)) if wait.is_zero() => assert!(!left, "{number} left, and is tried again"),
+            other => panic!("{number}: {other:?}"),
+        }
+    }
+    assert!((1..100).contains(&unknown), "{unknown} are unknown");
     carrier.end().await;
 }
 

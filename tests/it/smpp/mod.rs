@@ -19,7 +19,9 @@ use std::time::Duration;
 
 use otpgate::delivery::provider::{Failure, Outgoing, Provider as _, Receipt};
 use otpgate::delivery::receipt::{About, Fate, Receipts, Report, Ticket};
-use otpgate::delivery::smpp::{Mode, ReceiptIds, Received, ReferenceWidth, Settings, Smpp, SmppObserver, Submitted};
+use otpgate::delivery::smpp::{
+    Dial, Mode, ReceiptIds, Received, ReferenceWidth, Settings, Smpp, SmppObserver, Submitted,
+};
 use otpgate::otp::application::Sender;
 use otpgate::otp::channel::Channel;
 use otpgate::otp::code::Code;
@@ -150,7 +152,7 @@ impl Carrier {
         Self::dialing(CentreDialer::plain(centre.address().ip().to_string(), centre.address().port()), change)
     }
 
-    fn dialing(dialer: CentreDialer, change: impl FnOnce(&mut Settings)) -> Self {
+    fn dialing(dialer: impl Dial, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = settings();
         change(&mut settings);
         let (kept, counted) = (Arc::new(Kept::default()), Arc::new(Counted::default()));
