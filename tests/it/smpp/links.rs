@@ -243,7 +243,7 @@ impl Dial for Pipe {
 async fn what_had_not_left_when_the_link_ended_never_leaves() {
     let (near, mut far) = tokio::io::duplex(1_000);
     let carrier = Carrier::dialing(Pipe(Mutex::new(Some(near))), |settings| {
-        settings.submit = Duration::from_millis(300);
+        settings.submit = Duration::from_secs(4);
         settings.window = 1_000;
     });
     let mut bind = [0; 64];
