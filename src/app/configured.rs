@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::abuse::{CeilingPolicy, SendLimits};
+use crate::app::smpp;
 use crate::clock::Clock;
 use crate::config::{Config, Countries as ConfigCountries, OnUnknown as ConfigUnknown, ProviderKind};
 use crate::delivery::provider::Provider;
@@ -10,8 +11,10 @@ use crate::delivery::receipt::Receipts;
 use crate::delivery::routes::{Lane, Route, Routes};
 use crate::delivery::rules::{OnUnknown, Rules};
 use crate::delivery::sandbox::Sandbox;
+use crate::delivery::smpp::Smpp;
 use crate::otp::policy::{Countries, SendPolicy};
 use crate::server::{Deadlines, Limits, Network, Settings, Tls};
+use crate::telemetry::Observers;
 
 pub(super) fn send_policy(config: &Config, routes: &Arc<Routes>) -> SendPolicy {
     SendPolicy {
@@ -39,14 +42,21 @@ pub(super) const fn rules(config: &Config) -> Rules {
     }
 }
 
-/// The carriers and the ways to them; the sandbox beside, where it is one of them.
-pub(super) fn routes(
+/// The carriers and the ways to them, and those of them that are more than that.
+pub(super) struct Carriers {
+    pub(super) routes: Routes,
+    pub(super) sandbox: Option<Arc<Sandbox>>,
+    pub(super) smpp: Vec<Arc<Smpp>>,
+}
+
+pub(super) fn carriers(
     config: &Config,
     clock: &Arc<dyn Clock>,
     receipts: &Arc<dyn Receipts>,
-) -> (Option<Arc<Sandbox>>, Routes) {
+    observers: &Arc<Observers>,
+) -> Carriers {
     let delivery = &config.delivery;
-    let mut sandbox = None;
+    let (mut sandbox, mut centres) = (None, Vec::new());
     let mut lanes = Vec::new();
     for provider in &delivery.providers {
         let carrier: Arc<dyn Provider> = match provider.kind {
@@ -56,8 +66,14 @@ pub(super) fn routes(
                 sandbox = Some(Arc::clone(&one));
                 one
             }
+            ProviderKind::Smpp => {
+                let made = smpp::provider(provider, Arc::clone(receipts), Arc::clone(observers) as _);
+                let Some(one) = made else { continue };
+                centres.push(Arc::clone(&one));
+                one
+            }
             // Refused when the configuration is checked.
-            ProviderKind::Http | ProviderKind::Smpp => continue,
+            ProviderKind::Http => continue,
         };
         let places = usize::try_from(provider.concurrency).unwrap_or(usize::MAX);
         lanes.push(Lane::new(carrier, provider.kind != ProviderKind::Sandbox, places));
@@ -73,7 +89,7 @@ pub(super) fn routes(
         lanes: route.providers.iter().filter_map(place).collect(),
     });
     let routes = routes.collect();
-    (sandbox, Routes::new(lanes, routes))
+    Carriers { routes: Routes::new(lanes, routes), sandbox, smpp: centres }
 }
 
 pub(super) fn settings(config: &Config, tls: Option<Tls>) -> Settings {

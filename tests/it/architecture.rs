@@ -14,7 +14,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("otp", &["clock", "secret", "abuse", "idempotency"]),
     ("access", &["clock", "secret", "quota", "otp"]),
     ("events", &["clock", "secret", "otp", "access"]),
-    ("outbound", &["events", "otp", "secret"]),
+    ("outbound", &["delivery", "events", "otp", "secret"]),
     ("server", &["clock"]),
     ("layer", &["clock", "secret", "access", "quota", "idempotency", "server"]),
     ("store", &["clock", "secret", "otp", "access", "quota", "abuse", "events", "idempotency"]),

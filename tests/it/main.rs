@@ -22,5 +22,6 @@ mod gateway;
 mod idempotency;
 mod openapi;
 mod quota;
+mod smpp;
 mod store;
 mod support;
