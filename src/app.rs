@@ -12,8 +12,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::access::authenticator::Authenticator;
-use crate::app::configured::{providers, send_policy, settings};
+use crate::app::configured::{carriers, providers, send_policy, settings};
 use crate::app::figures::sources;
+use crate::carrier::ReceiptDesk;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::delivery::courier::Courier;
@@ -120,9 +121,12 @@ impl Gateway {
             addresses: usize::try_from(config.guard.keys).unwrap_or(usize::MAX),
         });
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&store) as _, store.keyring(), Arc::clone(&clock)));
-        let (sandbox, providers) = providers(config, &clock);
         let readiness = Readiness::default();
         let base_url = config.base_url(public_address);
+        let carriers = carriers(config);
+        let desk = ReceiptDesk::new(store.keyring(), Arc::clone(&clock), base_url.clone(), carriers.clone());
+        let desk = Arc::new(desk);
+        let (sandbox, providers) = providers(config, &clock, &carriers, &desk);
         let api = Arc::new(otp::Parts {
             otps: Arc::new(service),
             catalogue: Arc::clone(&catalogue),

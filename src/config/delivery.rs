@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use super::http_carrier::HttpCarrier;
 use super::limit;
 use super::secret_url::SecretUrl;
 use crate::otp::channel::Channel;
@@ -29,6 +30,7 @@ impl Default for Delivery {
             channels: both_channels(),
             url: None,
             preset: None,
+            http: None,
         };
         Self { countries: Countries::All, messages_per_day: None, providers: vec![sandbox] }
     }
@@ -111,6 +113,9 @@ pub struct Provider {
     /// Whose interface an `http` provider speaks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
+    /// What else a provider of type `http` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpCarrier>,
 }
 
 /// What a provider is.
@@ -139,7 +144,7 @@ impl ProviderKind {
     /// Whether this version has it.
     #[must_use]
     pub const fn is_available(self) -> bool {
-        matches!(self, Self::Sandbox)
+        matches!(self, Self::Sandbox | Self::Http)
     }
 }
 

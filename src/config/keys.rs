@@ -69,6 +69,7 @@ pub(super) const PROVIDER_KEYS: &[Key] = &[
     key("channels", Kind::Channels),
     key("url", Secret),
     key("preset", Text),
+    key("http", Kind::HttpCarrier),
 ];
 
 /// The setting of this path.

@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::delivery::parse_channel;
 use super::duration;
+use super::http_carrier::HttpCarrier;
 use super::keys::{PROVIDER_KEYS, nearest};
 use super::secret_url::SecretUrl;
 use crate::abuse::Rate;
@@ -54,6 +55,8 @@ pub(super) enum Kind {
     StoreUrl,
     /// A list of tables.
     Providers,
+    /// The table of a provider of type http.
+    HttpCarrier,
 }
 
 /// Where below the setting (`""`, `[1]`, `[0].type`) and what is wrong.
@@ -86,6 +89,7 @@ impl Kind {
                 parse_channel(text).map(drop).ok_or_else(|| "SMS or VOICE".to_owned())
             }),
             Self::Providers => check_providers(value),
+            Self::HttpCarrier => HttpCarrier::check(value),
             Self::Secret if value.as_str().is_some_and(|text| !text.is_empty()) => Vec::new(),
             Self::Secret => vec![(String::new(), "not a text, or empty; write a text in quotes".to_owned())],
             _ => match self.check_one(value) {

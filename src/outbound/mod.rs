@@ -5,14 +5,17 @@
 //! - `connect`: name → checked address → socket → TLS
 //! - `client`: one request, one answer, in bounded time
 //! - `webhook`: posts events with it
+//! - `carrier`: submits messages with it
 //!
 //! Knows nothing of what it carries; the ports that it fills belong to who uses it.
 
 pub mod address;
+pub mod carrier;
 pub mod client;
 mod connect;
 pub mod webhook;
 
+pub use carrier::HttpProvider;
 pub use client::{Answer, Client, SendError};
 pub use connect::Reach;
 pub use webhook::Callbacks;

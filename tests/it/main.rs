@@ -13,6 +13,7 @@
 mod architecture;
 mod config;
 mod connector;
+mod delivery;
 mod dispatch;
 mod edge;
 mod fault;

@@ -1,0 +1,3 @@
+//! Messages on their way: carriers over HTTP.
+
+mod http;
