@@ -35,7 +35,7 @@ use crate::stack::{Parts, finish, stack};
 use crate::store::sqlite::SqliteStore;
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
-use crate::surface::{DIALECTS, admin, asked, keyed, open, otp, tyntec, webhooks};
+use crate::surface::{DIALECTS, admin, asked, body_bytes, keyed, open, otp, tyntec, webhooks};
 use crate::telemetry::{Metrics, Observers};
 
 /// From the warmed start to the end of its work: what is touched later is needed.
@@ -170,6 +170,7 @@ impl Gateway {
         let gateway = stack(Parts {
             dialects: DIALECTS,
             keyed_paths: keyed,
+            body_bytes,
             authenticator: Arc::clone(&authenticator),
             guard: guard.clone(),
             quota: Arc::clone(&quota) as _,

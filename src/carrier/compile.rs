@@ -70,7 +70,11 @@ pub(super) struct Check<'c> {
 
 impl Check<'_> {
     pub(super) fn wrong(&mut self, place: impl Into<String>, problem: impl Into<String>) {
-        self.faults.push(Fault { place: place.into(), problem: problem.into() });
+        let fault = Fault { place: place.into(), problem: problem.into() };
+        // Both channels have the same address.
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
     }
 
     pub(super) fn template(&mut self, place: &str, text: &str) -> Option<Template> {
@@ -352,7 +356,7 @@ fn compile_address(
             return None;
         }
     };
-    if preset && (host.contains("{{") || host.contains('?')) {
+    if preset && submission.path.is_some() && (host.contains("{{") || host.contains('?')) {
         check.wrong(host_place, "must be the carrier's host, such as https://api.example.com; the preset has the rest");
         return None;
     }

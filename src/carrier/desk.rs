@@ -46,6 +46,17 @@ impl ReceiptDesk {
         ReceiptAddresses { own, shared: shared_address(&self.keyring, &self.base_url, provider) }
     }
 
+    /// Whether this is a receipt address that was handed out.
+    #[must_use]
+    pub fn knows(&self, provider: &str, token: &str) -> bool {
+        let ticket = || Ticket::read(&self.keyring, token).is_some();
+        self.carriers.contains_key(provider) && (self.is_shared(provider, token) || ticket())
+    }
+
+    fn is_shared(&self, provider: &str, token: &str) -> bool {
+        equal(token.as_bytes(), shared_token(&self.keyring, provider).as_bytes())
+    }
+
     /// What a receipt reports that came to `token` of `provider`. The address in `incoming` is the path and query as it came.
     ///
     /// # Errors
@@ -53,7 +64,7 @@ impl ReceiptDesk {
     pub fn read(&self, provider: &str, token: &str, incoming: &Incoming<'_>) -> Result<Vec<Report>, Unreadable> {
         let carrier = self.carriers.get(provider).ok_or(Unreadable::Unknown)?;
         let ticket = Ticket::read(&self.keyring, token);
-        if ticket.is_none() && !equal(token.as_bytes(), shared_token(&self.keyring, provider).as_bytes()) {
+        if ticket.is_none() && !self.is_shared(provider, token) {
             return Err(Unreadable::Unknown);
         }
         let address = format!("{}{}", self.base_url, incoming.address);

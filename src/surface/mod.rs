@@ -8,6 +8,7 @@ mod once;
 pub mod open;
 pub mod otp;
 pub mod problem;
+pub mod receipts;
 pub mod tyntec;
 pub(crate) mod vocabulary;
 pub mod webhooks;
@@ -15,6 +16,7 @@ pub mod webhooks;
 use crate::layer::Request;
 use crate::layer::dialect::Dialects;
 use crate::layer::idempotency::Asked;
+use crate::layer::limits::BODY_BYTES;
 
 /// Which dialect speaks where.
 pub const DIALECTS: Dialects = Dialects { prefixes: &[(tyntec::PREFIX, &tyntec::Tyntec)], native: &problem::Native };
@@ -22,8 +24,15 @@ pub const DIALECTS: Dialects = Dialects { prefixes: &[(tyntec::PREFIX, &tyntec::
 /// Which paths need a key; the others are open, or capabilities.
 #[must_use]
 pub fn keyed(path: &str) -> bool {
-    let native = path.starts_with("/v1/") && !path.starts_with(webhooks::CAPABILITIES);
+    let capability = [webhooks::CAPABILITIES, receipts::CAPABILITIES].iter().any(|prefix| path.starts_with(prefix));
+    let native = path.starts_with("/v1/") && !capability;
     native || path.starts_with(tyntec::PREFIX)
+}
+
+/// The largest body of a path, in bytes.
+#[must_use]
+pub fn body_bytes(path: &str) -> usize {
+    if path.starts_with(receipts::CAPABILITIES) { receipts::BODY_BYTES } else { BODY_BYTES }
 }
 
 /// What a request asks for, where that is done once however often it arrives.

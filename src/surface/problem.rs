@@ -35,6 +35,8 @@ pub enum ProblemCode {
     CountryNotServed,
     /// 403: today's messages to the country are used up.
     DailyCeiling,
+    /// 403: a carrier's receipt is not signed as its carrier signs.
+    SignatureInvalid,
     /// 404: no such path.
     NotFound,
     /// 404: no such OTP.
@@ -87,6 +89,7 @@ impl ProblemCode {
             Self::Forbidden => "forbidden",
             Self::CountryNotServed => "country_not_served",
             Self::DailyCeiling => "daily_ceiling",
+            Self::SignatureInvalid => "signature_invalid",
             Self::NotFound => "not_found",
             Self::OtpNotFound => "otp_not_found",
             Self::ApplicationNotFound => "application_not_found",
@@ -117,6 +120,7 @@ impl ProblemCode {
             Self::Forbidden => "The API key may not do this",
             Self::CountryNotServed => "The country is not served",
             Self::DailyCeiling => "Today's messages to this country are used up",
+            Self::SignatureInvalid => "The signature is not valid",
             Self::NotFound => "There is nothing here",
             Self::OtpNotFound => "There is no such one-time password",
             Self::ApplicationNotFound => "There is no such application",

@@ -1,3 +1,4 @@
 //! Messages on their way: carriers over HTTP.
 
 mod http;
+mod http_misbehaving;
