@@ -55,7 +55,7 @@ fn the_example_shows_the_defaults_and_values_that_do() {
     for key in ["certificate", "key"] {
         table["tls"].as_table_mut().unwrap().remove(key).unwrap();
     }
-    for key in ["url", "preset"] {
+    for key in ["url", "preset", "http"] {
         table["delivery"]["providers"][0].as_table_mut().unwrap().remove(key).unwrap();
     }
     let written: Table = toml::from_str(&Config::default().effective_redacted()).unwrap();
