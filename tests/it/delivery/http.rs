@@ -17,7 +17,7 @@ const CODE: &str = "904217";
 /// What the carriers are told to begin receipt addresses with.
 const PUBLIC: &str = "https://otp.example.com";
 
-/// A gateway whose only provider is this one; `lines` are those of the provider's own table.
+/// A gateway whose only provider is this one; `lines` are those of the provider's own table, and what the file says after it.
 pub(super) fn gateway(lines: &str, environment: &[(&str, &str)]) -> Gateway {
     let config = format!(
         "public_url = \"{PUBLIC}\"\n[limits]\nsends_per_number = []\n[delivery]\ncountries = \"all\"\nmessages_per_day = \"none\"\n\
@@ -279,7 +279,7 @@ fn infobip_is_asked_as_its_documentation_says() {
     assert_eq!(request.line, "POST /tts/3/advanced HTTP/1.1");
     let mut sent = request.json();
     let message = &mut sent["messages"][0];
-    let ticket = ticket_of(message["notifyUrl"].take());
+    let ticket = ticket_of(&message["notifyUrl"].take());
     assert_eq!(message["callbackData"].take(), ticket);
     assert_eq!(
         sent,
@@ -291,7 +291,7 @@ fn infobip_is_asked_as_its_documentation_says() {
     );
 }
 
-fn ticket_of(address: Value) -> String {
+fn ticket_of(address: &Value) -> String {
     ticket(address.as_str().unwrap())
 }
 
@@ -347,7 +347,7 @@ fn a_webhook_is_signed_by_standard_webhooks() {
     assert_eq!(request.line, "POST /otp?a=b HTTP/1.1");
     assert_eq!(request.signed_by(secret), 1);
     let mut sent = request.json();
-    let ticket = ticket_of(sent["receiptUrl"].take());
+    let ticket = ticket_of(&sent["receiptUrl"].take());
     assert_eq!(request.id(), ticket);
     assert!(sent["text"].take().as_str().unwrap().contains(CODE));
     assert!((290..300).contains(&sent["lifeSeconds"].take().as_u64().unwrap()));

@@ -109,6 +109,38 @@ fn what_is_in_effect_shows_references_and_no_secret() {
     }
 }
 
+/// What docs/carriers.md shows is what the gateway takes.
+#[test]
+fn the_documentation_s_lines_are_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/carriers.md")).unwrap();
+    let blocks: Vec<_> = text.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
+    assert!(blocks.len() >= 6, "{}", blocks.len());
+    let environment = [
+        ("TWILIO_TOKEN", "t"),
+        ("TYNTEC_KEY", "k"),
+        ("INFOBIP_KEY", "k"),
+        ("UNIMTX_SECRET", "s"),
+        ("HOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        ("CARRIER_KEY", "k"),
+    ];
+    for block in blocks {
+        let head = HEAD.replace("[[delivery.providers]]\nname = \"carrier\"\ntype = \"http\"\n", "");
+        let whole = if block.contains("public_url") {
+            block.to_owned()
+        } else if block.contains("[[delivery.providers]]") {
+            format!("{head}{block}")
+        } else {
+            format!("{HEAD}{block}")
+        };
+        let (code, _, stderr) = check(folder.path(), &whole, &environment);
+        assert_eq!(code, 0, "{block}: {stderr}");
+    }
+    for preset in otpgate::carrier::preset::names() {
+        assert!(text.contains(&format!("### {preset}: ")), "{preset} is documented");
+    }
+}
+
 /// A carrier that has no preset, with a body in each form.
 #[test]
 fn a_carrier_of_one_s_own_is_described() {

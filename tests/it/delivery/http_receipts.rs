@@ -389,7 +389,7 @@ fn an_address_that_was_never_handed_out_is_charged_and_tells_nothing() {
         format!("/v1/receipts/infobip/{foreign}"),
         format!("/v1/receipts/nobody/{}", own.rsplit('/').next().unwrap()),
         shared_of_another,
-        format!("{}A", shared),
+        format!("{shared}A"),
         tyntec.replace("tyntec", "nothing"),
         "/v1/receipts/infobip/%ff".to_owned(),
         format!("/v1/receipts/infobip/{}", &own[own.len() - 49..]),
