@@ -12,12 +12,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::access::authenticator::Authenticator;
-use crate::app::configured::{carriers, providers, send_policy, settings};
+use crate::app::configured::{carriers, routes, rules, send_policy, settings};
 use crate::app::figures::sources;
-use crate::carrier::ReceiptDesk;
+use crate::carrier::ReceiptReader;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::delivery::courier::Courier;
+use crate::delivery::desk::Desk;
+use crate::delivery::receipt::Receipts;
 use crate::events::backoff::Backoff;
 use crate::events::dispatch::Dispatcher;
 use crate::events::subscriptions::Subscriptions;
@@ -35,7 +37,7 @@ use crate::stack::{Parts, finish, stack};
 use crate::store::sqlite::SqliteStore;
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
-use crate::surface::{DIALECTS, admin, asked, body_bytes, keyed, open, otp, tyntec, webhooks};
+use crate::surface::{DIALECTS, admin, asked, body_bytes, keyed, open, otp, receipts, tyntec, webhooks};
 use crate::telemetry::{Metrics, Observers};
 
 /// From the warmed start to the end of its work: what is touched later is needed.
@@ -106,13 +108,27 @@ impl Gateway {
             tracing::warn!(%error, "saved quota rings could not be read; every window begins empty");
         }
         let catalogue = Arc::new(Catalogue::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::new(SystemEntropy)));
+        let desk = Arc::new(Desk {
+            store: Arc::clone(&store) as _,
+            keyring: store.keyring(),
+            clock: Arc::clone(&clock),
+            rules: rules(config),
+            observer: Arc::clone(&observers) as _,
+        });
+        let receipts = desk as Arc<dyn Receipts>;
+        let base_url = config.base_url(public_address);
+        let carriers = carriers(config);
+        let reader = ReceiptReader::new(store.keyring(), Arc::clone(&clock), base_url.clone(), carriers.clone());
+        let reader = Arc::new(reader);
+        let (sandbox, routes) = routes(config, &clock, &receipts, &carriers, &reader);
+        let routes = Arc::new(routes);
         let service = OtpService::new(
             Arc::clone(&store) as _,
             Arc::clone(&catalogue),
             store.keyring(),
             Arc::clone(&clock),
             Arc::new(SystemEntropy),
-            send_policy(config),
+            send_policy(config, &routes),
             Arc::clone(&observers) as _,
         );
         let guard = Guard::new(GuardSettings {
@@ -122,11 +138,6 @@ impl Gateway {
         });
         let authenticator = Arc::new(Authenticator::new(Arc::clone(&store) as _, store.keyring(), Arc::clone(&clock)));
         let readiness = Readiness::default();
-        let base_url = config.base_url(public_address);
-        let carriers = carriers(config);
-        let desk = ReceiptDesk::new(store.keyring(), Arc::clone(&clock), base_url.clone(), carriers.clone());
-        let desk = Arc::new(desk);
-        let (sandbox, providers) = providers(config, &clock, &carriers, &desk);
         let api = Arc::new(otp::Parts {
             otps: Arc::new(service),
             catalogue: Arc::clone(&catalogue),
@@ -150,6 +161,8 @@ impl Gateway {
         let keyed_routes = otp::routes().merge(tyntec::routes()).with_state(api);
         let (keyed_routes, _) = keyed_routes.merge(webhooks::keyed().with_state(Arc::clone(&hooks))).split_for_parts();
         let (capability_routes, _) = webhooks::capabilities().with_state(hooks).split_for_parts();
+        let arrivals = Arc::new(receipts::Parts { reader, receipts, guard: guard.clone() });
+        let capability_routes = capability_routes.merge(receipts::capabilities(arrivals));
         let open_routes = open::routes(Open {
             readiness: readiness.clone(),
             document: Document::new({
@@ -195,7 +208,8 @@ impl Gateway {
             catalogue,
             keyring: store.keyring(),
             clock: Arc::clone(&clock),
-            providers,
+            routes,
+            rules: rules(config),
             observer: Arc::clone(&observers) as _,
         });
         let dispatcher = Arc::new(Dispatcher {

@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::abuse::{CeilingPolicy, SendLimits};
-use crate::carrier::{Carrier, ReceiptDesk};
+use crate::carrier::{Carrier, ReceiptReader};
 use crate::clock::Clock;
-use crate::config::{Config, Countries as ConfigCountries, ProviderKind};
+use crate::config::{Config, Countries as ConfigCountries, OnUnknown as ConfigUnknown, ProviderKind};
 use crate::delivery::provider::Provider;
+use crate::delivery::receipt::Receipts;
+use crate::delivery::routes::{Lane, Route, Routes};
+use crate::delivery::rules::{OnUnknown, Rules};
 use crate::delivery::sandbox::Sandbox;
-use crate::otp::service::{Countries, SendPolicy};
+use crate::otp::policy::{Countries, SendPolicy};
 use crate::outbound::HttpProvider;
 use crate::secret::SystemEntropy;
 use crate::server::{Deadlines, Limits, Network, Settings, Tls};
 
-pub(super) fn send_policy(config: &Config) -> SendPolicy {
+pub(super) fn send_policy(config: &Config, routes: &Arc<Routes>) -> SendPolicy {
     SendPolicy {
         limits: SendLimits::new(config.limits.sends_per_number.clone()),
         ceiling: CeilingPolicy(config.delivery.messages_per_day),
@@ -22,6 +25,9 @@ pub(super) fn send_policy(config: &Config) -> SendPolicy {
             ConfigCountries::All => Countries::All,
             ConfigCountries::These(list) => Countries::Only(list.clone()),
         },
+        costs: config.delivery.is_real(),
+        second: config.delivery.second_channel,
+        ways: Some(Arc::clone(routes) as _),
     }
 }
 
@@ -35,37 +41,66 @@ pub(super) fn carriers(config: &Config) -> BTreeMap<String, Arc<Carrier>> {
     compiled.collect()
 }
 
-pub(super) fn providers(
+pub(super) const fn rules(config: &Config) -> Rules {
+    let delivery = &config.delivery;
+    Rules {
+        on_unknown: match delivery.on_unknown {
+            ConfigUnknown::Wait => OnUnknown::Wait,
+            ConfigUnknown::Repeat => OnUnknown::Repeat,
+        },
+        receipt_within: delivery.receipt_within,
+        ceiling: CeilingPolicy(delivery.messages_per_day),
+    }
+}
+
+/// The carriers and the ways to them; the sandbox beside, where it is one of them.
+pub(super) fn routes(
     config: &Config,
     clock: &Arc<dyn Clock>,
+    receipts: &Arc<dyn Receipts>,
     carriers: &BTreeMap<String, Arc<Carrier>>,
-    desk: &Arc<ReceiptDesk>,
-) -> (Option<Arc<Sandbox>>, Vec<Arc<dyn Provider>>) {
+    reader: &Arc<ReceiptReader>,
+) -> (Option<Arc<Sandbox>>, Routes) {
+    let delivery = &config.delivery;
     let mut sandbox = None;
-    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
-    for provider in &config.delivery.providers {
-        match provider.kind {
+    let mut lanes = Vec::new();
+    for provider in &delivery.providers {
+        let carrier: Arc<dyn Provider> = match provider.kind {
             ProviderKind::Sandbox => {
-                let one = Arc::new(Sandbox::offering(Arc::clone(clock), provider.channels.clone()));
+                let (name, channels) = (provider.name.clone(), provider.channels.clone());
+                let one = Arc::new(Sandbox::new(name, channels, Arc::clone(clock), Arc::clone(receipts)));
                 sandbox = Some(Arc::clone(&one));
-                providers.push(one);
+                one
             }
             ProviderKind::Http => {
                 let Some(carrier) = carriers.get(&provider.name) else { continue };
-                providers.push(Arc::new(HttpProvider::new(
+                Arc::new(HttpProvider::new(
                     provider.name.clone(),
                     Arc::clone(carrier),
-                    Arc::clone(desk),
+                    Arc::clone(reader),
                     provider.http.clone().unwrap_or_default().timeout,
                     Arc::clone(clock),
                     Arc::new(SystemEntropy),
-                )));
+                ))
             }
             // Refused when the configuration is checked.
-            ProviderKind::Smpp => {}
-        }
+            ProviderKind::Smpp => continue,
+        };
+        let places = usize::try_from(provider.concurrency).unwrap_or(usize::MAX);
+        lanes.push(Lane::new(carrier, provider.kind != ProviderKind::Sandbox, places));
     }
-    (sandbox, providers)
+    let place = |name: &String| lanes.iter().position(|lane| lane.provider.name() == name);
+    let routes = delivery.routes.iter().map(|route| Route {
+        channel: route.channel,
+        countries: match &route.countries {
+            ConfigCountries::All => Vec::new(),
+            ConfigCountries::These(list) => list.clone(),
+        },
+        prefixes: route.prefixes.clone(),
+        lanes: route.providers.iter().filter_map(place).collect(),
+    });
+    let routes = routes.collect();
+    (sandbox, Routes::new(lanes, routes))
 }
 
 pub(super) fn settings(config: &Config, tls: Option<Tls>) -> Settings {

@@ -8,7 +8,7 @@
 //! - `request`, `authentication`: a message → the request that submits it
 //! - `answer`: the carrier's answer → taken, refused, to be tried again, or unknown
 //! - `report`, `signature`: the carrier's receipts → reports, once they are proved to be its own
-//! - `desk`: which carrier a receipt's address belongs to
+//! - `reader`: which carrier a receipt's address belongs to
 //!
 //! Must not know sockets, stores or the configuration's layers. Nothing of what a carrier sends is trusted or repeated, but
 //! for its own ids and error codes, which are bounded.
@@ -17,9 +17,9 @@ pub mod answer;
 pub mod authentication;
 pub mod compile;
 pub mod description;
-pub mod desk;
 pub mod place;
 pub mod preset;
+pub mod reader;
 pub mod report;
 pub mod request;
 pub mod signature;
@@ -28,4 +28,4 @@ pub mod values;
 
 pub use compile::{Carrier, Fault, compile};
 pub use description::Description;
-pub use desk::ReceiptDesk;
+pub use reader::ReceiptReader;

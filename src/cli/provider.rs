@@ -5,7 +5,7 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 
-use crate::carrier::desk::shared_address;
+use crate::carrier::reader::shared_address;
 use crate::cli::{CliError, DataArgs, Desk};
 use crate::config::{Config, Provider, ProviderKind};
 use crate::otp::channel::Channel;

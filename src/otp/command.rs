@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use crate::clock::UnixMillis;
 use crate::otp::application::{ApplicationRef, Caller, Reference, Sender};
-use crate::otp::channel::Via;
+use crate::otp::channel::{Channel, Via};
 use crate::otp::code::{Code, PinLength};
 use crate::otp::id::AccountId;
 use crate::otp::language::Language;
 use crate::otp::machine::Verdict;
 use crate::otp::once::Stopped;
-use crate::otp::phone::Phone;
+use crate::otp::phone::{LineType, Phone};
 use crate::otp::record::Otp;
 use crate::otp::store::StoreError;
 use crate::otp::template::Template;
@@ -60,6 +60,10 @@ pub enum SendRefusal {
     UnknownApplication,
     /// The country is not served.
     CountryNotServed,
+    /// The number is of a kind that is not sent to.
+    LineNotServed(LineType),
+    /// No carrier takes messages to the number on this channel.
+    ChannelNotOffered(Channel),
     /// The number had enough messages; the next one may leave at this instant.
     TooManySends(UnixMillis),
     /// The number is locked after too many wrong codes, until this instant.

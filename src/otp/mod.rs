@@ -17,6 +17,7 @@ pub mod news;
 mod once;
 pub mod outbox;
 pub mod phone;
+pub mod policy;
 pub mod record;
 pub mod segment;
 pub mod service;

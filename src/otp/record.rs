@@ -97,6 +97,9 @@ pub enum EventKind {
     /// The message will not arrive.
     #[serde(rename = "U")]
     DeliverOtpResFail,
+    /// A provider did not say whether it took the message.
+    #[serde(rename = "N")]
+    DeliverOtpResUnknown,
     /// The right code.
     #[serde(rename = "V")]
     CheckOtpSuccess,
@@ -122,6 +125,7 @@ impl EventKind {
             Self::DeliverOtpReq => "DELIVER_OTP_REQ",
             Self::DeliverOtpResSuccess => "DELIVER_OTP_RES_SUCCESS",
             Self::DeliverOtpResFail => "DELIVER_OTP_RES_FAIL",
+            Self::DeliverOtpResUnknown => "DELIVER_OTP_RES_UNKNOWN",
             Self::CheckOtpSuccess => "CHECK_OTP_SUCCESS",
             Self::CheckOtpFail => "CHECK_OTP_FAIL",
             Self::CheckOtpExpired => "CHECK_OTP_EXPIRED",
@@ -130,22 +134,22 @@ impl EventKind {
         }
     }
 
-    /// The contract's `status`: `success`, `failed`, or none for a request.
+    /// The contract's `status`: `success`, `failed`, or none for a request and for what nobody knows.
     #[must_use]
     pub const fn outcome(self) -> Option<&'static str> {
         match self {
-            Self::DeliverOtpReq => None,
+            Self::DeliverOtpReq | Self::DeliverOtpResUnknown => None,
             Self::DeliverOtpResSuccess | Self::CheckOtpSuccess => Some("success"),
             _ => Some("failed"),
         }
     }
 
-    /// What subscribers are told. None for a request; of a delivery that succeeded only [`Otp::note_delivery`] knows how
+    /// What subscribers are told. None for a request and for what nobody knows; of a delivery that succeeded only [`Otp::note_delivery`] knows how
     /// far it got.
     #[must_use]
     pub const fn news(self) -> Option<EventName> {
         match self {
-            Self::DeliverOtpReq | Self::DeliverOtpResSuccess => None,
+            Self::DeliverOtpReq | Self::DeliverOtpResSuccess | Self::DeliverOtpResUnknown => None,
             Self::DeliverOtpResFail => Some(EventName::Undeliverable),
             Self::CheckOtpSuccess => Some(EventName::Verified),
             Self::CheckOtpFail => Some(EventName::WrongCode),
@@ -217,6 +221,37 @@ pub struct Otp {
     /// From which a store sees what a change brought, to tell subscribers of it.
     #[serde(skip)]
     pub news: Tally,
+    /// The channel that is tried when the newest message does not arrive.
+    #[serde(default)]
+    pub second: Option<Channel>,
+    /// Of each message, how it ended.
+    #[serde(default)]
+    pub fates: Fates,
+}
+
+/// How messages of one OTP ended, a bit for each: the first one's is the lowest. What is set stays set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fates {
+    /// The phone has them.
+    pub delivered: u64,
+    /// They will not arrive.
+    pub failed: u64,
+    /// A carrier was given them twice.
+    pub repeated: u64,
+}
+
+impl Fates {
+    /// The bit of message `number`, from 1. An OTP has [`crate::otp::service::MESSAGES_PER_OTP`] of them at most.
+    #[must_use]
+    pub const fn bit(number: u32) -> u64 {
+        1_u64.rotate_left(number.wrapping_sub(1))
+    }
+
+    /// Whether message `number` has ended.
+    #[must_use]
+    pub const fn ended(&self, number: u32) -> bool {
+        (self.delivered | self.failed) & Self::bit(number) != 0
+    }
 }
 
 impl Otp {
@@ -270,6 +305,13 @@ impl Otp {
         if let Some(name) = kind.news() {
             self.news.add(name);
         }
+    }
+
+    /// Adds an event that subscribers are not told of.
+    pub fn record_quietly(&mut self, kind: EventKind, at: UnixMillis, text: Option<String>) {
+        let news = self.news;
+        self.record(kind, at, text);
+        self.news = news;
     }
 }
 

@@ -11,7 +11,7 @@ use http_body_util::Full;
 
 use crate::carrier::answer::Answer;
 use crate::carrier::authentication::Moment;
-use crate::carrier::{Carrier, ReceiptDesk};
+use crate::carrier::{Carrier, ReceiptReader};
 use crate::clock::Clock;
 use crate::delivery::provider::{Failure, Outgoing, Provider, Receipt};
 use crate::otp::channel::Channel;
@@ -27,7 +27,7 @@ const IDLE_CONNECTIONS: usize = 64;
 pub struct HttpProvider {
     name: String,
     carrier: Arc<Carrier>,
-    desk: Arc<ReceiptDesk>,
+    reader: Arc<ReceiptReader>,
     client: Client,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -39,17 +39,17 @@ impl HttpProvider {
     pub fn new(
         name: String,
         carrier: Arc<Carrier>,
-        desk: Arc<ReceiptDesk>,
+        reader: Arc<ReceiptReader>,
         timeout: Duration,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         let client = Client::with(Reach::Encrypted, timeout, IDLE_CONNECTIONS);
-        Self { name, carrier, desk, client, clock, entropy }
+        Self { name, carrier, reader, client, clock, entropy }
     }
 
     async fn submit(&self, message: Outgoing) -> Result<Receipt, Failure> {
-        let addresses = self.desk.addresses(&self.name, message.ticket);
+        let addresses = self.reader.addresses(&self.name, message.ticket);
         let moment = Moment { now: self.clock.now(), entropy: &*self.entropy };
         let request = self.carrier.request(&message, addresses, &moment);
         let request = request.map_err(|unwritable| Failure::Refused(unwritable.0.to_owned()))?;

@@ -11,7 +11,7 @@ use axum::extract::{Path, State};
 use axum::routing::get;
 use http::StatusCode;
 
-use crate::carrier::desk::{RECEIPTS, ReceiptDesk};
+use crate::carrier::reader::{RECEIPTS, ReceiptReader};
 use crate::carrier::report::{Incoming, REPORTS, Unreadable};
 use crate::delivery::receipt::Receipts;
 use crate::layer::body::read_up_to;
@@ -33,7 +33,7 @@ const REPEAT_SECONDS: u64 = 5;
 /// What the handler calls, shared.
 pub struct Parts {
     /// Knows the addresses, and the carriers behind them.
-    pub desk: Arc<ReceiptDesk>,
+    pub reader: Arc<ReceiptReader>,
     /// Keeps what they report.
     pub receipts: Arc<dyn Receipts>,
     /// Is charged for addresses that were never handed out, and for signatures that do not fit.
@@ -52,7 +52,7 @@ async fn receive(
 ) -> Response {
     let (head, body) = request.into_parts();
     // Before the body is read: whoever guesses costs nothing.
-    let known = path.ok().filter(|Path((provider, token))| parts.desk.knows(provider, token));
+    let known = path.ok().filter(|Path((provider, token))| parts.reader.knows(provider, token));
     let Some(Path((provider, token))) = known else {
         return parts.guard.refuse_with(Request::from_parts(head, Body::empty()), Refusal::NotFound).await;
     };
@@ -66,7 +66,7 @@ async fn receive(
         headers: &head.headers,
         body: &body,
     };
-    let reports = match parts.desk.read(&provider, &token, &incoming) {
+    let reports = match parts.reader.read(&provider, &token, &incoming) {
         Ok(reports) => reports,
         Err(unreadable) => {
             tracing::debug!(provider, ?unreadable, "a receipt was not read");

@@ -18,7 +18,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("server", &["clock"]),
     ("layer", &["clock", "secret", "access", "quota", "idempotency", "server"]),
     ("store", &["clock", "secret", "otp", "access", "quota", "abuse", "events", "idempotency"]),
-    ("delivery", &["clock", "secret", "otp", "abuse"]),
+    ("delivery", &["clock", "secret", "otp", "abuse", "idempotency"]),
     ("carrier", &["clock", "secret", "otp", "delivery"]),
     (
         "surface",

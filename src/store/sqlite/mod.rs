@@ -43,7 +43,7 @@ use tokio::sync::oneshot;
 use crate::clock::UnixMillis;
 use crate::events::fanout::Fanout;
 use crate::otp::id::{NumberKey, OtpId};
-use crate::otp::outbox::Message;
+use crate::otp::outbox::{Message, MessageId};
 use crate::otp::record::Otp;
 use crate::otp::store::{Later, OtpStore, Outbox, StoreError, Touch, Transition};
 use crate::secret::{Entropy, Keyring};
@@ -283,6 +283,11 @@ impl Outbox for SqliteStore {
         })
     }
 
+    fn put_back(&self, id: MessageId, due: UnixMillis) -> Later<'_, Result<(), StoreError>> {
+        self.shared.pending.put_back(id, due);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     fn wait(&self) -> Later<'_, ()> {
         Box::pin(self.shared.pending.wait(&*self.shared.clock))
     }
@@ -302,7 +307,7 @@ mod fixture {
     use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
     use crate::otp::news::Tally;
     use crate::otp::phone::Phone;
-    use crate::otp::record::{Delivery, Otp, OtpStatus, Recipient};
+    use crate::otp::record::{Delivery, Fates, Otp, OtpStatus, Recipient};
     use crate::secret::SystemEntropy;
 
     pub(super) fn otp(id: u8) -> Otp {
@@ -331,6 +336,8 @@ mod fixture {
             delivery: Delivery::Queued,
             events: Vec::new(),
             news: Tally::default(),
+            second: None,
+            fates: Fates::default(),
         }
     }
 }

@@ -325,6 +325,14 @@ fn refused(call: &Call, refusal: &SendRefusal, now: UnixMillis) -> Response {
             let words = "Messages to the number's country are not offered; the operator's delivery.countries lists those that are.";
             Problem::new(StatusCode::FORBIDDEN, ProblemCode::CountryNotServed, words)
         }
+        SendRefusal::LineNotServed(line) => {
+            let words = format!("number is {}; such numbers are not sent to.", line.words());
+            Problem::new(StatusCode::FORBIDDEN, ProblemCode::LineNotServed, words)
+        }
+        SendRefusal::ChannelNotOffered(channel) => {
+            let words = format!("No carrier here takes {} messages to this number; try another via.", channel.as_str());
+            Problem::new(StatusCode::FORBIDDEN, ProblemCode::ChannelNotOffered, words)
+        }
         SendRefusal::TooManySends(next) => {
             let wait = next.since(now);
             let words = format!("The next message to this number may be sent at {}.", next.to_rfc3339());

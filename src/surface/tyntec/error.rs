@@ -74,6 +74,10 @@ pub(super) enum Cause {
     DailyCeiling = 1304,
     /// 1305: the OTP was resent often enough.
     ResendLimit = 1305,
+    /// 1306: the number is of a kind that is not sent to.
+    LineNotServed = 1306,
+    /// 1307: no carrier takes messages to the number on this channel.
+    ChannelNotOffered = 1307,
     /// 1401: no such path.
     NotFound = 1401,
     /// 1402: the path knows other methods.
@@ -164,6 +168,13 @@ pub(super) fn send_refused(call: &Call, refusal: &SendRefusal, now: UnixMillis) 
         ),
         SendRefusal::CountryNotServed => {
             bad(Cause::CountryNotServed, "Messages to the number's country are not offered.".to_owned(), None)
+        }
+        SendRefusal::LineNotServed(line) => {
+            bad(Cause::LineNotServed, format!("number is {}; such numbers are not sent to.", line.words()), None)
+        }
+        SendRefusal::ChannelNotOffered(channel) => {
+            let message = format!("No carrier here takes {} messages to this number.", channel.as_str());
+            bad(Cause::ChannelNotOffered, message, None)
         }
         SendRefusal::TooManySends(next) => {
             let message = format!("The next message to this number may be sent at {}.", next.to_rfc3339());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use otpgate::carrier::compile::{Given, compile};
-use otpgate::carrier::{Description, ReceiptDesk};
+use otpgate::carrier::{Description, ReceiptReader};
 use otpgate::clock::SystemClock;
 use otpgate::delivery::provider::{Failure, Outgoing, Provider as _, Receipt};
 use otpgate::delivery::receipt::{CarrierId, Ticket};
@@ -47,8 +47,8 @@ fn provider(preset: &str, url: &str, credentials: &[(&str, &str)], timeout: Dura
     let (keyring, clock) = (Arc::new(Keyring::generate(&SystemEntropy)), Arc::new(SystemClock::new()));
     let carriers = std::iter::once(("carrier".to_owned(), Arc::clone(&carrier))).collect();
     let base = "https://otp.example.com".to_owned();
-    let desk = Arc::new(ReceiptDesk::new(Arc::clone(&keyring), Arc::clone(&clock) as _, base, carriers));
-    let provider = HttpProvider::new("carrier".to_owned(), carrier, desk, timeout, clock, Arc::new(SystemEntropy));
+    let reader = Arc::new(ReceiptReader::new(Arc::clone(&keyring), Arc::clone(&clock) as _, base, carriers));
+    let provider = HttpProvider::new("carrier".to_owned(), carrier, reader, timeout, clock, Arc::new(SystemEntropy));
     (provider, keyring)
 }
 

@@ -10,7 +10,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use otpgate::carrier::compile::{Given, compile};
-use otpgate::carrier::{Description, ReceiptDesk};
+use otpgate::carrier::{Description, ReceiptReader};
 use otpgate::clock::{Clock as _, SystemClock};
 use otpgate::delivery::receipt::{About, CarrierId, Fate, Receipts, Report, Ticket};
 use otpgate::layer::dialect::DialectLayer;
@@ -57,7 +57,7 @@ struct Office {
     address: SocketAddr,
     sink: Arc<Sink>,
     keyring: Arc<Keyring>,
-    desk: Arc<ReceiptDesk>,
+    reader: Arc<ReceiptReader>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -88,10 +88,10 @@ impl Office {
         }
         let keyring = Arc::new(Keyring::generate(&SystemEntropy));
         let clock = Arc::new(SystemClock::new());
-        let desk = Arc::new(ReceiptDesk::new(Arc::clone(&keyring), clock, BASE.to_owned(), carriers));
+        let reader = Arc::new(ReceiptReader::new(Arc::clone(&keyring), clock, BASE.to_owned(), carriers));
         let sink = Arc::new(Sink::default());
         let guard = Guard::new(GuardSettings { failures, ..GuardSettings::default() });
-        let parts = Parts { desk: Arc::clone(&desk), receipts: Arc::clone(&sink) as _, guard };
+        let parts = Parts { reader: Arc::clone(&reader), receipts: Arc::clone(&sink) as _, guard };
         let service = ServiceBuilder::new()
             .layer(DialectLayer(DIALECTS))
             .layer(LimitsLayer { body_bytes })
@@ -100,7 +100,7 @@ impl Office {
         let listener = runtime.block_on(async { Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap() });
         let address = listener.address();
         runtime.spawn(Server::new(Settings::default(), &Drain::new()).serve(listener, service));
-        Self { address, sink, keyring, desk, _runtime: runtime }
+        Self { address, sink, keyring, reader, _runtime: runtime }
     }
 
     fn client(&self) -> Client {
@@ -113,7 +113,7 @@ impl Office {
 
     /// The paths of a provider's two addresses: a message's and its own.
     fn paths(&self, provider: &str) -> (String, String) {
-        let addresses = self.desk.addresses(provider, self.ticket(1));
+        let addresses = self.reader.addresses(provider, self.ticket(1));
         let path = |address: &str| address.strip_prefix(BASE).unwrap().to_owned();
         (path(&addresses.own), path(&addresses.shared))
     }

@@ -1,8 +1,12 @@
-//! Messages on their way: carriers over HTTP.
+//! From the outbox to the carriers and back.
 
+mod courier;
 mod http;
 mod http_canary;
 mod http_config;
 mod http_escaping;
+mod http_journey;
 mod http_misbehaving;
 mod http_receipts;
+mod office;
+mod receipts;

@@ -15,7 +15,7 @@ use otpgate::otp::machine::Verdict;
 use otpgate::otp::news::Tally;
 use otpgate::otp::outbox::{Message, MessageBody, MessageId};
 use otpgate::otp::phone::{E164, Phone};
-use otpgate::otp::record::{Delivery, Otp, OtpStatus, Recipient, SealedContent};
+use otpgate::otp::record::{Delivery, Fates, Otp, OtpStatus, Recipient, SealedContent};
 use otpgate::otp::store::{
     ApplicationStore, Changes, Eraser, OtpChange, OtpStore, Outbox, OutboxChange, Records, StoreError, Subject, Touch,
     change,
@@ -108,6 +108,8 @@ impl World {
             delivery: Delivery::Queued,
             events: Vec::new(),
             news: Tally::default(),
+            second: None,
+            fates: Fates::default(),
         }
     }
 
@@ -195,6 +197,6 @@ pub(crate) fn e164(number: u32) -> E164 {
 }
 
 pub(crate) fn message(otp: OtpId, number: u32, due: UnixMillis) -> Message {
-    let body = MessageBody { channel: Channel::Sms, sender: None, caller: None, tries: 0 };
+    let body = MessageBody::new(Channel::Sms, None, None);
     Message { id: MessageId { otp, number }, due, body }
 }

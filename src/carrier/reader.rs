@@ -20,15 +20,15 @@ use crate::secret::{Keyring, Purpose, equal};
 pub const RECEIPTS: &str = "/v1/receipts/";
 
 /// Knows the carriers by the names of their providers.
-pub struct ReceiptDesk {
+pub struct ReceiptReader {
     keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
     base_url: String,
     carriers: BTreeMap<String, Arc<Carrier>>,
 }
 
-impl ReceiptDesk {
-    /// A desk for these carriers. `base_url`: what absolute addresses begin with, without a slash at the end.
+impl ReceiptReader {
+    /// A reader for these carriers. `base_url`: what absolute addresses begin with, without a slash at the end.
     #[must_use]
     pub const fn new(
         keyring: Arc<Keyring>,
