@@ -98,5 +98,6 @@ async fn receive(
             return refuse(&head.extensions, &Refusal::Unavailable { retry_after: REPEAT_SECONDS });
         }
     }
-    empty(StatusCode::NO_CONTENT)
+    // Not 204: some carriers repeat whatever is not answered 200 (Unimatrix, docs/extension/sms-dlr).
+    empty(StatusCode::OK)
 }

@@ -40,19 +40,19 @@ fn a_receipt_by_ticket_ends_a_message_s_way() {
         (otp, callback)
     };
     let (delivered, address) = submit(1);
-    report(&gateway, &address, "MessageSid=SM1&MessageStatus=sent", "tok").expect(204);
+    report(&gateway, &address, "MessageSid=SM1&MessageStatus=sent", "tok").expect(200);
     report(&gateway, &address, "MessageSid=SM1&MessageStatus=delivered", "kot").expect(403);
     wait_for(&gateway, &delivered, "SENT");
-    report(&gateway, &address, "MessageSid=SM1&MessageStatus=delivered", "tok").expect(204);
+    report(&gateway, &address, "MessageSid=SM1&MessageStatus=delivered", "tok").expect(200);
     wait_for(&gateway, &delivered, "DELIVERED");
     // Again, and contradicted: what is final stays.
-    report(&gateway, &address, "MessageSid=SM1&MessageStatus=delivered", "tok").expect(204);
-    report(&gateway, &address, "MessageSid=SM1&MessageStatus=undelivered&ErrorCode=30003", "tok").expect(204);
+    report(&gateway, &address, "MessageSid=SM1&MessageStatus=delivered", "tok").expect(200);
+    report(&gateway, &address, "MessageSid=SM1&MessageStatus=undelivered&ErrorCode=30003", "tok").expect(200);
     wait_for(&gateway, &delivered, "DELIVERED");
 
     let (failed, other) = submit(2);
     assert_ne!(address, other);
-    report(&gateway, &other, "MessageSid=SM2&MessageStatus=undelivered&ErrorCode=30003", "tok").expect(204);
+    report(&gateway, &other, "MessageSid=SM2&MessageStatus=undelivered&ErrorCode=30003", "tok").expect(200);
     wait_for(&gateway, &failed, "UNDELIVERABLE");
     let events = gateway.client().get(&format!("/2fa/v1/otp/{failed}/events")).expect(200).body;
     assert!(events.contains("undelivered, 30003"), "{events}");
@@ -79,12 +79,12 @@ fn a_receipt_by_the_carrier_s_own_id_does_too() {
     let address = listed.split_whitespace().last().unwrap().strip_prefix(PUBLIC).unwrap();
     let mut nobody = Client::new(gateway.server.public, None);
     // The second message's receipt comes before the carrier has seen it.
-    nobody.post_json(address, &json!({"id": "id2", "status": "delivered"})).expect(204);
+    nobody.post_json(address, &json!({"id": "id2", "status": "delivered"})).expect(200);
     let first = send(&gateway, &json!({"via": "SMS"}));
     wait_for(&gateway, &first, "SENT");
     let second = send(&gateway, &json!({"via": "SMS"}));
     wait_for(&gateway, &second, "DELIVERED");
-    nobody.post_json(address, &json!({"id": "id1", "status": "undelivered", "errorCode": "107"})).expect(204);
+    nobody.post_json(address, &json!({"id": "id1", "status": "undelivered", "errorCode": "107"})).expect(200);
     wait_for(&gateway, &first, "UNDELIVERABLE");
     nobody.post_json(&format!("{address}x"), &json!({"id": "id1", "status": "delivered"})).expect(404);
     gateway.server.stop();
