@@ -1,21 +1,28 @@
 """Holds what the gateway sends to carriers against what their own libraries send, and lets those libraries sign receipts.
 
-Twilio's SDK makes the same submissions into a transport that keeps them: method, address, credentials and parameters have to be the
-same. `standardwebhooks` verifies the messages of the preset webhook, and refuses every one with a changed byte.
+Twilio's and Vonage's SDKs make the same submissions into transports that keep them: method, address, credentials and parameters have
+to be the same. `standardwebhooks` verifies the messages of the preset webhook, and refuses every one with a changed byte.
 
-Needs: pip install standardwebhooks==1.1.0 twilio==9.13.0
+Needs: pip install standardwebhooks==1.1.0 twilio==9.13.0 vonage-sms==1.2.0 vonage-voice==1.5.1
 
     python tests/clients/carriers.py --otpgate target/debug/otpgate
 """
-import base64, datetime, http.server, json, logging, sys, threading, time, urllib.error, urllib.request, xml.etree.ElementTree
+import base64, datetime, hashlib, http.server, json, logging, pathlib, sys, tempfile, threading, time, urllib.error, urllib.request, xml.etree.ElementTree
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import jwt, requests
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from twilio.http import HttpClient
 from twilio.http.response import Response
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 from twilio.twiml.voice_response import VoiceResponse
+from vonage_http_client import Auth
+from vonage_http_client import HttpClient as VonageClient
+from vonage_sms import Sms, SmsMessage
+from vonage_voice import CreateCallRequest, Voice
 
 import gateway
 
@@ -24,6 +31,7 @@ if sys.argv[1:2] != ["--otpgate"] or len(sys.argv) != 3:
 BINARY = sys.argv[2]
 NUMBER, CODE, PUBLIC = "+4915112345678", "904217", "https://otp.example.com"
 ACCOUNT, TOKEN = "AC" + "0" * 32, "a:token"
+HUSH = "hush" * 8
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
 
@@ -157,6 +165,70 @@ def twilio():
     print("twilio: the SDK sends the same; its validator's signature is taken, and no other")
 
 
+class Adapter(requests.adapters.BaseAdapter):
+    """Keeps what Vonage's SDK would send, and answers in Vonage's words."""
+
+    def send(self, request, **_):
+        self.sent, answer = request, requests.Response()
+        answer.status_code, answer.request = 200, request
+        answer.headers["content-type"] = "application/json"
+        call = {"uuid": "u", "status": "started", "direction": "outbound", "conversation_uuid": "c"}
+        message = {"message-count": "1", "messages": [{"status": "0", "message-id": "a", "to": "1"}]}
+        answer._content = json.dumps(call if "calls" in request.url else message).encode()
+        return answer
+
+    def close(self):
+        pass
+
+
+def vonage():
+    carrier, adapter = Carrier({"messages": [{"status": "0", "message-id": "A1"}], "uuid": "u1"}), Adapter()
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    client = VonageClient(Auth(api_key="abcd", api_secret="s=cr&t", application_id="app-1", private_key=pem))
+    client._session.mount("https://", adapter)
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder, "private.key")
+        file.write_text(pem)
+        lines = (f'preset = "vonage"\nurl = "http://127.0.0.1:{carrier.server_port}"\n[delivery.providers.http.credentials]\n'
+                 f'api_key = "abcd"\napi_secret = "s=cr&t"\napplication = "app-1"\nprivate_key = "${{file:{file}}}"\n'
+                 f'signature_secret = "{HUSH}"\nvoice_from = "+4930111"\n')
+        with gateway.gateway(BINARY, config(lines)) as running:
+            api_key = running.key("--unlimited")
+            otp = send(running, api_key, via="SMS", sender="Shop", text="Код {{OTP}} & mehr")
+            _, path, headers, body = carrier.submission(1)
+            ours = dict(parse_qsl(body.decode(), strict_parsing=True))
+            Sms(client).send(SmsMessage(to=NUMBER[1:], from_="Shop", text=f"Код {CODE} & mehr", type="unicode",
+                                        ttl=int(ours["ttl"]), client_ref=ours["client-ref"], callback=ours["callback"]))
+            theirs = dict(parse_qsl(adapter.sent.body))
+            assert (path, headers["authorization"]) == (urlsplit(adapter.sent.url).path, adapter.sent.headers["Authorization"])
+            assert ours == theirs, (ours, theirs)
+
+            report = json.dumps({"messageId": "A1", "status": "delivered", "client-ref": ours["client-ref"]}).encode()
+
+            def signed(secret):
+                claims = {"iat": int(time.time()), "jti": "j", "iss": "Vonage", "payload_hash": hashlib.sha256(report).hexdigest()}
+                return {"content-type": "application/json", "authorization": "Bearer " + jwt.encode(claims, secret, "HS256")}
+
+            wait_for(running, api_key, otp, "SENT")
+            assert post(running, ours["callback"], report, signed("other" * 8)) == 403
+            assert post(running, ours["callback"], report, signed(HUSH)) == 200
+            wait_for(running, api_key, otp, "DELIVERED")
+
+            send(running, api_key, via="VOICE", language="fr", text="Votre \"code\": {{OTP}}")
+            _, path, headers, body = carrier.submission(2)
+            ours = json.loads(body)
+            Voice(client).create_call(CreateCallRequest(
+                to=[{"type": "phone", "number": NUMBER[1:]}], from_={"type": "phone", "number": "4930111"},
+                ncco=[{"action": "talk", "text": "Votre \"code\": " + ", ".join(CODE), "language": "fr-FR"}],
+                event_url=ours["event_url"], event_method="POST"))
+            assert path == urlsplit(adapter.sent.url).path and ours == json.loads(adapter.sent.body), (ours, adapter.sent.body)
+            read = lambda field: jwt.decode(field.split()[1], key.public_key(), ["RS256"])
+            mine, theirs = read(headers["authorization"]), read(adapter.sent.headers["Authorization"])
+            assert set(mine) == set(theirs) and mine["application_id"] == theirs["application_id"], (mine, theirs)
+    print("vonage: the SDK sends the same, its token has the same claims, a signed receipt is taken, and no other")
+
+
 def webhook():
     carrier, hook = Carrier({}), Webhook(SECRET)
     lines = (f'preset = "webhook"\nurl = "http://127.0.0.1:{carrier.server_port}/otp"\n'
@@ -192,4 +264,5 @@ def webhook():
 
 
 twilio()
+vonage()
 webhook()
