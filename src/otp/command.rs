@@ -5,12 +5,14 @@ use std::sync::Arc;
 use crate::clock::UnixMillis;
 use crate::otp::application::{ApplicationRef, Caller, Reference, Sender};
 use crate::otp::channel::{Channel, Via};
-use crate::otp::code::{Code, PinLength};
+use crate::otp::code::{Code, EnteredCode, PinLength};
 use crate::otp::id::AccountId;
 use crate::otp::language::Language;
+use crate::otp::life::Life;
 use crate::otp::machine::Verdict;
 use crate::otp::once::Stopped;
 use crate::otp::phone::{LineType, Phone};
+use crate::otp::purpose::Purpose;
 use crate::otp::record::Otp;
 use crate::otp::store::StoreError;
 use crate::otp::template::Template;
@@ -40,6 +42,37 @@ pub struct Send {
     pub caller: Option<Caller>,
     /// The caller's own reference.
     pub reference: Option<Reference>,
+    /// What a dialect asks for beyond that.
+    pub terms: Terms,
+}
+
+/// What only some dialects ask of a send.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// What the code is for: it takes the place of the one that was sent for the same before, and is checked by
+    /// [`Check`] alone.
+    pub purpose: Option<Purpose>,
+    /// How long it lives, where that differs from the application's.
+    pub life: Option<Life>,
+    /// How old a check lets it be that says nothing else; none when its life alone decides, whatever a check says.
+    pub usual_age: Option<Life>,
+    /// Whether a generated code is digits only, whatever the application says.
+    pub digits_only: bool,
+}
+
+/// A check by number and purpose: of the newest code that was sent for both.
+#[derive(Debug)]
+pub struct Check {
+    /// Whose OTP it is.
+    pub account: AccountId,
+    /// Whom it was sent to.
+    pub phone: Phone,
+    /// What it was sent for.
+    pub purpose: Purpose,
+    /// What was typed.
+    pub entered: EnteredCode,
+    /// How old the code may be, where that differs from what its send said ([`Terms::usual_age`]).
+    pub max_age: Option<Life>,
 }
 
 /// A resend of the same code; `expire` does not move.

@@ -159,6 +159,7 @@ impl Otp {
         if erasable {
             self.recipient = Recipient::Erased;
             self.reference = None;
+            self.purpose = None;
             self.sealed = None;
         }
         erasable
@@ -215,6 +216,8 @@ mod tests {
             messages: 1,
             delivery: Delivery::Queued,
             events: Vec::new(),
+            purpose: None,
+            usual_age: None,
             news: Tally::default(),
             second: None,
             fates: Fates::default(),
