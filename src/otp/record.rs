@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::clock::UnixMillis;
 use crate::otp::application::{Caller, Reference, Sender};
 use crate::otp::channel::Channel;
-use crate::otp::code::Code;
+use crate::otp::code::{Code, EnteredCode};
 use crate::otp::context::Context;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
 use crate::otp::language::Language;
@@ -342,6 +342,17 @@ pub struct SealedContent {
 const WITH_CONTEXT: u8 = 1;
 
 impl SealedContent {
+    /// Whether `entered` is the code, and was entered for what the code is for. Both are compared whatever the other says.
+    #[must_use]
+    pub fn matches(&self, entered: &EnteredCode) -> bool {
+        let same = match (&self.context, &entered.context) {
+            (Some(bound), Some(given)) => bound.is(given),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        self.code.matches(entered) & same
+    }
+
     /// Seals it for the OTP `id`.
     #[must_use]
     pub fn seal(&self, keyring: &Keyring, id: OtpId) -> Sealed {

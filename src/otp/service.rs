@@ -26,6 +26,7 @@ use crate::otp::phone::Phone;
 use crate::otp::policy::SendPolicy;
 use crate::otp::record::{Delivery, Fates, Otp, OtpStatus, Recipient, SealedContent};
 use crate::otp::store::{Changes, OtpChange, OtpStore, OutboxChange, Records, StoreError, Subject, Touch};
+use crate::otp::template::Template;
 use crate::secret::{Entropy, Keyring};
 
 /// Messages that one OTP may queue: the first and its resends.
@@ -91,6 +92,14 @@ impl OtpService {
             applications.find(wish.application).cloned().ok_or(SendError::Refused(SendRefusal::UnknownApplication))?;
         let channel = wish.via.channel(wish.phone.line);
         self.policy.check(&wish.phone, channel).map_err(SendError::Refused)?;
+        let text = |text: &Template| text.shows_context();
+        let shows = match &wish.text {
+            Some(own) => text(own),
+            None => text(&application.templates.choose(wish.language, wish.phone.country, channel).1),
+        };
+        if shows && wish.terms.context.is_none() {
+            return Err(SendError::Refused(SendRefusal::ContextNeeded));
+        }
         let now = self.clock.now();
         let (otp, message) = self.draft(wish, &application, now);
         let spend = self.policy.spend_key(&otp, now);
@@ -116,14 +125,15 @@ impl OtpService {
     fn draft(&self, wish: Send, application: &Application, now: UnixMillis) -> (Otp, Message) {
         let number_key = NumberKey::of(&self.keyring, &wish.account, &wish.phone.number);
         let id = OtpId::generate(now, number_key, &*self.entropy);
-        let Terms { purpose, life, usual_age, digits_only } = wish.terms;
+        let Terms { purpose, life, usual_age, digits_only, context } = wish.terms;
         let mut looks = application.code_policy(wish.pin_length);
         looks.alphanumeric &= !digits_only;
         let code = wish.code.unwrap_or_else(|| Code::generate(looks, &*self.entropy));
         let life = life.map_or_else(|| Duration::from_secs(application.expire.get().into()), Life::span);
         let channel = wish.via.channel(wish.phone.line);
         let second = self.policy.second(wish.via, channel, &wish.phone);
-        let sealed = SealedContent { code, text: wish.text }.seal(&self.keyring, id);
+        let bound = context.is_some();
+        let sealed = SealedContent { code, text: wish.text, context }.seal(&self.keyring, id);
         let mut otp = Otp {
             id,
             account: wish.account,
@@ -152,6 +162,7 @@ impl OtpService {
             news: Tally::default(),
             second,
             fates: Fates::default(),
+            bound,
         };
         let message = otp.queue(channel, wish.sender, wish.caller, now);
         (otp, message)
@@ -291,6 +302,9 @@ impl OtpService {
             let Some(mut otp) = owned(records, &account).filter(|otp| otp.purpose.is_none()) else {
                 return (Changes::default(), Err(VerifyError::Unknown));
             };
+            if otp.status_at(now) == OtpStatus::Active && otp.bound != entered.context.is_some() {
+                return (Changes::default(), Err(VerifyError::Context { bound: otp.bound }));
+            }
             let mut number = records.number.clone();
             let verdict = otp.check(&mut number, &keyring, &entered, max_age, now);
             let untouched = matches!(verdict, Verdict::Final(_) | Verdict::TooOld);

@@ -148,7 +148,7 @@ impl DispatchObserver for Observers {
 
 const fn refused(refusal: &SendRefusal) -> SendOutcome {
     match refusal {
-        SendRefusal::UnknownApplication => SendOutcome::Invalid,
+        SendRefusal::UnknownApplication | SendRefusal::ContextNeeded => SendOutcome::Invalid,
         SendRefusal::CountryNotServed => SendOutcome::Country,
         SendRefusal::LineNotServed(_) => SendOutcome::Line,
         SendRefusal::ChannelNotOffered(_) => SendOutcome::Channel,
@@ -188,7 +188,9 @@ impl OtpObserver for Observers {
                 Verdict::Final(OtpStatus::Verified | OtpStatus::Active) => VerifyOutcome::Used,
                 Verdict::Locked => VerifyOutcome::Locked,
             },
-            Err(VerifyError::Unknown | VerifyError::ApplicationGone) => VerifyOutcome::Unknown,
+            Err(VerifyError::Unknown | VerifyError::ApplicationGone | VerifyError::Context { .. }) => {
+                VerifyOutcome::Unknown
+            }
             Err(VerifyError::Answered) => return,
             Err(VerifyError::Store(_)) => VerifyOutcome::Failed,
         });

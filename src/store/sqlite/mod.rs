@@ -344,6 +344,7 @@ mod fixture {
             news: Tally::default(),
             second: None,
             fates: Fates::default(),
+            bound: false,
         }
     }
 }

@@ -178,6 +178,10 @@ pub(super) fn send_refused(refusal: &SendRefusal, now: UnixMillis) -> Response {
         SendRefusal::CountryNotServed => {
             bad_request(Cause::CountryNotServed, "Messages to the number's country are not offered.")
         }
+        SendRefusal::ContextNeeded => bad_request(
+            Cause::InvalidParams,
+            "The template names an amount or a payee, which this interface cannot carry.",
+        ),
         SendRefusal::LineNotServed(line) => {
             bad_request(Cause::LineNotServed, format!("to is {}; such numbers are not sent to.", line.words()))
         }

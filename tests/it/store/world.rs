@@ -84,7 +84,7 @@ impl World {
     pub(crate) fn otp(&self, number: u32, attempts_allowed: u32) -> Otp {
         let (now, number_key) = (self.now(), self.key(number));
         let id = OtpId::generate(now, number_key, &SystemEntropy);
-        let content = SealedContent { code: Code::parse_own(CODE).unwrap(), text: None };
+        let content = SealedContent { code: Code::parse_own(CODE).unwrap(), text: None, context: None };
         Otp {
             id,
             account: self.account.clone(),
@@ -113,6 +113,7 @@ impl World {
             news: Tally::default(),
             second: None,
             fates: Fates::default(),
+            bound: false,
         }
     }
 
