@@ -14,9 +14,10 @@ use tokio::task::JoinSet;
 
 use crate::access::authenticator::Authenticator;
 use crate::access::nonce;
-use crate::app::configured::{Carriers, carriers, rules, send_policy, settings};
+use crate::app::configured::{Carriers, Inbox, carriers, http_carriers, rules, send_policy, settings};
 use crate::app::figures::{smpp_sources, sources};
 use crate::app::smpp::Links;
+use crate::carrier::ReceiptReader;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::delivery::courier::Courier;
@@ -39,7 +40,7 @@ use crate::stack::{Parts, finish, stack};
 use crate::store::sqlite::SqliteStore;
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
-use crate::surface::{DIALECTS, admin, asked, keyed, open, otp, tyntec, unimatrix, webhooks};
+use crate::surface::{DIALECTS, admin, asked, body_bytes, keyed, open, otp, receipts, tyntec, unimatrix, webhooks};
 use crate::telemetry::{Metrics, Observers};
 
 /// From the warmed start to the end of its work: what is touched later is needed.
@@ -118,7 +119,13 @@ impl Gateway {
             rules: rules(config),
             observer: Arc::clone(&observers) as _,
         });
-        let Carriers { routes, sandbox, smpp } = carriers(config, &clock, &(desk as Arc<dyn Receipts>), &observers);
+        let receipts = desk as Arc<dyn Receipts>;
+        let base_url = config.base_url(public_address);
+        let described = http_carriers(config);
+        let reader = ReceiptReader::new(store.keyring(), Arc::clone(&clock), base_url.clone(), described.clone());
+        let inbox = Inbox { receipts: Arc::clone(&receipts), described, reader: Arc::new(reader) };
+        let Carriers { routes, sandbox, smpp } = carriers(config, &clock, &inbox, &observers);
+        let reader = Arc::clone(&inbox.reader);
         let routes = Arc::new(routes);
         let service = OtpService::new(
             Arc::clone(&store) as _,
@@ -141,7 +148,6 @@ impl Gateway {
             Arc::clone(&clock),
         ));
         let readiness = Readiness::default();
-        let base_url = config.base_url(public_address);
         let api = Arc::new(otp::Parts {
             otps: Arc::new(service),
             catalogue: Arc::clone(&catalogue),
@@ -165,6 +171,8 @@ impl Gateway {
         let keyed_routes = otp::routes().merge(tyntec::routes()).merge(unimatrix::routes()).with_state(api);
         let (keyed_routes, _) = keyed_routes.merge(webhooks::keyed().with_state(Arc::clone(&hooks))).split_for_parts();
         let (capability_routes, _) = webhooks::capabilities().with_state(hooks).split_for_parts();
+        let arrivals = Arc::new(receipts::Parts { reader, receipts, guard: guard.clone() });
+        let capability_routes = capability_routes.merge(receipts::capabilities(arrivals));
         let open_routes = open::routes(Open {
             readiness: readiness.clone(),
             document: Document::new({
@@ -185,6 +193,7 @@ impl Gateway {
         let gateway = stack(Parts {
             dialects: DIALECTS,
             keyed,
+            body_bytes,
             authenticator: Arc::clone(&authenticator),
             guard: guard.clone(),
             quota: Arc::clone(&quota) as _,

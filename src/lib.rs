@@ -6,6 +6,7 @@
 pub mod abuse;
 pub mod access;
 pub mod app;
+pub mod carrier;
 pub mod cli;
 pub mod clock;
 pub mod config;

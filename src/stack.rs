@@ -44,6 +44,8 @@ pub struct Parts {
     pub dialects: Dialects,
     /// Which requests need a key.
     pub keyed: fn(&Method, &str) -> bool,
+    /// The largest body of a path, in bytes.
+    pub body_bytes: fn(&str) -> usize,
     /// Looks keys up.
     pub authenticator: Arc<Authenticator>,
     /// Answers refused authentications.
@@ -95,7 +97,7 @@ pub fn stack(parts: Parts) -> Gateway {
         // Below the dialect, which words its answer; above everything that may panic.
         .layer(RescueLayer)
         // Above the look-up of a key, which a large request should not cost.
-        .layer(LimitsLayer)
+        .layer(LimitsLayer { body_bytes: parts.body_bytes })
         .service(classes)
 }
 

@@ -1,9 +1,11 @@
 //! What the parts are made with: the configuration in their own words. Checked already; nothing here can fail.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::abuse::{CeilingPolicy, SendLimits};
 use crate::app::smpp;
+use crate::carrier::{Carrier, ReceiptReader};
 use crate::clock::Clock;
 use crate::config::{Config, Countries as ConfigCountries, OnUnknown as ConfigUnknown, ProviderKind};
 use crate::delivery::provider::Provider;
@@ -13,6 +15,8 @@ use crate::delivery::rules::{OnUnknown, Rules};
 use crate::delivery::sandbox::Sandbox;
 use crate::delivery::smpp::Smpp;
 use crate::otp::policy::{Countries, SendPolicy};
+use crate::outbound::HttpProvider;
+use crate::secret::SystemEntropy;
 use crate::server::{Deadlines, Limits, Network, Settings, Tls};
 use crate::telemetry::Observers;
 
@@ -30,6 +34,16 @@ pub(super) fn send_policy(config: &Config, routes: &Arc<Routes>) -> SendPolicy {
     }
 }
 
+/// The carriers of providers over HTTP, by the providers' names.
+pub(super) fn http_carriers(config: &Config) -> BTreeMap<String, Arc<Carrier>> {
+    let over_http = config.delivery.providers.iter().filter(|provider| provider.kind == ProviderKind::Http);
+    // Each was compiled when the configuration was checked.
+    let compiled = over_http.filter_map(|provider| {
+        Some((provider.name.clone(), Arc::new(provider.carrier(Some(&provider.channels)).ok()?)))
+    });
+    compiled.collect()
+}
+
 pub(super) const fn rules(config: &Config) -> Rules {
     let delivery = &config.delivery;
     Rules {
@@ -42,6 +56,13 @@ pub(super) const fn rules(config: &Config) -> Rules {
     }
 }
 
+/// Where receipts go, and what they are read with.
+pub(super) struct Inbox {
+    pub(super) receipts: Arc<dyn Receipts>,
+    pub(super) described: BTreeMap<String, Arc<Carrier>>,
+    pub(super) reader: Arc<ReceiptReader>,
+}
+
 /// The carriers and the ways to them, and those of them that are more than that.
 pub(super) struct Carriers {
     pub(super) routes: Routes,
@@ -49,12 +70,8 @@ pub(super) struct Carriers {
     pub(super) smpp: Vec<Arc<Smpp>>,
 }
 
-pub(super) fn carriers(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-    receipts: &Arc<dyn Receipts>,
-    observers: &Arc<Observers>,
-) -> Carriers {
+pub(super) fn carriers(config: &Config, clock: &Arc<dyn Clock>, inbox: &Inbox, observers: &Arc<Observers>) -> Carriers {
+    let Inbox { receipts, described, reader } = inbox;
     let delivery = &config.delivery;
     let (mut sandbox, mut centres) = (None, Vec::new());
     let mut lanes = Vec::new();
@@ -72,8 +89,17 @@ pub(super) fn carriers(
                 centres.push(Arc::clone(&one));
                 one
             }
-            // Refused when the configuration is checked.
-            ProviderKind::Http => continue,
+            ProviderKind::Http => {
+                let Some(carrier) = described.get(&provider.name) else { continue };
+                Arc::new(HttpProvider::new(
+                    provider.name.clone(),
+                    Arc::clone(carrier),
+                    Arc::clone(reader),
+                    provider.http.clone().unwrap_or_default().timeout,
+                    Arc::clone(clock),
+                    Arc::new(SystemEntropy),
+                ))
+            }
         };
         let places = usize::try_from(provider.concurrency).unwrap_or(usize::MAX);
         lanes.push(Lane::new(carrier, provider.kind != ProviderKind::Sandbox, places));

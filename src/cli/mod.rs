@@ -38,6 +38,7 @@ pub mod error;
 mod fake;
 pub mod key;
 pub mod openapi;
+pub mod provider;
 pub mod serve;
 pub mod store;
 pub mod webhooks;
@@ -68,6 +69,8 @@ pub enum Command {
     Application(application::ApplicationArgs),
     /// List and end subscriptions, rotate their secrets, replay events that nobody took
     Webhooks(webhooks::WebhooksArgs),
+    /// List who delivers, and where receipts go
+    Provider(provider::ProviderArgs),
     /// Print the OpenAPI document
     Openapi(openapi::OpenapiArgs),
     /// Write the files that Power Platform and Logic Apps import, or lint a connector's
@@ -146,6 +149,10 @@ fn run(cli: Cli, environment: Environment, out: &mut dyn Write) -> Result<(), Cl
             let config = args.data.clone().load(environment)?;
             at_desk(&config, async |desk| webhooks::run(args.command, desk, out).await)
         }
+        Command::Provider(args) => {
+            let config = args.data.clone().load(environment)?;
+            at_desk(&config, async |desk| provider::run(&args.command, &config, desk, out))
+        }
         Command::Erase(args) => {
             let config = args.data.clone().load(environment)?;
             at_desk(&config, async |desk| erase::run(args, desk, out).await)
@@ -210,6 +217,7 @@ mod tests {
             "webhooks dead sub_0123456789abcdef --limit 5 --json",
             "webhooks replay sub_0123456789abcdef --event 0193517a-5c00-7000-8000-0123456789ab",
             "webhooks replay --all",
+            "provider list --json",
         ] {
             let words = std::iter::once("otpgate").chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");

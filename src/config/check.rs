@@ -56,6 +56,7 @@ fn assemble(mut tree: Tree) -> Result<Assembled, ConfigError> {
     check_files(&config, &tree, &mut faults);
     check_public_url(&config, &tree, &mut faults);
     check_providers(&config, &tree, &mut faults);
+    check_carriers(&mut config, &tree, &mut faults);
     check_routes(&config, &tree, &mut faults);
     Ok(Assembled { config, tree, faults })
 }
@@ -203,9 +204,13 @@ fn check_providers(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
         if provider.channels.is_empty() {
             wrong("channels", "empty; write [\"SMS\"], [\"VOICE\"] or both".to_owned());
         }
+        if provider.kind != ProviderKind::Smpp && provider.smpp.is_some() {
+            wrong("smpp", "only a provider of type smpp has it; leave it out".to_owned());
+        }
         let schemes: &[&str] = match provider.kind {
             ProviderKind::Sandbox => &[],
-            ProviderKind::Http => &["https", "http"],
+            // Its description is checked as a whole, with its address.
+            ProviderKind::Http => continue,
             ProviderKind::Smpp => &["smpp", "smpps"],
         };
         match &provider.url {
@@ -223,9 +228,6 @@ fn check_providers(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
             }
             _ => {}
         }
-        if provider.kind != ProviderKind::Smpp && provider.smpp.is_some() {
-            wrong("smpp", "only a provider of type smpp has it; leave it out".to_owned());
-        }
         if provider.kind == ProviderKind::Smpp && provider.channels.contains(&Channel::Voice) {
             wrong("channels", "SMPP carries text messages only; write [\"SMS\"], or leave it out".to_owned());
         }
@@ -233,8 +235,37 @@ fn check_providers(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
         if let Some(problem) = authority.and_then(authority_fault) {
             wrong("smpp.ca_file", problem);
         }
-        if provider.preset.is_some() && provider.kind != ProviderKind::Http {
-            wrong("preset", "only a provider of type http has one; leave it out".to_owned());
+        let http = [("preset", provider.preset.is_some()), ("http", provider.http.is_some())];
+        for (key, _) in http.iter().filter(|(_, given)| *given) {
+            wrong(key, "only a provider of type http has one; leave it out".to_owned());
+        }
+    }
+}
+
+/// Providers of type http: credentials are there, and what is described can be asked.
+fn check_carriers(config: &mut Config, tree: &Tree, faults: &mut Vec<Fault>) {
+    for (index, provider) in config.delivery.providers.iter_mut().enumerate() {
+        if provider.kind != ProviderKind::Http {
+            continue;
+        }
+        let at = |key: &str| format!("delivery.providers[{index}].{key}");
+        let unresolved = provider.http.as_mut().map(|http| http.resolve(&tree.environment)).unwrap_or_default();
+        for (name, problem) in &unresolved {
+            faults.push(tree.fault(&at(&format!("http.credentials.{name}")), problem));
+        }
+        let named = tree.get("delivery.providers").and_then(|providers| providers.get(index)?.get("channels"));
+        let wanted = named.map(|_| provider.channels.clone());
+        match provider.carrier(wanted.as_deref()) {
+            Ok(carrier) => provider.channels = carrier.channels,
+            // One fault for a credential: that it cannot be resolved says more than that it is missing.
+            Err(found) => faults.extend(
+                found
+                    .iter()
+                    .filter(|fault| {
+                        !unresolved.iter().any(|(name, _)| fault.place == format!("http.credentials.{name}"))
+                    })
+                    .map(|fault| tree.fault(&at(&fault.place), &fault.problem)),
+            ),
         }
     }
 }

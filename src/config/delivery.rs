@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use super::http_carrier::HttpCarrier;
 use super::route::{OnUnknown, Route, second};
 use super::secret_url::SecretUrl;
 use super::smpp::Smpp;
@@ -44,6 +45,7 @@ impl Default for Delivery {
             url: None,
             preset: None,
             smpp: None,
+            http: None,
             concurrency: places(),
         };
         Self {
@@ -139,6 +141,9 @@ pub struct Provider {
     /// How an `smpp` provider works, where not by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub smpp: Option<Smpp>,
+    /// What else a provider of type `http` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpCarrier>,
     /// Messages that it is given at once, 1 to 1,000; 64 by default.
     #[serde(default = "places")]
     pub concurrency: u32,
@@ -174,7 +179,7 @@ impl ProviderKind {
     /// Whether this version has it.
     #[must_use]
     pub const fn is_available(self) -> bool {
-        matches!(self, Self::Sandbox | Self::Smpp)
+        matches!(self, Self::Sandbox | Self::Http | Self::Smpp)
     }
 }
 

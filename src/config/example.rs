@@ -69,7 +69,7 @@ fn the_example_shows_the_defaults_and_values_that_do() {
     let smpp: Table = toml::from_str(&smpp.to_string()).unwrap();
     let written: Table = toml::from_str(&toml::to_string(&Smpp::default()).unwrap()).unwrap();
     assert_eq!(smpp, written);
-    for key in ["url", "preset", "smpp"] {
+    for key in ["url", "preset", "http", "smpp"] {
         table["delivery"]["providers"][0].as_table_mut().unwrap().remove(key).unwrap();
     }
     table["delivery"]["routes"] = Value::Array(Vec::new());

@@ -74,6 +74,7 @@ pub(super) const PROVIDER_KEYS: &[Key] = &[
     key("url", Secret),
     key("preset", Text),
     key("smpp", Kind::Table(SMPP_KEYS)),
+    key("http", Kind::HttpCarrier),
     key("concurrency", Count(1, 1_000)),
 ];
 

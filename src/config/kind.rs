@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::delivery::parse_channel;
 use super::duration;
+use super::http_carrier::HttpCarrier;
 use super::keys::{Key, nearest};
 use super::secret_url::SecretUrl;
 use crate::abuse::Rate;
@@ -52,6 +53,8 @@ pub(super) enum Kind {
     Level,
     /// `sqlite` or `redis://…`.
     StoreUrl,
+    /// The table of a provider of type http.
+    HttpCarrier,
     /// What numbers begin with, in E.164 with `+`.
     Prefixes,
     /// Names of providers, at least one.
@@ -93,6 +96,7 @@ impl Kind {
             Self::Channels => each(value, "[\"SMS\"], [\"VOICE\"] or both", |text| {
                 parse_channel(text).map(drop).ok_or_else(|| "SMS or VOICE".to_owned())
             }),
+            Self::HttpCarrier => HttpCarrier::check(value),
             Self::Prefixes => each(value, "prefixes such as [\"+49151\"]", |text| {
                 let digits = text.strip_prefix('+').unwrap_or_default();
                 let legal = (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());

@@ -19,6 +19,7 @@ pub mod duration;
 #[cfg(test)]
 mod example;
 mod fault;
+mod http_carrier;
 mod keys;
 mod kind;
 mod limit;
@@ -30,6 +31,7 @@ mod sources;
 
 pub use delivery::{Countries, Delivery, Provider, ProviderKind};
 pub use fault::{ConfigError, Fault, Place};
+pub use http_carrier::HttpCarrier;
 pub use route::{OnUnknown, Route};
 pub use secret_url::SecretUrl;
 pub use sections::{Events, Guard, Limits, Log, LogFormat, Quota, Server, Store, StoreUrl, Tls};

@@ -48,6 +48,8 @@ fn fault(place: Place, key: &str, problem: impl Into<String>) -> Fault {
 pub(super) struct Tree {
     pub(super) file: Option<PathBuf>,
     pub(super) table: Table,
+    /// The process's variables, for references to them.
+    pub(super) environment: Vec<(OsString, OsString)>,
     places: BTreeMap<String, Place>,
 }
 
@@ -93,6 +95,7 @@ impl Sources {
             }
         }
         tree.check_values(&mut faults);
+        tree.environment = self.environment;
         if faults.is_empty() { Ok(tree) } else { Err(ConfigError { faults }) }
     }
 }

@@ -13,9 +13,17 @@ use crate::server::BodyTimeout;
 /// # Errors
 /// The refusal that its sender is to be told.
 pub async fn read(body: Body) -> Result<Bytes, Refusal> {
-    match Limited::new(body, BODY_BYTES).collect().await {
+    read_up_to(body, BODY_BYTES).await
+}
+
+/// The bytes of `body`, at most `limit`, for a path whose bodies are larger.
+///
+/// # Errors
+/// The refusal that its sender is to be told.
+pub async fn read_up_to(body: Body, limit: usize) -> Result<Bytes, Refusal> {
+    match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::BodyTooLarge(BODY_BYTES)),
+        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::BodyTooLarge(limit)),
         Err(error) if BodyTimeout::caused(&*error) => Err(Refusal::BodyTooSlow),
         Err(_) => Err(Refusal::BodyUnreadable),
     }

@@ -15,18 +15,21 @@ use crate::layer::{Request, Response};
 
 /// The longest address in bytes: RFC 9110 section 4.1 asks for at least 8,000.
 pub const URI_BYTES: usize = 8_192;
-/// The largest body in bytes.
+/// The largest body in bytes, where a path has no limit of its own.
 pub const BODY_BYTES: usize = 16 * 1024;
 
 /// Refuses what is too large.
 #[derive(Clone, Copy)]
-pub struct LimitsLayer;
+pub struct LimitsLayer {
+    /// The largest body of a path, in bytes.
+    pub body_bytes: fn(&str) -> usize,
+}
 
 impl<S> Layer<S> for LimitsLayer {
     type Service = LimitsService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        LimitsService { inner }
+        LimitsService { inner, body_bytes: self.body_bytes }
     }
 }
 
@@ -34,6 +37,7 @@ impl<S> Layer<S> for LimitsLayer {
 #[derive(Clone)]
 pub struct LimitsService<S> {
     inner: S,
+    body_bytes: fn(&str) -> usize,
 }
 
 impl<S> Service<Request> for LimitsService<S>
@@ -49,20 +53,22 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        match fault(&request) {
+        match fault(&request, self.body_bytes) {
             None => Either::Left(self.inner.call(request)),
             Some(refusal) => Either::Right(ready(Ok(refuse(request.extensions(), &refusal)))),
         }
     }
 }
 
-fn fault(request: &Request) -> Option<Refusal> {
+fn fault(request: &Request, body_bytes: fn(&str) -> usize) -> Option<Refusal> {
     let uri = request.uri();
     let length = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
     if length > URI_BYTES {
         return Some(Refusal::UriTooLong(URI_BYTES));
     }
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let limit = u64::try_from(BODY_BYTES).unwrap_or(u64::MAX);
-    announced.filter(|length| *length > limit).map(|_| Refusal::BodyTooLarge(BODY_BYTES))
+    let limit = body_bytes(uri.path());
+    announced
+        .filter(|length| usize::try_from(*length).unwrap_or(usize::MAX) > limit)
+        .map(|_| Refusal::BodyTooLarge(limit))
 }

@@ -39,7 +39,7 @@ impl CentreDialer {
     }
 
     async fn connect(&self) -> Result<Box<dyn Wire>, ConnectError> {
-        let socket = open(&resolve(Reach::Anywhere, &self.host, self.port).await?).await?;
+        let socket = open(&resolve(Reach::Anywhere, &self.host, self.port, true).await?).await?;
         let Some(tls) = &self.tls else { return Ok(Box::new(socket)) };
         let name = ServerName::try_from(self.host.clone()).map_err(|_| ConnectError::Malformed)?;
         let connector = tls.connector.get_or_try_init(|| tls.load()).await?;

@@ -9,7 +9,9 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
 
 use crate::outbound::connect::{ConnectError, Connector, Reach};
 
@@ -33,6 +35,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Its body, or what came of it: at most [`BODY_BYTES`].
     pub body: Bytes,
+    /// Whether that is all of it.
+    pub whole: bool,
 }
 
 /// Why there is no answer. The words name no address.
@@ -51,46 +55,70 @@ pub enum SendError {
 
 /// The client. Clones share their connections.
 #[derive(Clone)]
-pub struct Client(legacy::Client<Connector, Full<Bytes>>);
+pub struct Client {
+    inner: legacy::Client<Connector, Full<Bytes>>,
+    /// From the request to the head of its answer, the connection included.
+    answer: Duration,
+    /// For the answer's body.
+    body: Duration,
+}
 
 impl Client {
     /// A client whose connections go where `reach` says.
     #[must_use]
     pub fn new(reach: Reach) -> Self {
-        let client = legacy::Client::builder(TokioExecutor::new())
+        Self { body: BODY, ..Self::with(reach, ANSWER, IDLE_CONNECTIONS) }
+    }
+
+    /// A client with one deadline for everything, body included, and so many connections to one host that wait.
+    #[must_use]
+    pub fn with(reach: Reach, deadline: Duration, idle_connections: usize) -> Self {
+        let inner = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .pool_max_idle_per_host(idle_connections)
             .build(Connector::new(reach));
-        Self(client)
+        Self { inner, answer: deadline, body: deadline }
     }
 
     /// Sends a request to its absolute address.
     ///
     /// # Errors
     /// [`SendError`]; but for the first kind the request may have arrived.
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, SendError> {
-        let answered = tokio::time::timeout(ANSWER, self.0.request(request)).await.map_err(|_| SendError::TooSlow)?;
-        let (head, body) = answered.map_err(|error| why(&error))?.into_parts();
-        Ok(Answer { status: head.status, headers: head.headers, body: read(body).await })
+    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Answer, SendError> {
+        let began = Instant::now();
+        let connected = capture_connection(&mut request);
+        let answered = tokio::time::timeout(self.answer, self.inner.request(request)).await;
+        // Without a connection nothing was sent, however long it was waited for.
+        let late = |_| match &*connected.connection_metadata() {
+            Some(_) => SendError::TooSlow,
+            None => SendError::NotConnected(ConnectError::TooSlow.words()),
+        };
+        let (head, body) = answered.map_err(late)?.map_err(|error| why(&error))?.into_parts();
+        let left = if self.body == self.answer { self.body.saturating_sub(began.elapsed()) } else { self.body };
+        let (body, whole) = read(body, left).await;
+        Ok(Answer { status: head.status, headers: head.headers, body, whole })
     }
 }
 
-/// What arrives of a body within its bounds. What is left unread ends the connection.
-async fn read(mut body: Incoming) -> Bytes {
+/// What arrives of a body within its bounds, and whether that is all. What is left unread ends the connection.
+async fn read(mut body: Incoming, time: Duration) -> (Bytes, bool) {
     let mut bytes = BytesMut::new();
     let reading = async {
-        while let Some(Ok(frame)) = body.frame().await {
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return false };
             if let Ok(data) = frame.into_data() {
-                bytes.extend_from_slice(data.get(..data.len().min(BODY_BYTES - bytes.len())).unwrap_or_default());
-            }
-            if bytes.len() >= BODY_BYTES {
-                break;
+                let room = BODY_BYTES - bytes.len();
+                bytes.extend_from_slice(data.get(..data.len().min(room)).unwrap_or_default());
+                if data.len() > room {
+                    return false;
+                }
             }
         }
+        true
     };
-    let _in_time = tokio::time::timeout(BODY, reading).await;
-    bytes.freeze()
+    let whole = tokio::time::timeout(time, reading).await.unwrap_or(false);
+    (bytes.freeze(), whole)
 }
 
 fn why(error: &legacy::Error) -> SendError {
@@ -119,7 +147,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_says_nothing_is_left_in_time() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let began = tokio::time::Instant::now();
+        let began = Instant::now();
         let sent = Client::new(Reach::Anywhere).send(request(&listener)).await;
         assert!(matches!(sent, Err(SendError::TooSlow | SendError::NotConnected(_))), "{sent:?}");
         assert!(began.elapsed() <= ANSWER + Duration::from_secs(1), "{:?}", began.elapsed());

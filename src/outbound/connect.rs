@@ -41,6 +41,7 @@ pub(super) enum ConnectError {
     Malformed,
     Unresolved,
     NotPublic,
+    Plain,
     Refused,
     Tls,
     NoRoots,
@@ -54,6 +55,7 @@ impl ConnectError {
             Self::Malformed => "its address cannot be used",
             Self::Unresolved => "its name cannot be resolved",
             Self::NotPublic => "its name leads to addresses that are not public",
+            Self::Plain => "its address is public, and plain HTTP would show its secrets on the way",
             Self::Refused => "it takes no connections",
             Self::Tls => "the TLS handshake with it failed",
             Self::NoRoots => "there are no root certificates to trust it by",
@@ -77,12 +79,25 @@ pub enum Reach {
     Public,
     /// Anywhere.
     Anywhere,
+    /// Anywhere with TLS; without it not to public addresses: for requests that carry secrets to who is trusted.
+    Encrypted,
 }
 
 impl Reach {
     /// Whether connections may go to this address.
-    pub(super) fn admits(self, address: IpAddr) -> bool {
-        self == Self::Anywhere || is_public(address)
+    pub(super) fn admits(self, address: IpAddr, secure: bool) -> bool {
+        match self {
+            Self::Anywhere => true,
+            Self::Public => is_public(address),
+            Self::Encrypted => secure || !is_public(address),
+        }
+    }
+
+    const fn refusal(self) -> ConnectError {
+        match self {
+            Self::Encrypted => ConnectError::Plain,
+            Self::Public | Self::Anywhere => ConnectError::NotPublic,
+        }
     }
 }
 
@@ -114,7 +129,7 @@ impl Connector {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let secure = uri.scheme_str() == Some("https");
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let socket = open(&resolve(self.reach, host, port).await?).await?;
+        let socket = open(&resolve(self.reach, host, port, secure).await?).await?;
         if !secure {
             return Ok(Box::new(socket));
         }
@@ -141,7 +156,12 @@ impl Service<Uri> for Connector {
 }
 
 /// The addresses of a name that connections may go to, at least one.
-pub(super) async fn resolve(reach: Reach, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+pub(super) async fn resolve(
+    reach: Reach,
+    host: &str,
+    port: u16,
+    secure: bool,
+) -> Result<Vec<SocketAddr>, ConnectError> {
     let permit = RESOLVING.acquire().await.map_err(|_| ConnectError::Unresolved)?;
     let name = (host.to_owned(), port);
     // The thread outlives whoever lost patience with it, and the permit ends with the thread.
@@ -153,9 +173,9 @@ pub(super) async fn resolve(reach: Reach, host: &str, port: u16) -> Result<Vec<S
     if found.is_empty() {
         return Err(ConnectError::Unresolved);
     }
-    let admitted = found.into_iter().filter(|address| reach.admits(address.ip()));
+    let admitted = found.into_iter().filter(|address| reach.admits(address.ip(), secure));
     let admitted: Vec<_> = admitted.take(ADDRESSES).collect();
-    if admitted.is_empty() { Err(ConnectError::NotPublic) } else { Ok(admitted) }
+    if admitted.is_empty() { Err(reach.refusal()) } else { Ok(admitted) }
 }
 
 pub(super) async fn open(addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {

@@ -6,15 +6,18 @@
 //! - `client`: one request, one answer, in bounded time
 //! - `webhook`: posts events with it
 //! - `centre`: sockets to a carrier's message centre
+//! - `carrier`: submits messages with it
 //!
 //! Knows nothing of what it carries; the ports that it fills belong to who uses it.
 
 pub mod address;
+pub mod carrier;
 pub mod centre;
 pub mod client;
 mod connect;
 pub mod webhook;
 
+pub use carrier::HttpProvider;
 pub use centre::CentreDialer;
 pub use client::{Answer, Client, SendError};
 pub use connect::Reach;

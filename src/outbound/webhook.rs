@@ -42,7 +42,7 @@ impl Post for Callbacks {
                 return Ok(());
             }
             // A name that cannot be resolved today may be tomorrow; each post looks again.
-            match tokio::time::timeout(JUDGEMENT, resolve(self.reach, host, 443)).await {
+            match tokio::time::timeout(JUDGEMENT, resolve(self.reach, host, 443, true)).await {
                 Ok(Err(ConnectError::NotPublic)) => Err(CallbackFault::Private),
                 _ => Ok(()),
             }
@@ -114,7 +114,7 @@ fn parse(text: &str, reach: Reach) -> Result<Uri, CallbackFault> {
         return Err(CallbackFault::Malformed);
     }
     match literal(host) {
-        Some(address) if !reach.admits(address) => Err(CallbackFault::Private),
+        Some(address) if !reach.admits(address, true) => Err(CallbackFault::Private),
         _ => Ok(uri),
     }
 }

@@ -8,6 +8,7 @@ mod once;
 pub mod open;
 pub mod otp;
 pub mod problem;
+pub mod receipts;
 pub mod tyntec;
 pub mod unimatrix;
 pub(crate) mod vocabulary;
@@ -18,6 +19,7 @@ use http::Method;
 use crate::layer::Request;
 use crate::layer::dialect::Dialects;
 use crate::layer::idempotency::Asked;
+use crate::layer::limits::BODY_BYTES;
 
 /// Which dialect speaks where.
 pub const DIALECTS: Dialects = Dialects {
@@ -29,8 +31,15 @@ pub const DIALECTS: Dialects = Dialects {
 /// Which requests need a key; the others are open, or capabilities.
 #[must_use]
 pub fn keyed(method: &Method, path: &str) -> bool {
-    let native = path.starts_with("/v1/") && !path.starts_with(webhooks::CAPABILITIES);
+    let capability = [webhooks::CAPABILITIES, receipts::CAPABILITIES].iter().any(|prefix| path.starts_with(prefix));
+    let native = path.starts_with("/v1/") && !capability;
     native || path.starts_with(tyntec::PREFIX) || unimatrix::keyed(method, path)
+}
+
+/// The largest body of a path, in bytes.
+#[must_use]
+pub fn body_bytes(path: &str) -> usize {
+    if path.starts_with(receipts::CAPABILITIES) { receipts::BODY_BYTES } else { BODY_BYTES }
 }
 
 /// What a request asks for, where that is done once however often it arrives.

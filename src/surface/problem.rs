@@ -39,6 +39,8 @@ pub enum ProblemCode {
     ChannelNotOffered,
     /// 403: today's messages to the country are used up.
     DailyCeiling,
+    /// 403: a carrier's receipt is not signed as its carrier signs.
+    SignatureInvalid,
     /// 404: no such path.
     NotFound,
     /// 404: no such OTP.
@@ -93,6 +95,7 @@ impl ProblemCode {
             Self::LineNotServed => "line_not_served",
             Self::ChannelNotOffered => "channel_not_offered",
             Self::DailyCeiling => "daily_ceiling",
+            Self::SignatureInvalid => "signature_invalid",
             Self::NotFound => "not_found",
             Self::OtpNotFound => "otp_not_found",
             Self::ApplicationNotFound => "application_not_found",
@@ -125,6 +128,7 @@ impl ProblemCode {
             Self::LineNotServed => "Numbers of this kind are not sent to",
             Self::ChannelNotOffered => "The channel is not offered for this number",
             Self::DailyCeiling => "Today's messages to this country are used up",
+            Self::SignatureInvalid => "The signature is not valid",
             Self::NotFound => "There is nothing here",
             Self::OtpNotFound => "There is no such one-time password",
             Self::ApplicationNotFound => "There is no such application",

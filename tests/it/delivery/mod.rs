@@ -1,5 +1,12 @@
 //! From the outbox to the carriers and back.
 
 mod courier;
+mod http;
+mod http_canary;
+mod http_config;
+mod http_escaping;
+mod http_journey;
+mod http_misbehaving;
+mod http_receipts;
 mod office;
 mod receipts;

@@ -61,6 +61,10 @@ pub(crate) enum Reply {
     Endless,
     /// Answers nothing, and keeps the connection.
     Nothing,
+    /// Answers nothing, and closes the connection.
+    Close,
+    /// Answers these bytes, one a second.
+    Drip(String),
 }
 
 type Behaviour = dyn Fn(&Received) -> Reply + Send + Sync;
@@ -156,6 +160,17 @@ fn serve(socket: impl Read + Write, seen: &Mutex<Vec<Received>>, behaviour: &Mut
             Reply::Nothing => loop {
                 std::thread::park();
             },
+            Reply::Close => return,
+            Reply::Drip(text) => {
+                for byte in text.bytes() {
+                    let sent = socket.get_mut().write_all(&[byte]).and_then(|()| socket.get_mut().flush());
+                    if sent.is_err() {
+                        return;
+                    }
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+                continue;
+            }
             Reply::Endless => {
                 let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
                 let mut next = socket.get_mut().write_all(head.as_bytes());
