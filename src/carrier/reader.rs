@@ -42,14 +42,14 @@ impl ReceiptReader {
     /// Where receipts about `ticket` go.
     #[must_use]
     pub fn addresses(&self, provider: &str, ticket: Ticket) -> ReceiptAddresses {
-        let own = format!("{}{RECEIPTS}{provider}/{ticket}", self.base_url);
+        let own = format!("{}{RECEIPTS}{provider}/{}", self.base_url, self.token(provider, ticket));
         ReceiptAddresses { own, shared: shared_address(&self.keyring, &self.base_url, provider) }
     }
 
     /// Whether this is a receipt address that was handed out.
     #[must_use]
     pub fn knows(&self, provider: &str, token: &str) -> bool {
-        let ticket = || Ticket::read(&self.keyring, token).is_some();
+        let ticket = || self.ticket(provider, token).is_some();
         self.carriers.contains_key(provider) && (self.is_shared(provider, token) || ticket())
     }
 
@@ -63,12 +63,33 @@ impl ReceiptReader {
     /// [`Unreadable`].
     pub fn read(&self, provider: &str, token: &str, incoming: &Incoming<'_>) -> Result<Vec<Report>, Unreadable> {
         let carrier = self.carriers.get(provider).ok_or(Unreadable::Unknown)?;
-        let ticket = Ticket::read(&self.keyring, token);
+        let ticket = self.ticket(provider, token);
         if ticket.is_none() && !self.is_shared(provider, token) {
             return Err(Unreadable::Unknown);
         }
         let address = format!("{}{}", self.base_url, incoming.address);
         carrier.read(&Incoming { address: &address, ..*incoming }, ticket, &self.keyring, self.now())
+    }
+
+    /// The token of a ticket at one provider: the ticket with a mask over its proof, so that an address of a provider that signs
+    /// its receipts does not open at one that does not.
+    fn token(&self, provider: &str, ticket: Ticket) -> String {
+        let mut bytes = URL_SAFE_NO_PAD.decode(ticket.to_string()).unwrap_or_default();
+        self.mask(provider, &mut bytes);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn ticket(&self, provider: &str, token: &str) -> Option<Ticket> {
+        let mut bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+        self.mask(provider, &mut bytes);
+        Ticket::read(&self.keyring, &URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    fn mask(&self, provider: &str, bytes: &mut [u8]) {
+        let mask = self.keyring.hash(Purpose::Receipt, &[b"mask", provider.as_bytes()]);
+        for (byte, mask) in bytes.iter_mut().rev().zip(mask.iter().take(16)) {
+            *byte ^= mask;
+        }
     }
 
     fn now(&self) -> UnixMillis {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize, Serializer};
 use toml::Value;
+use zeroize::Zeroizing;
 
 use super::delivery::Provider;
 use super::duration;
@@ -119,7 +120,7 @@ pub struct Credential {
 impl Credential {
     fn resolve(&mut self, environment: &[(OsString, OsString)]) -> Result<(), String> {
         let written = self.written.expose();
-        let value = match reference(written) {
+        let value = Zeroizing::new(match reference(written) {
             Some(("env", name)) => {
                 let found = environment.iter().find(|(known, _)| known == name);
                 let value = found.and_then(|(_, value)| value.to_str()).map(str::to_owned);
@@ -131,7 +132,7 @@ impl Credential {
                 return Err("must be one reference, ${env:NAME} or ${file:PATH}, and nothing else".to_owned());
             }
             _ => written.to_owned(),
-        };
+        });
         let value = Secret::new(value.trim().to_owned());
         match value.expose().len() {
             0 => Err("is empty; leave it out, or write what the carrier gave you".to_owned()),

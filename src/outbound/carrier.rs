@@ -73,6 +73,14 @@ impl HttpProvider {
             body: &answer.body,
             whole: answer.whole,
         };
+        if matches!(judged.status, 401..=403) {
+            let status = judged.status;
+            tracing::warn!(
+                provider = self.name,
+                status,
+                "a carrier refuses: see the provider's credentials and credit"
+            );
+        }
         tracing::debug!(provider = self.name, status = judged.status, "a carrier answered");
         self.carrier.judge(&message, &judged)
     }

@@ -29,6 +29,10 @@ fn carrier(lines: &str) -> Carrier {
 }
 
 fn write(carrier: &Carrier, text: &str, sender: Option<&str>) -> Request {
+    write_to(carrier, text, sender, "https://o/r?a=b&c=\"")
+}
+
+fn write_to(carrier: &Carrier, text: &str, sender: Option<&str>, receipts: &str) -> Request {
     let id = MessageId { otp: OtpId::from_bytes([7; 16]), number: 1 };
     let message = Outgoing {
         id,
@@ -42,7 +46,7 @@ fn write(carrier: &Carrier, text: &str, sender: Option<&str>) -> Request {
         code: Code::parse_own("904217").unwrap(),
         life: Duration::from_secs(300),
     };
-    let addresses = ReceiptAddresses { own: "https://o/r?a=b&c=\"".to_owned(), shared: String::new() };
+    let addresses = ReceiptAddresses { own: receipts.to_owned(), shared: String::new() };
     carrier.request(&message, addresses, &Moment { now: UnixMillis(0), entropy: &SystemEntropy }).unwrap()
 }
 
@@ -149,6 +153,25 @@ fn a_sender_stays_in_its_place() {
         let header = request.headers.iter().find(|(name, _)| name == "x-from").unwrap();
         assert_eq!(header.1, sender);
         assert!(header.1.is_sensitive());
+    }
+}
+
+/// Vonage's SMS API takes addresses of 100 characters: a longer one is left out, and the ticket travels as the reference.
+#[test]
+fn an_address_that_a_carrier_cannot_take_is_left_out() {
+    let credentials = ["api_key", "api_secret"].map(|name| (name.to_owned(), Secret::new("x".to_owned())));
+    let given = Given {
+        preset: Some("vonage"),
+        credentials: credentials.into_iter().collect(),
+        channels: Some(&[Channel::Sms]),
+        ..Given::default()
+    };
+    let carrier = compile(given).unwrap();
+    for (length, sent) in [(100, true), (101, false)] {
+        let request = write_to(&carrier, "t", None, &"u".repeat(length));
+        let pairs = form(body(&request));
+        assert_eq!(pairs.iter().any(|(name, _)| name == "callback"), sent);
+        assert!(pairs.iter().any(|(name, value)| name == "client-ref" && value.len() == 50));
     }
 }
 
