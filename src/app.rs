@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::access::authenticator::Authenticator;
+use crate::access::nonce;
 use crate::app::configured::{Carriers, carriers, rules, send_policy, settings};
 use crate::app::figures::{smpp_sources, sources};
 use crate::app::smpp::Links;
@@ -38,7 +39,7 @@ use crate::stack::{Parts, finish, stack};
 use crate::store::sqlite::SqliteStore;
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
-use crate::surface::{DIALECTS, admin, asked, keyed, open, otp, tyntec, webhooks};
+use crate::surface::{DIALECTS, admin, asked, keyed, open, otp, tyntec, unimatrix, webhooks};
 use crate::telemetry::{Metrics, Observers};
 
 /// From the warmed start to the end of its work: what is touched later is needed.
@@ -133,7 +134,12 @@ impl Gateway {
             refill: config.guard.refill,
             addresses: usize::try_from(config.guard.keys).unwrap_or(usize::MAX),
         });
-        let authenticator = Arc::new(Authenticator::new(Arc::clone(&store) as _, store.keyring(), Arc::clone(&clock)));
+        let authenticator = Arc::new(Authenticator::new(
+            Arc::clone(&store) as _,
+            Arc::clone(&store) as _,
+            store.keyring(),
+            Arc::clone(&clock),
+        ));
         let readiness = Readiness::default();
         let base_url = config.base_url(public_address);
         let api = Arc::new(otp::Parts {
@@ -156,7 +162,7 @@ impl Gateway {
             guard: guard.clone(),
             base_url: base_url.clone(),
         });
-        let keyed_routes = otp::routes().merge(tyntec::routes()).with_state(api);
+        let keyed_routes = otp::routes().merge(tyntec::routes()).merge(unimatrix::routes()).with_state(api);
         let (keyed_routes, _) = keyed_routes.merge(webhooks::keyed().with_state(Arc::clone(&hooks))).split_for_parts();
         let (capability_routes, _) = webhooks::capabilities().with_state(hooks).split_for_parts();
         let open_routes = open::routes(Open {
@@ -178,7 +184,7 @@ impl Gateway {
         });
         let gateway = stack(Parts {
             dialects: DIALECTS,
-            keyed_paths: keyed,
+            keyed,
             authenticator: Arc::clone(&authenticator),
             guard: guard.clone(),
             quota: Arc::clone(&quota) as _,
@@ -190,8 +196,8 @@ impl Gateway {
             answers: Arc::new(KeptAnswers::new(Arc::clone(&store) as _, store.keyring(), Arc::clone(&clock))),
             keyring: store.keyring(),
             idempotency_observer: Arc::clone(&observers) as _,
-            keyed: finish(keyed_routes),
-            open: finish(open_routes.merge(capability_routes)),
+            keyed_routes: finish(keyed_routes),
+            open_routes: finish(open_routes.merge(capability_routes).merge(unimatrix::other_methods())),
         });
 
         let drain = Drain::new();
@@ -224,6 +230,7 @@ impl Gateway {
         let links = Links::start(&smpp);
 
         let (stop, stopped) = watch::channel(false);
+        let nonces_stopped = stopped.clone();
         let courier = tokio::spawn(courier.run(stopped.clone()));
         let dispatcher = tokio::spawn(dispatcher.run(stopped.clone()));
         let mut tasks = JoinSet::new();
@@ -233,6 +240,7 @@ impl Gateway {
             tasks.spawn(async move { tls.watch(every).await });
         }
         tasks.spawn(sweep(Arc::clone(&quota), guard));
+        tasks.spawn(nonce::sweep(Arc::clone(&store) as _, Arc::clone(&clock), nonces_stopped));
         tasks.spawn(async {
             let _ = tokio::task::spawn_blocking(crate::otp::phone::warm).await;
             // Whoever started it has their first answers by then.

@@ -203,7 +203,8 @@ impl Courier {
         let channel = message.body.channel;
         let (language, chosen) = application.templates.choose(otp.language, otp.country, channel);
         let template = content.text.as_ref().unwrap_or(&chosen);
-        let text = wording::message(application, template, &content.code, otp.lifetime_seconds(), channel);
+        let (code, context) = (&content.code, content.context.as_ref());
+        let text = wording::message(application, template, code, otp.lifetime_seconds(), channel, context);
         Some(Outgoing {
             id: message.id,
             ticket: Ticket::new(&self.keyring, message.id, message.body.submissions.max(1)),

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use crate::clock::UnixMillis;
 use crate::otp::application::{ApplicationRef, Caller, Reference, Sender};
 use crate::otp::channel::{Channel, Via};
-use crate::otp::code::{Code, PinLength};
+use crate::otp::code::{Code, EnteredCode, PinLength};
+use crate::otp::context::Context;
 use crate::otp::id::AccountId;
 use crate::otp::language::Language;
+use crate::otp::life::Life;
 use crate::otp::machine::Verdict;
 use crate::otp::once::Stopped;
 use crate::otp::phone::{LineType, Phone};
+use crate::otp::purpose::Purpose;
 use crate::otp::record::Otp;
 use crate::otp::store::StoreError;
 use crate::otp::template::Template;
@@ -40,6 +43,39 @@ pub struct Send {
     pub caller: Option<Caller>,
     /// The caller's own reference.
     pub reference: Option<Reference>,
+    /// What a dialect asks for beyond that.
+    pub terms: Terms,
+}
+
+/// What only some dialects ask of a send.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// What the code is for: it takes the place of the one that was sent for the same before, and is checked by
+    /// [`Check`] alone.
+    pub purpose: Option<Purpose>,
+    /// How long it lives, where that differs from the application's.
+    pub life: Option<Life>,
+    /// How old a check lets it be that says nothing else; none when its life alone decides, whatever a check says.
+    pub usual_age: Option<Life>,
+    /// Whether a generated code is digits only, whatever the application says.
+    pub digits_only: bool,
+    /// What it is bound to and its message shows.
+    pub context: Option<Context>,
+}
+
+/// A check by number and purpose: of the newest code that was sent for both.
+#[derive(Debug)]
+pub struct Check {
+    /// Whose OTP it is.
+    pub account: AccountId,
+    /// Whom it was sent to.
+    pub phone: Phone,
+    /// What it was sent for.
+    pub purpose: Purpose,
+    /// What was typed.
+    pub entered: EnteredCode,
+    /// How old the code may be, where that differs from what its send said ([`Terms::usual_age`]).
+    pub max_age: Option<Life>,
 }
 
 /// A resend of the same code; `expire` does not move.
@@ -72,6 +108,8 @@ pub enum SendRefusal {
     CeilingReached(UnixMillis),
     /// This OTP has been resent often enough.
     TooManyResends,
+    /// The text shows an amount or a payee, and there is none.
+    ContextNeeded,
 }
 
 /// Why a send did not happen.
@@ -111,6 +149,12 @@ pub enum VerifyError {
     Unknown,
     /// Its application was deleted.
     ApplicationGone,
+    /// It names what the code is for although the code was sent without (`bound` is false), or does not name it although it
+    /// must. No attempt was counted.
+    Context {
+        /// Whether the code is bound to what it is for.
+        bound: bool,
+    },
     /// The store did not count it: no verdict.
     Store(StoreError),
 }

@@ -64,7 +64,7 @@ impl Otp {
         self.attempts += 1;
         let opened = self.sealed.as_ref().map(|sealed| SealedContent::open(keyring, self.id, sealed));
         // A seal that does not open matches nothing: fail closed.
-        let right = matches!(opened, Some(Ok(content)) if content.code.matches(entered));
+        let right = matches!(opened, Some(Ok(content)) if content.matches(entered));
         if right {
             number.succeed();
             self.finish(OtpStatus::Verified, EventKind::CheckOtpSuccess, now);
@@ -159,6 +159,7 @@ impl Otp {
         if erasable {
             self.recipient = Recipient::Erased;
             self.reference = None;
+            self.purpose = None;
             self.sealed = None;
         }
         erasable
@@ -191,7 +192,7 @@ mod tests {
         let account = AccountId::default_account();
         let number_key = NumberKey::of(keyring, &account, &number);
         let id = OtpId::generate(START, number_key, &SystemEntropy);
-        let content = SealedContent { code: Code::parse_own("012345").unwrap(), text: None };
+        let content = SealedContent { code: Code::parse_own("012345").unwrap(), text: None, context: None };
         Otp {
             id,
             account,
@@ -215,9 +216,12 @@ mod tests {
             messages: 1,
             delivery: Delivery::Queued,
             events: Vec::new(),
+            purpose: None,
+            usual_age: None,
             news: Tally::default(),
             second: None,
             fates: Fates::default(),
+            bound: false,
         }
     }
 

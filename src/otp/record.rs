@@ -10,11 +10,14 @@ use zeroize::Zeroizing;
 use crate::clock::UnixMillis;
 use crate::otp::application::{Caller, Reference, Sender};
 use crate::otp::channel::Channel;
-use crate::otp::code::Code;
+use crate::otp::code::{Code, EnteredCode};
+use crate::otp::context::Context;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
 use crate::otp::language::Language;
+use crate::otp::life::Life;
 use crate::otp::news::{EventName, Tally};
 use crate::otp::phone::{Country, E164};
+use crate::otp::purpose::Purpose;
 use crate::otp::template::Template;
 use crate::secret::{Keyring, Sealed, Unsealable};
 
@@ -218,6 +221,12 @@ pub struct Otp {
     pub delivery: Delivery,
     /// What happened to it, oldest first.
     pub events: Vec<OtpEvent>,
+    /// What it is for; none when it was sent natively and is checked by its id.
+    #[serde(default)]
+    pub purpose: Option<Purpose>,
+    /// How old a check lets it be that says nothing else; none when `expire` alone decides.
+    #[serde(default)]
+    pub usual_age: Option<Life>,
     /// From which a store sees what a change brought, to tell subscribers of it.
     #[serde(skip)]
     pub news: Tally,
@@ -227,6 +236,9 @@ pub struct Otp {
     /// Of each message, how it ended.
     #[serde(default)]
     pub fates: Fates,
+    /// Whether it is bound to what it is for, which is sealed with the code.
+    #[serde(default)]
+    pub bound: bool,
 }
 
 /// How messages of one OTP ended, a bit for each: the first one's is the lowest. What is set stays set.
@@ -290,10 +302,11 @@ impl Otp {
         }
     }
 
-    /// Its lifetime in whole seconds.
+    /// Its lifetime in whole seconds, as a person is told it: the one that a check keeps to unless it says otherwise.
     #[must_use]
     pub fn lifetime_seconds(&self) -> u64 {
-        self.expire.since(self.created).as_secs()
+        let whole = self.expire.since(self.created);
+        self.usual_age.map_or(whole, |age| whole.min(age.span())).as_secs()
     }
 
     /// Adds an event.
@@ -315,19 +328,42 @@ impl Otp {
     }
 }
 
-/// What is sealed: the code and, where the caller gave one, the text. Both may hold the code.
+/// What is sealed: the code and, where the caller gave them, the text and what the code is for. All may hold the code.
 pub struct SealedContent {
     /// The code.
     pub code: Code,
     /// The caller's own text.
     pub text: Option<Template>,
+    /// What it is for.
+    pub context: Option<Context>,
 }
 
+/// Begins what is sealed where there is a context. No code has it.
+const WITH_CONTEXT: u8 = 1;
+
 impl SealedContent {
+    /// Whether `entered` is the code, and was entered for what the code is for. Both are compared whatever the other says.
+    #[must_use]
+    pub fn matches(&self, entered: &EnteredCode) -> bool {
+        let same = match (&self.context, &entered.context) {
+            (Some(bound), Some(given)) => bound.is(given),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        self.code.matches(entered) & same
+    }
+
     /// Seals it for the OTP `id`.
     #[must_use]
     pub fn seal(&self, keyring: &Keyring, id: OtpId) -> Sealed {
-        let mut plain = Zeroizing::new(String::with_capacity(64));
+        let context = self.context.as_ref().map(Context::to_line);
+        let room = 64 + context.as_ref().map_or(0, |line| line.len() + 2);
+        let mut plain = Zeroizing::new(String::with_capacity(room));
+        if let Some(line) = context {
+            plain.push(char::from(WITH_CONTEXT));
+            plain.push_str(&line);
+            plain.push('\n');
+        }
         plain.push_str(self.code.expose());
         if let Some(text) = &self.text {
             plain.push('\n');
@@ -342,9 +378,17 @@ impl SealedContent {
     /// [`Unsealable`] when another keyring sealed it or a byte is another.
     pub fn open(keyring: &Keyring, id: OtpId, sealed: &Sealed) -> Result<Self, Unsealable> {
         let plain = keyring.open(&id.bytes(), sealed)?;
-        let mut parts = plain.splitn(2, |byte| *byte == b'\n');
+        let (context, rest) = match plain.split_first() {
+            Some((&WITH_CONTEXT, rest)) => {
+                let mut parts = rest.splitn(2, |byte| *byte == b'\n');
+                let line = std::str::from_utf8(parts.next().unwrap_or_default()).map_err(|_| Unsealable)?;
+                (Some(Context::from_line(line).ok_or(Unsealable)?), parts.next().unwrap_or_default())
+            }
+            _ => (None, plain.as_slice()),
+        };
+        let mut parts = rest.splitn(2, |byte| *byte == b'\n');
         let code = Code::from_sealed(parts.next().unwrap_or_default());
         let text = parts.next().and_then(|text| std::str::from_utf8(text).ok()).map(Template::from_store);
-        Ok(Self { code, text })
+        Ok(Self { code, text, context })
     }
 }

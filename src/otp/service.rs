@@ -10,10 +10,14 @@ use std::time::Duration;
 use crate::clock::{Clock, UnixMillis};
 use crate::idempotency::Keep;
 use crate::otp::application::{Application, ApplicationRef};
+use crate::otp::by_purpose::{hold, subject};
 use crate::otp::catalogue::Catalogue;
 use crate::otp::code::{Code, EnteredCode};
-use crate::otp::command::{DeleteError, Resend, ResendError, Send, SendError, SendRefusal, Verified, VerifyError};
+use crate::otp::command::{
+    DeleteError, Resend, ResendError, Send, SendError, SendRefusal, Terms, Verified, VerifyError,
+};
 use crate::otp::id::{AccountId, NumberKey, OtpId};
+use crate::otp::life::Life;
 use crate::otp::machine::Verdict;
 use crate::otp::news::Tally;
 use crate::otp::once::once;
@@ -22,6 +26,7 @@ use crate::otp::phone::Phone;
 use crate::otp::policy::SendPolicy;
 use crate::otp::record::{Delivery, Fates, Otp, OtpStatus, Recipient, SealedContent};
 use crate::otp::store::{Changes, OtpChange, OtpStore, OutboxChange, Records, StoreError, Subject, Touch};
+use crate::otp::template::Template;
 use crate::secret::{Entropy, Keyring};
 
 /// Messages that one OTP may queue: the first and its resends.
@@ -41,13 +46,13 @@ pub trait OtpObserver: std::marker::Send + Sync + 'static {
 
 /// The domain's service.
 pub struct OtpService {
-    store: Arc<dyn OtpStore>,
-    catalogue: Arc<Catalogue>,
-    keyring: Arc<Keyring>,
-    clock: Arc<dyn Clock>,
+    pub(super) store: Arc<dyn OtpStore>,
+    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     policy: Arc<SendPolicy>,
-    observer: Arc<dyn OtpObserver>,
+    pub(super) observer: Arc<dyn OtpObserver>,
 }
 
 impl OtpService {
@@ -87,20 +92,29 @@ impl OtpService {
             applications.find(wish.application).cloned().ok_or(SendError::Refused(SendRefusal::UnknownApplication))?;
         let channel = wish.via.channel(wish.phone.line);
         self.policy.check(&wish.phone, channel).map_err(SendError::Refused)?;
+        let text = |text: &Template| text.shows_context();
+        let shows = match &wish.text {
+            Some(own) => text(own),
+            None => text(&application.templates.choose(wish.language, wish.phone.country, channel).1),
+        };
+        if shows && wish.terms.context.is_none() {
+            return Err(SendError::Refused(SendRefusal::ContextNeeded));
+        }
         let now = self.clock.now();
         let (otp, message) = self.draft(wish, &application, now);
         let spend = self.policy.spend_key(&otp, now);
-        let touch = Touch { subject: Subject::Number(otp.number_key), spend, answer: None };
+        let touch = Touch { subject: subject(otp.number_key, otp.purpose.as_ref()), spend, answer: None };
         let policy = Arc::clone(&self.policy);
         let otp = Arc::new(otp);
         let verdict =
             once(&*self.store, &self.keyring, touch, keep, now, move |records| match policy.admit(records, now) {
                 Ok(counted) => {
-                    let changes = Changes {
+                    let mut changes = Changes {
                         otp: OtpChange::Put(Arc::clone(&otp)),
                         outbox: OutboxChange::Put(message.clone()),
                         ..counted
                     };
+                    hold(&mut changes, records, &otp, now);
                     (changes, Ok(Arc::clone(&otp)))
                 }
                 Err(refusal) => (Changes::default(), Err(SendError::Refused(refusal))),
@@ -111,11 +125,15 @@ impl OtpService {
     fn draft(&self, wish: Send, application: &Application, now: UnixMillis) -> (Otp, Message) {
         let number_key = NumberKey::of(&self.keyring, &wish.account, &wish.phone.number);
         let id = OtpId::generate(now, number_key, &*self.entropy);
-        let code =
-            wish.code.unwrap_or_else(|| Code::generate(application.code_policy(wish.pin_length), &*self.entropy));
+        let Terms { purpose, life, usual_age, digits_only, context } = wish.terms;
+        let mut looks = application.code_policy(wish.pin_length);
+        looks.alphanumeric &= !digits_only;
+        let code = wish.code.unwrap_or_else(|| Code::generate(looks, &*self.entropy));
+        let life = life.map_or_else(|| Duration::from_secs(application.expire.get().into()), Life::span);
         let channel = wish.via.channel(wish.phone.line);
         let second = self.policy.second(wish.via, channel, &wish.phone);
-        let sealed = SealedContent { code, text: wish.text }.seal(&self.keyring, id);
+        let bound = context.is_some();
+        let sealed = SealedContent { code, text: wish.text, context }.seal(&self.keyring, id);
         let mut otp = Otp {
             id,
             account: wish.account,
@@ -127,7 +145,7 @@ impl OtpService {
             attempts: 0,
             attempts_allowed: application.attempts.get(),
             created: now,
-            expire: now + Duration::from_secs(application.expire.get().into()),
+            expire: now + life,
             finished: None,
             expiry_told: false,
             reference: wish.reference,
@@ -139,9 +157,12 @@ impl OtpService {
             messages: 0,
             delivery: Delivery::Queued,
             events: Vec::new(),
+            purpose,
+            usual_age,
             news: Tally::default(),
             second,
             fates: Fates::default(),
+            bound,
         };
         let message = otp.queue(channel, wish.sender, wish.caller, now);
         (otp, message)
@@ -241,7 +262,8 @@ impl OtpService {
         Ok(otps)
     }
 
-    /// Checks what a person typed. The verdict is committed when this returns.
+    /// Checks what a person typed against the code of an OTP that has no purpose. The verdict is committed when this
+    /// returns.
     ///
     /// # Errors
     /// [`VerifyError`]; no attempt was counted then.
@@ -276,9 +298,13 @@ impl OtpService {
         let ring = Arc::clone(&self.keyring);
         let touch = Touch { subject: Subject::Otp(id), spend: None, answer: None };
         let verdict = once(&*self.store, &ring, touch, keep, now, move |records| {
-            let Some(mut otp) = owned(records, &account) else {
+            // One that was sent for a purpose is checked by its purpose: by its id there is nothing to check.
+            let Some(mut otp) = owned(records, &account).filter(|otp| otp.purpose.is_none()) else {
                 return (Changes::default(), Err(VerifyError::Unknown));
             };
+            if otp.status_at(now) == OtpStatus::Active && otp.bound != entered.context.is_some() {
+                return (Changes::default(), Err(VerifyError::Context { bound: otp.bound }));
+            }
             let mut number = records.number.clone();
             let verdict = otp.check(&mut number, &keyring, &entered, max_age, now);
             let untouched = matches!(verdict, Verdict::Final(_) | Verdict::TooOld);

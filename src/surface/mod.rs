@@ -9,27 +9,36 @@ pub mod open;
 pub mod otp;
 pub mod problem;
 pub mod tyntec;
+pub mod unimatrix;
 pub(crate) mod vocabulary;
 pub mod webhooks;
+
+use http::Method;
 
 use crate::layer::Request;
 use crate::layer::dialect::Dialects;
 use crate::layer::idempotency::Asked;
 
 /// Which dialect speaks where.
-pub const DIALECTS: Dialects = Dialects { prefixes: &[(tyntec::PREFIX, &tyntec::Tyntec)], native: &problem::Native };
+pub const DIALECTS: Dialects = Dialects {
+    paths: &[(unimatrix::PATH, &unimatrix::Unimatrix)],
+    prefixes: &[(tyntec::PREFIX, &tyntec::Tyntec)],
+    native: &problem::Native,
+};
 
-/// Which paths need a key; the others are open, or capabilities.
+/// Which requests need a key; the others are open, or capabilities.
 #[must_use]
-pub fn keyed(path: &str) -> bool {
+pub fn keyed(method: &Method, path: &str) -> bool {
     let native = path.starts_with("/v1/") && !path.starts_with(webhooks::CAPABILITIES);
-    native || path.starts_with(tyntec::PREFIX)
+    native || path.starts_with(tyntec::PREFIX) || unimatrix::keyed(method, path)
 }
 
 /// What a request asks for, where that is done once however often it arrives.
 #[must_use]
 pub fn asked(request: &Request) -> Option<Asked> {
     let (method, path) = (request.method(), request.uri().path());
-    let operation = otp::operation(method, path).or_else(|| tyntec::operation(method, path))?;
+    let Some(operation) = otp::operation(method, path).or_else(|| tyntec::operation(method, path)) else {
+        return unimatrix::asked(request);
+    };
     Some(Asked { operation, query: request.uri().query().unwrap_or_default().to_owned(), fields: Vec::new() })
 }

@@ -73,6 +73,9 @@ impl AuthObserver for Observers {
             Cause::Malformed => AuthRefusal::Malformed,
             Cause::Unknown => AuthRefusal::Unknown,
             Cause::Expired => AuthRefusal::Expired,
+            Cause::Unproven => AuthRefusal::Unproven,
+            Cause::Stale => AuthRefusal::Stale,
+            Cause::Replayed => AuthRefusal::Replayed,
         });
     }
 }
@@ -174,7 +177,7 @@ impl DispatchObserver for Observers {
 
 const fn refused(refusal: &SendRefusal) -> SendOutcome {
     match refusal {
-        SendRefusal::UnknownApplication => SendOutcome::Invalid,
+        SendRefusal::UnknownApplication | SendRefusal::ContextNeeded => SendOutcome::Invalid,
         SendRefusal::CountryNotServed => SendOutcome::Country,
         SendRefusal::LineNotServed(_) => SendOutcome::Line,
         SendRefusal::ChannelNotOffered(_) => SendOutcome::Channel,
@@ -214,7 +217,9 @@ impl OtpObserver for Observers {
                 Verdict::Final(OtpStatus::Verified | OtpStatus::Active) => VerifyOutcome::Used,
                 Verdict::Locked => VerifyOutcome::Locked,
             },
-            Err(VerifyError::Unknown | VerifyError::ApplicationGone) => VerifyOutcome::Unknown,
+            Err(VerifyError::Unknown | VerifyError::ApplicationGone | VerifyError::Context { .. }) => {
+                VerifyOutcome::Unknown
+            }
             Err(VerifyError::Answered) => return,
             Err(VerifyError::Store(_)) => VerifyOutcome::Failed,
         });

@@ -63,6 +63,10 @@ const STEPS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX event_dead ON event (ends) WHERE ends IS NOT NULL;
 ",
+    "
+    CREATE TABLE nonce (key BLOB PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE INDEX nonce_until ON nonce (until);
+",
 ];
 
 /// The version that a file has after every step.
@@ -147,6 +151,7 @@ mod tests {
             (crate::store::sqlite::records::DUE, "INDEX otp_due (due<?)"),
             (crate::store::sqlite::answers::DUE, "COVERING INDEX answer_due (due<?)"),
             (crate::store::sqlite::answers::OF_NUMBER, "COVERING INDEX answer_due"),
+            (crate::store::sqlite::nonces::OVER, "COVERING INDEX nonce_until (until<?)"),
         ];
         for (sql, expected) in plans {
             let plan = format!("EXPLAIN QUERY PLAN {sql}");

@@ -78,6 +78,8 @@ pub(super) enum Cause {
     LineNotServed = 1306,
     /// 1307: no carrier takes messages to the number on this channel.
     ChannelNotOffered = 1307,
+    /// 1308: the text or the code needs an amount and a payee, which this dialect cannot name.
+    ContextNeeded = 1308,
     /// 1401: no such path.
     NotFound = 1401,
     /// 1402: the path knows other methods.
@@ -154,6 +156,12 @@ pub(super) fn unknown_application(call: &Call) -> Response {
     error(call, StatusCode::NOT_FOUND, Cause::UnknownApplication, "No application of this account has this id.")
 }
 
+/// The 400 of a check of a code that is bound to a payment, which this dialect cannot name.
+pub(super) fn needs_context(call: &Call) -> Response {
+    let message = "The code was sent for an amount and a payee; check it at /v1/otp/{otpID}/verify, which names them.";
+    error(call, StatusCode::BAD_REQUEST, Cause::ContextNeeded, message)
+}
+
 /// A send that may not leave. 429 only where a retry within a minute succeeds; else 400, which no platform retries.
 pub(super) fn send_refused(call: &Call, refusal: &SendRefusal, now: UnixMillis) -> Response {
     let id = stamp(call);
@@ -168,6 +176,10 @@ pub(super) fn send_refused(call: &Call, refusal: &SendRefusal, now: UnixMillis) 
         ),
         SendRefusal::CountryNotServed => {
             bad(Cause::CountryNotServed, "Messages to the number's country are not offered.".to_owned(), None)
+        }
+        SendRefusal::ContextNeeded => {
+            let message = "The application's text names {{AMOUNT}} or {{PAYEE}}; send at /v1/otp, with a context.";
+            bad(Cause::ContextNeeded, message.to_owned(), None)
         }
         SendRefusal::LineNotServed(line) => {
             bad(Cause::LineNotServed, format!("number is {}; such numbers are not sent to.", line.words()), None)
@@ -234,7 +246,7 @@ impl Dialect for Tyntec {
 
     fn refuse(&self, refusal: &Refusal, stamp: Stamp) -> Response {
         let cause = match refusal {
-            Refusal::Unauthenticated => Cause::Unauthenticated,
+            Refusal::Unauthenticated(_) => Cause::Unauthenticated,
             Refusal::Guarded { .. } => Cause::Guarded,
             Refusal::OverQuota { .. } => Cause::OverQuota,
             Refusal::Forbidden(_) => Cause::Forbidden,
@@ -250,7 +262,7 @@ impl Dialect for Tyntec {
             Refusal::Internal => Cause::Internal,
         };
         let response = body(status(refusal), cause as u32, words(refusal), stamp, None);
-        let response = if *refusal == Refusal::Unauthenticated { challenge(response) } else { response };
+        let response = if matches!(refusal, Refusal::Unauthenticated(_)) { challenge(response) } else { response };
         match wait(refusal) {
             Some(seconds) => retry_after(response, seconds),
             None => response,

@@ -227,6 +227,7 @@ impl Office {
             sender: None,
             caller: None,
             reference: None,
+            terms: otpgate::otp::command::Terms::default(),
         };
         self.service.send(send, None).await
     }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod canary;
 mod concurrency;
+mod context;
 mod drain;
 mod event_delivery;
 mod events;
@@ -16,4 +17,6 @@ mod startup;
 mod templates;
 mod tls;
 mod tyntec;
+mod unimatrix;
+mod unimatrix_access;
 mod webhooks;

@@ -3,8 +3,10 @@
 mod answers;
 mod events;
 mod model;
+mod nonces;
 mod once;
 mod once_model;
+mod purposes;
 mod settings;
 mod sqlite;
 mod sqlite_open;
@@ -72,6 +74,19 @@ mod conformance {
         an_answer_does_not_outlast_the_number_it_shows,
         answers_go_with_their_number,
         housekeeping_drops_what_holds_no_more,
+    );
+    conformance!(nonces:
+        a_nonce_is_spent_once,
+        of_many_who_spend_a_nonce_one_finds_it_fresh,
+        nonces_are_dropped_when_they_are_over_step_by_step,
+    );
+    conformance!(purposes:
+        the_newest_code_of_a_purpose_holds,
+        no_purpose_verifies_another,
+        one_of_many_checks_by_purpose_succeeds,
+        of_many_sends_for_a_purpose_one_code_is_left,
+        a_check_says_how_old_a_code_may_be_where_its_send_lets_it,
+        a_number_has_a_bounded_count_of_purposes,
     );
     conformance!(once:
         racers_commit_once,

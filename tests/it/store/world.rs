@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use otpgate::abuse::SpendKey;
+use otpgate::access::nonce::NonceStore;
 use otpgate::access::store::ConnectionStore;
 use otpgate::clock::{Clock, ManualClock, UnixMillis};
 use otpgate::events::store::{EventQueue, SubscriptionStore};
@@ -31,11 +32,11 @@ pub(crate) const CODE: &str = "012345";
 
 /// All the ports of a store.
 pub(crate) trait Store:
-    OtpStore + Outbox + Eraser + ApplicationStore + ConnectionStore + SubscriptionStore + EventQueue
+    OtpStore + Outbox + Eraser + ApplicationStore + ConnectionStore + SubscriptionStore + EventQueue + NonceStore
 {
 }
 impl<T> Store for T where
-    T: OtpStore + Outbox + Eraser + ApplicationStore + ConnectionStore + SubscriptionStore + EventQueue
+    T: OtpStore + Outbox + Eraser + ApplicationStore + ConnectionStore + SubscriptionStore + EventQueue + NonceStore
 {
 }
 
@@ -83,7 +84,7 @@ impl World {
     pub(crate) fn otp(&self, number: u32, attempts_allowed: u32) -> Otp {
         let (now, number_key) = (self.now(), self.key(number));
         let id = OtpId::generate(now, number_key, &SystemEntropy);
-        let content = SealedContent { code: Code::parse_own(CODE).unwrap(), text: None };
+        let content = SealedContent { code: Code::parse_own(CODE).unwrap(), text: None, context: None };
         Otp {
             id,
             account: self.account.clone(),
@@ -107,9 +108,12 @@ impl World {
             messages: 1,
             delivery: Delivery::Queued,
             events: Vec::new(),
+            purpose: None,
+            usual_age: None,
             news: Tally::default(),
             second: None,
             fates: Fates::default(),
+            bound: false,
         }
     }
 
@@ -129,7 +133,7 @@ impl World {
                 number: Some(number),
                 spent: Some(records.spent + 1),
                 outbox: OutboxChange::Put(message(id, 1, now)),
-                answer: None,
+                ..Changes::default()
             };
             (changes, id)
         };
