@@ -10,6 +10,7 @@
     reason = "a test ends by panicking, prints its seed, and looks at the real clock"
 )]
 
+mod access;
 mod architecture;
 mod config;
 mod connector;
