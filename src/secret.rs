@@ -163,11 +163,20 @@ pub enum Purpose {
     Unsubscribe = 5,
     /// (connection, callback address) → what the same callback twice has in common.
     Callback = 6,
+    /// A session's token, and whom a puzzle was solved for.
+    Identity = 8,
 }
 
 /// All of them, in their order.
-const PURPOSES: [Purpose; 6] =
-    [Purpose::Number, Purpose::ApiKey, Purpose::Cache, Purpose::Idempotency, Purpose::Unsubscribe, Purpose::Callback];
+const PURPOSES: [Purpose; 7] = [
+    Purpose::Number,
+    Purpose::ApiKey,
+    Purpose::Cache,
+    Purpose::Idempotency,
+    Purpose::Unsubscribe,
+    Purpose::Callback,
+    Purpose::Identity,
+];
 
 /// A value only its keyring can read: ring number, nonce, ciphertext, tag.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -258,7 +267,7 @@ impl Keyring {
     /// HMAC-SHA-256 over the parts, each preceded by its length, so that no two lists of parts are the same bytes.
     #[must_use]
     pub fn hash(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
-        let [number, api_key, cache, idempotency, unsubscribe, callback] = &self.hashing;
+        let [number, api_key, cache, idempotency, unsubscribe, callback, identity] = &self.hashing;
         let key = match purpose {
             Purpose::Number => number,
             Purpose::ApiKey => api_key,
@@ -266,6 +275,7 @@ impl Keyring {
             Purpose::Idempotency => idempotency,
             Purpose::Unsubscribe => unsubscribe,
             Purpose::Callback => callback,
+            Purpose::Identity => identity,
         };
         let mut context = hmac::Context::with_key(key);
         for part in parts {

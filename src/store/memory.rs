@@ -3,6 +3,7 @@
 //! Must not know how anything is encoded: what goes in comes out.
 
 mod events;
+mod identity;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -51,6 +52,7 @@ pub struct MemoryStore {
     state: Mutex<State>,
     pending: Pending,
     events: events::Events,
+    identity: identity::Identity,
     generation: AtomicU64,
     retention: Duration,
     clock: Arc<dyn Clock>,
@@ -66,7 +68,16 @@ impl MemoryStore {
     #[must_use]
     pub fn new(retention: Duration, clock: Arc<dyn Clock>) -> Self {
         let (state, pending) = (Mutex::default(), Pending::default());
-        Self { state, pending, events: events::events(retention), generation: AtomicU64::new(0), retention, clock }
+        let identity = identity::Identity::default();
+        Self {
+            state,
+            pending,
+            events: events::events(retention),
+            identity,
+            generation: AtomicU64::new(0),
+            retention,
+            clock,
+        }
     }
 
     fn wrote_a_setting(&self) {
@@ -271,6 +282,7 @@ impl Eraser for MemoryStore {
             }
             state.numbers.remove(&key);
             self.events.erase(key);
+            self.identity.erase(key);
             state.answers.retain(|_, (answer, _)| answer.number != Some(key));
             self.pending.apply(steps);
             Ok(erased)

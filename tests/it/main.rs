@@ -11,6 +11,7 @@
 )]
 
 mod architecture;
+mod captcha;
 mod config;
 mod connector;
 mod dispatch;

@@ -8,6 +8,7 @@
 //! - `answers`: the answers that are kept for calls that are to be done once
 //! - `settings`, `rings`, `erase`: what is not an OTP
 //! - `events`, `subscribers`: who is told of what becomes of one, and what waits to be told
+//! - `identity`: pairs of keys, tried puzzles and sessions
 //! - `fault`: what an error means, and the latch of a fatal one
 //!
 //! What is acknowledged is durable: write-ahead log, `synchronous = FULL`, and no answer before the commit returned.
@@ -20,6 +21,7 @@ mod events;
 mod fault;
 mod files;
 mod group;
+mod identity;
 mod open;
 mod reader;
 mod records;

@@ -63,6 +63,18 @@ const STEPS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX event_dead ON event (ends) WHERE ends IS NOT NULL;
 ",
+    "
+    CREATE TABLE key_pair (connection INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
+    CREATE TABLE captcha (
+        seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, expires INTEGER NOT NULL, solved_for BLOB
+    ) STRICT;
+    CREATE INDEX captcha_expires ON captcha (expires);
+    CREATE TABLE session (
+        key BLOB PRIMARY KEY, number BLOB NOT NULL, expires INTEGER NOT NULL, body BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX session_number ON session (number, expires);
+    CREATE INDEX session_expires ON session (expires);
+",
 ];
 
 /// The version that a file has after every step.
