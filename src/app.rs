@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::access::authenticator::Authenticator;
+use crate::access::nonce;
 use crate::app::configured::{providers, send_policy, settings};
 use crate::app::figures::sources;
 use crate::clock::{Clock, SystemClock};
@@ -119,7 +120,12 @@ impl Gateway {
             refill: config.guard.refill,
             addresses: usize::try_from(config.guard.keys).unwrap_or(usize::MAX),
         });
-        let authenticator = Arc::new(Authenticator::new(Arc::clone(&store) as _, store.keyring(), Arc::clone(&clock)));
+        let authenticator = Arc::new(Authenticator::new(
+            Arc::clone(&store) as _,
+            Arc::clone(&store) as _,
+            store.keyring(),
+            Arc::clone(&clock),
+        ));
         let (sandbox, providers) = providers(config, &clock);
         let readiness = Readiness::default();
         let base_url = config.base_url(public_address);
@@ -208,6 +214,7 @@ impl Gateway {
         sources(&metrics, &store, &server, &quota, &guard, &authenticator);
 
         let (stop, stopped) = watch::channel(false);
+        let nonces_stopped = stopped.clone();
         let courier = tokio::spawn(courier.run(stopped.clone()));
         let dispatcher = tokio::spawn(dispatcher.run(stopped.clone()));
         let mut tasks = JoinSet::new();
@@ -217,6 +224,7 @@ impl Gateway {
             tasks.spawn(async move { tls.watch(every).await });
         }
         tasks.spawn(sweep(Arc::clone(&quota), guard));
+        tasks.spawn(nonce::sweep(Arc::clone(&store) as _, Arc::clone(&clock), nonces_stopped));
         tasks.spawn(async {
             let _ = tokio::task::spawn_blocking(crate::otp::phone::warm).await;
             // Whoever started it has their first answers by then.

@@ -163,19 +163,25 @@ pub enum Purpose {
     Unsubscribe = 5,
     /// (connection, callback address) → what the same callback twice has in common.
     Callback = 6,
+    /// (connection, nonce) → what was spent.
+    Nonce = 7,
     /// A session's token, and whom a puzzle was solved for.
     Identity = 8,
+    /// A submission of a message → the proof that a receipt for it comes from who was given it.
+    Receipt = 10,
 }
 
 /// All of them, in their order.
-const PURPOSES: [Purpose; 7] = [
+const PURPOSES: [Purpose; 9] = [
     Purpose::Number,
     Purpose::ApiKey,
     Purpose::Cache,
     Purpose::Idempotency,
     Purpose::Unsubscribe,
     Purpose::Callback,
+    Purpose::Nonce,
     Purpose::Identity,
+    Purpose::Receipt,
 ];
 
 /// A value only its keyring can read: ring number, nonce, ciphertext, tag.
@@ -267,7 +273,7 @@ impl Keyring {
     /// HMAC-SHA-256 over the parts, each preceded by its length, so that no two lists of parts are the same bytes.
     #[must_use]
     pub fn hash(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
-        let [number, api_key, cache, idempotency, unsubscribe, callback, identity] = &self.hashing;
+        let [number, api_key, cache, idempotency, unsubscribe, callback, nonce, identity, receipt] = &self.hashing;
         let key = match purpose {
             Purpose::Number => number,
             Purpose::ApiKey => api_key,
@@ -275,7 +281,9 @@ impl Keyring {
             Purpose::Idempotency => idempotency,
             Purpose::Unsubscribe => unsubscribe,
             Purpose::Callback => callback,
+            Purpose::Nonce => nonce,
             Purpose::Identity => identity,
+            Purpose::Receipt => receipt,
         };
         let mut context = hmac::Context::with_key(key);
         for part in parts {

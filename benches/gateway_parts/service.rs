@@ -13,7 +13,7 @@ use otpgate::otp::application::ApplicationRef;
 use otpgate::otp::catalogue::Catalogue;
 use otpgate::otp::channel::Via;
 use otpgate::otp::code::{Code, EnteredCode};
-use otpgate::otp::command::{ResendError, Send, SendError, Verified, VerifyError};
+use otpgate::otp::command::{ResendError, Send, SendError, Terms, Verified, VerifyError};
 use otpgate::otp::id::{AccountId, OtpId};
 use otpgate::otp::machine::Verdict;
 use otpgate::otp::phone::Phone;
@@ -112,6 +112,7 @@ fn wish(index: usize) -> Send {
         sender: None,
         caller: None,
         reference: None,
+        terms: Terms::default(),
     }
 }
 

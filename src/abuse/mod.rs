@@ -5,5 +5,5 @@
 mod number;
 mod send_limit;
 
-pub use number::{FAILURE_BUDGET, LOCK, NumberRecord};
+pub use number::{FAILURE_BUDGET, Holding, LOCK, NumberRecord, PURPOSES};
 pub use send_limit::{CeilingPolicy, MalformedRate, Rate, SendLimits, SpendKey};

@@ -4,6 +4,8 @@
 
 pub mod authenticator;
 pub mod connection;
+pub mod credential;
 pub mod key;
+pub mod nonce;
 pub mod scope;
 pub mod store;

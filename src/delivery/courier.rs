@@ -10,7 +10,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, UnixMillis};
-use crate::delivery::provider::{Failure, Outgoing, Provider, Receipt};
+use crate::delivery::provider::{Failure, Outgoing, Provider, Reached};
+use crate::delivery::receipt::Ticket;
 use crate::otp::application::{Application, ApplicationRef};
 use crate::otp::catalogue::Catalogue;
 use crate::otp::news::EventName;
@@ -145,7 +146,7 @@ impl Courier {
         match provider.deliver(outgoing).await {
             Ok(receipt) => {
                 tracing::debug!(message = %message.id, provider = provider.name(), "a message was taken");
-                (Settled::Taken(receipt, provider.name().to_owned()), Outcome::Sent)
+                (Settled::Taken(receipt.reach, provider.name().to_owned()), Outcome::Sent)
             }
             Err(Failure::Retryable(least)) => {
                 let tries = usize::try_from(message.body.tries).unwrap_or(usize::MAX);
@@ -190,19 +191,20 @@ impl Courier {
     fn render(&self, message: &Message, otp: &Otp, application: &Application) -> Option<Outgoing> {
         let content = SealedContent::open(&self.keyring, otp.id, otp.sealed.as_ref()?).ok()?;
         let channel = message.body.channel;
-        let template = match content.text {
-            Some(text) => text,
-            None => application.templates.choose(otp.language, otp.country, channel).1,
-        };
+        let (language, chosen) = application.templates.choose(otp.language, otp.country, channel);
+        let template = content.text.unwrap_or(chosen);
         let text = wording::message(application, &template, &content.code, otp.lifetime_seconds(), channel);
         Some(Outgoing {
             id: message.id,
+            ticket: Ticket::new(&self.keyring, message.id, 1),
             number: otp.number()?.clone(),
             channel,
             sender: message.body.sender.clone().or_else(|| application.sender.clone()),
             caller: message.body.caller.clone().or_else(|| application.caller.clone()),
+            language,
             text,
             code: content.code,
+            life: otp.expire.since(self.clock.now()),
         })
     }
 
@@ -234,7 +236,7 @@ impl Courier {
 /// How a try ended, as it is recorded.
 #[derive(Clone)]
 enum Settled {
-    Taken(Receipt, String),
+    Taken(Reached, String),
     Failed(String),
     PutOff(UnixMillis),
     Drop,
@@ -246,8 +248,8 @@ fn note(mut otp: Otp, message: &Message, settled: &Settled, now: UnixMillis) -> 
         otp.news.add(EventName::Sent);
     }
     let (delivery, text) = match settled {
-        Settled::Taken(Receipt::Delivered, provider) => (Delivery::Delivered, provider.clone()),
-        Settled::Taken(Receipt::Taken, provider) => (Delivery::Sent, provider.clone()),
+        Settled::Taken(Reached::Delivered, provider) => (Delivery::Delivered, provider.clone()),
+        Settled::Taken(Reached::Taken, provider) => (Delivery::Sent, provider.clone()),
         Settled::Failed(words) => (Delivery::Undeliverable, words.clone()),
         Settled::PutOff(_) | Settled::Drop => return None,
     };

@@ -2,4 +2,5 @@
 
 pub mod courier;
 pub mod provider;
+pub mod receipt;
 pub mod sandbox;

@@ -67,6 +67,6 @@ impl Provider for Sandbox {
             messages.pop_front();
         }
         messages.push_back(shown);
-        Box::pin(std::future::ready(Ok(Receipt::Delivered)))
+        Box::pin(std::future::ready(Ok(Receipt::delivered())))
     }
 }

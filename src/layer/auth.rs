@@ -1,6 +1,7 @@
-//! API key authentication: puts the caller into the request, or hands the request to the guard.
+//! Authentication: puts the caller into the request, or hands the request to the guard.
 //!
-//! A key that was looked up before passes without waiting and without an allocation.
+//! A key that was looked up before passes without waiting and without an allocation. Other credentials wait: what proves
+//! them is spent before the call goes on.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -12,6 +13,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use crate::access::authenticator::{AuthenticationError, Authenticator, Caller, Cause};
+use crate::access::credential::Credential;
 use crate::layer::dialect::{Spoken, refuse};
 use crate::layer::guard::Guard;
 use crate::layer::refusal::{Presented, Refusal};
@@ -78,8 +80,14 @@ where
         let spoken = request.extensions().get::<Spoken>().copied();
         let presented = spoken.map_or(Presented::Nothing, |spoken| spoken.0.credential(&request));
         let recalled = match presented {
-            Presented::Nothing => Err(AuthenticationError::Refused(Cause::Missing)),
             Presented::ApiKey(key) => self.layer.0.authenticator.recall(key),
+            Presented::Nothing => Err(AuthenticationError::Refused(Cause::Missing)),
+            Presented::Malformed => Err(AuthenticationError::Refused(Cause::Malformed)),
+            Presented::Credential(credential) => {
+                let parts = Arc::clone(&self.layer.0);
+                let answer = Box::pin(prove(parts, self.inner.clone(), credential, request));
+                return AuthFuture::Waiting { answer };
+            }
         };
         match recalled {
             Ok(Some(caller)) => AuthFuture::Inner { inner: self.inner.call(admit(request, caller)) },
@@ -103,9 +111,24 @@ where
     // Taken out of the request, which moves on; wiped when this is over.
     let key = match spoken.map_or(Presented::Nothing, |spoken| spoken.0.credential(&request)) {
         Presented::ApiKey(key) => Secret::new(key.to_owned()),
-        Presented::Nothing => Secret::default(),
+        _ => Secret::default(),
     };
     match parts.authenticator.authenticate(key.expose()).await {
+        Ok(caller) => inner.call(admit(request, caller)).await,
+        Err(error) => Ok(refused(&parts, error, request).await),
+    }
+}
+
+async fn prove<S>(
+    parts: Arc<Parts>,
+    mut inner: S,
+    credential: Box<Credential>,
+    request: Request,
+) -> Result<Response, Infallible>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    match parts.authenticator.prove(&credential).await {
         Ok(caller) => inner.call(admit(request, caller)).await,
         Err(error) => Ok(refused(&parts, error, request).await),
     }
@@ -115,7 +138,7 @@ async fn refused(parts: &Parts, error: AuthenticationError, request: Request) ->
     match error {
         AuthenticationError::Refused(cause) => {
             parts.observer.refused(cause);
-            parts.guard.refuse(request).await
+            parts.guard.refuse_with(request, Refusal::Unauthenticated(cause.into())).await
         }
         AuthenticationError::Store(_) => {
             refuse(request.extensions(), &Refusal::Unavailable { retry_after: STORE_RETRY_AFTER })

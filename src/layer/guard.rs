@@ -118,13 +118,8 @@ impl Guard {
         Self { refused: layer.layer(Refuse), config, known }
     }
 
-    /// Answers a request whose credential opened nothing, and charges its address.
-    pub async fn refuse(&self, request: Request) -> Response {
-        self.refuse_with(request, Refusal::Unauthenticated).await
-    }
-
-    /// As [`Guard::refuse`], with other words for an address that has not failed too often: for capabilities, whose
-    /// credential is the path.
+    /// Answers a request whose credential opened nothing, and charges its address. `refusal` is for an address that has not
+    /// failed too often.
     pub async fn refuse_with(&self, request: Request, refusal: Refusal) -> Response {
         let (parts, _) = request.into_parts();
         let mut bare = Request::default();
@@ -155,7 +150,7 @@ impl Guard {
     }
 }
 
-/// What the governor lets through: the dialect's 401, or what else was asked for.
+/// What the governor lets through: what was asked for, in the words of the dialect.
 #[derive(Clone, Copy)]
 struct Refuse;
 
@@ -169,7 +164,7 @@ impl Service<Request> for Refuse {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let words = request.extensions().get::<Words>().map_or(&Refusal::Unauthenticated, |words| &words.0);
+        let words = request.extensions().get::<Words>().map_or(&Refusal::Internal, |words| &words.0);
         ready(Ok(refuse(request.extensions(), words)))
     }
 }

@@ -1,5 +1,7 @@
 //! What the layers may refuse, and the trait by which a dialect words it. One refusal, one variant, one answer a dialect.
 
+use crate::access::authenticator::Cause;
+use crate::access::credential::Credential;
 use crate::access::scope::Scope;
 use crate::layer::trace::Stamp;
 use crate::layer::{Request, Response};
@@ -7,8 +9,8 @@ use crate::layer::{Request, Response};
 /// Why a layer, the router or an extractor refused a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// No credential, or none that opens anything. Which of these is told to nobody.
-    Unauthenticated,
+    /// No credential, or none that opens anything.
+    Unauthenticated(Flaw),
     /// Too many failed authentications from this address.
     Guarded {
         /// Whole seconds, at least 1.
@@ -48,13 +50,42 @@ pub enum Refusal {
     Internal,
 }
 
-/// Where a dialect found a credential.
+/// What a dialect may tell of a credential that opened nothing: what the request itself shows, or what only the holder of
+/// the secret can bring about. Whether a key exists shows in none of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// There is none.
+    Missing,
+    /// It opens nothing. Why is told to nobody.
+    Wrong,
+    /// Its time is too far from the present.
+    Stale,
+    /// It is right, and served before.
+    Replayed,
+}
+
+impl From<Cause> for Flaw {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Missing => Self::Missing,
+            Cause::Malformed | Cause::Unknown | Cause::Expired | Cause::Unproven => Self::Wrong,
+            Cause::Stale => Self::Stale,
+            Cause::Replayed => Self::Replayed,
+        }
+    }
+}
+
+/// What a dialect found in a request that says who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presented<'r> {
-    /// Nowhere.
+    /// Nothing.
     Nothing,
+    /// Something that is no credential.
+    Malformed,
     /// An API key, as it was sent.
     ApiKey(&'r str),
+    /// A name and its proof.
+    Credential(Box<Credential>),
 }
 
 /// How one of the interfaces speaks: where it takes its credential from, and how it words a refusal.

@@ -1,16 +1,18 @@
 //! What the domain can be asked to do, and how it may end. Everything is parsed already; no HTTP in the errors.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::UnixMillis;
 use crate::otp::application::{ApplicationRef, Caller, Reference, Sender};
 use crate::otp::channel::Via;
-use crate::otp::code::{Code, PinLength};
+use crate::otp::code::{Code, EnteredCode, PinLength};
 use crate::otp::id::AccountId;
 use crate::otp::language::Language;
 use crate::otp::machine::Verdict;
 use crate::otp::once::Stopped;
 use crate::otp::phone::Phone;
+use crate::otp::purpose::Purpose;
 use crate::otp::record::Otp;
 use crate::otp::store::StoreError;
 use crate::otp::template::Template;
@@ -40,6 +42,66 @@ pub struct Send {
     pub caller: Option<Caller>,
     /// The caller's own reference.
     pub reference: Option<Reference>,
+    /// What a dialect asks for beyond that.
+    pub terms: Terms,
+}
+
+/// What only some dialects ask of a send.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// What the code is for: it takes the place of the one that was sent for the same before, and is checked by
+    /// [`Check`] alone.
+    pub purpose: Option<Purpose>,
+    /// How long it lives, where that differs from the application's.
+    pub life: Option<Life>,
+    /// Whether a generated code is digits only, whatever the application says.
+    pub digits_only: bool,
+}
+
+/// How long a code lives, or how old a check lets it be: 1 to 1,800 seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Life(u16);
+
+/// The time is not 1 to 1,800 seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("1 to 1800")]
+pub struct LifeOutOfRange;
+
+impl Life {
+    /// The longest.
+    pub const LONGEST: Self = Self(1_800);
+    /// Five minutes.
+    pub const USUAL: Self = Self(300);
+
+    /// # Errors
+    /// [`LifeOutOfRange`] for anything but 1 to 1,800 seconds.
+    pub fn new(seconds: u64) -> Result<Self, LifeOutOfRange> {
+        match u16::try_from(seconds) {
+            Ok(seconds @ 1..=1_800) => Ok(Self(seconds)),
+            _ => Err(LifeOutOfRange),
+        }
+    }
+
+    /// As a span of time.
+    #[must_use]
+    pub fn span(self) -> Duration {
+        Duration::from_secs(self.0.into())
+    }
+}
+
+/// A check by number and purpose: of the newest code that was sent for both.
+#[derive(Debug)]
+pub struct Check {
+    /// Whose OTP it is.
+    pub account: AccountId,
+    /// Whom it was sent to.
+    pub phone: Phone,
+    /// What it was sent for.
+    pub purpose: Purpose,
+    /// What was typed.
+    pub entered: EnteredCode,
+    /// How old a code of the gateway's making may be; a caller's own code lives as long as its send said.
+    pub max_age: Life,
 }
 
 /// A resend of the same code; `expire` does not move.

@@ -121,6 +121,7 @@ impl Otp {
         if erasable {
             self.recipient = Recipient::Erased;
             self.reference = None;
+            self.purpose = None;
             self.sealed = None;
         }
         erasable
@@ -178,6 +179,8 @@ mod tests {
             messages: 1,
             delivery: Delivery::Queued,
             events: Vec::new(),
+            purpose: None,
+            own_code: false,
             news: Tally::default(),
         }
     }

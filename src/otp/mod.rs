@@ -5,6 +5,7 @@
 pub mod answer;
 pub mod application;
 pub mod autofill;
+mod by_purpose;
 pub mod catalogue;
 pub mod channel;
 pub mod code;
@@ -17,6 +18,7 @@ pub mod news;
 mod once;
 pub mod outbox;
 pub mod phone;
+pub mod purpose;
 pub mod record;
 pub mod segment;
 pub mod service;

@@ -15,6 +15,7 @@ use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
 use crate::otp::language::Language;
 use crate::otp::news::{EventName, Tally};
 use crate::otp::phone::{Country, E164};
+use crate::otp::purpose::Purpose;
 use crate::otp::template::Template;
 use crate::secret::{Keyring, Sealed, Unsealable};
 
@@ -214,6 +215,12 @@ pub struct Otp {
     pub delivery: Delivery,
     /// What happened to it, oldest first.
     pub events: Vec<OtpEvent>,
+    /// What it is for; none when it was sent natively and is checked by its id.
+    #[serde(default)]
+    pub purpose: Option<Purpose>,
+    /// Whether its code is the caller's own: then `expire` is all there is to its life, whatever age a check allows.
+    #[serde(default)]
+    pub own_code: bool,
     /// From which a store sees what a change brought, to tell subscribers of it.
     #[serde(skip)]
     pub news: Tally,

@@ -11,10 +11,13 @@ use crate::abuse::{CeilingPolicy, NumberRecord, SendLimits, SpendKey};
 use crate::clock::{Clock, UnixMillis};
 use crate::idempotency::Keep;
 use crate::otp::application::{Application, ApplicationRef, Caller, Sender};
+use crate::otp::by_purpose::{hold, subject};
 use crate::otp::catalogue::Catalogue;
 use crate::otp::channel::{Channel, Via};
 use crate::otp::code::{Code, EnteredCode};
-use crate::otp::command::{DeleteError, Resend, ResendError, Send, SendError, SendRefusal, Verified, VerifyError};
+use crate::otp::command::{
+    DeleteError, Life, Resend, ResendError, Send, SendError, SendRefusal, Terms, Verified, VerifyError,
+};
 use crate::otp::id::{AccountId, NumberKey, OtpId};
 use crate::otp::machine::Verdict;
 use crate::otp::news::Tally;
@@ -62,13 +65,13 @@ pub trait OtpObserver: std::marker::Send + Sync + 'static {
 
 /// The domain's service.
 pub struct OtpService {
-    store: Arc<dyn OtpStore>,
-    catalogue: Arc<Catalogue>,
-    keyring: Arc<Keyring>,
-    clock: Arc<dyn Clock>,
+    pub(super) store: Arc<dyn OtpStore>,
+    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     policy: Arc<SendPolicy>,
-    observer: Arc<dyn OtpObserver>,
+    pub(super) observer: Arc<dyn OtpObserver>,
 }
 
 impl OtpService {
@@ -110,17 +113,18 @@ impl OtpService {
         let now = self.clock.now();
         let (otp, message) = self.draft(wish, &application, now);
         let spend = self.spend_key(&otp, now);
-        let touch = Touch { subject: Subject::Number(otp.number_key), spend, answer: None };
+        let touch = Touch { subject: subject(otp.number_key, otp.purpose.as_ref()), spend, answer: None };
         let policy = Arc::clone(&self.policy);
         let otp = Arc::new(otp);
         let verdict =
             once(&*self.store, &self.keyring, touch, keep, now, move |records| match admit(&policy, records, now) {
                 Ok(counted) => {
-                    let changes = Changes {
+                    let mut changes = Changes {
                         otp: OtpChange::Put(Arc::clone(&otp)),
                         outbox: OutboxChange::Put(message.clone()),
                         ..counted
                     };
+                    hold(&mut changes, records, &otp, now);
                     (changes, Ok(Arc::clone(&otp)))
                 }
                 Err(refusal) => (Changes::default(), Err(SendError::Refused(refusal))),
@@ -131,8 +135,12 @@ impl OtpService {
     fn draft(&self, wish: Send, application: &Application, now: UnixMillis) -> (Otp, Message) {
         let number_key = NumberKey::of(&self.keyring, &wish.account, &wish.phone.number);
         let id = OtpId::generate(now, number_key, &*self.entropy);
-        let code =
-            wish.code.unwrap_or_else(|| Code::generate(application.code_policy(wish.pin_length), &*self.entropy));
+        let Terms { purpose, life, digits_only } = wish.terms;
+        let own_code = wish.code.is_some();
+        let mut looks = application.code_policy(wish.pin_length);
+        looks.alphanumeric &= !digits_only;
+        let code = wish.code.unwrap_or_else(|| Code::generate(looks, &*self.entropy));
+        let life = life.map_or_else(|| Duration::from_secs(application.expire.get().into()), Life::span);
         let channel = wish.via.channel(wish.phone.line);
         let sealed = SealedContent { code, text: wish.text }.seal(&self.keyring, id);
         let mut otp = Otp {
@@ -146,7 +154,7 @@ impl OtpService {
             attempts: 0,
             attempts_allowed: application.attempts.get(),
             created: now,
-            expire: now + Duration::from_secs(application.expire.get().into()),
+            expire: now + life,
             finished: None,
             expiry_told: false,
             reference: wish.reference,
@@ -158,6 +166,8 @@ impl OtpService {
             messages: 0,
             delivery: Delivery::Queued,
             events: Vec::new(),
+            purpose,
+            own_code,
             news: Tally::default(),
         };
         let message = queue_message(&mut otp, channel, wish.sender, wish.caller, now);
@@ -253,7 +263,8 @@ impl OtpService {
         Ok(otps)
     }
 
-    /// Checks what a person typed. The verdict is committed when this returns.
+    /// Checks what a person typed against the code of an OTP that has no purpose. The verdict is committed when this
+    /// returns.
     ///
     /// # Errors
     /// [`VerifyError`]; no attempt was counted then.
@@ -288,7 +299,8 @@ impl OtpService {
         let ring = Arc::clone(&self.keyring);
         let touch = Touch { subject: Subject::Otp(id), spend: None, answer: None };
         let verdict = once(&*self.store, &ring, touch, keep, now, move |records| {
-            let Some(mut otp) = owned(records, &account) else {
+            // One that was sent for a purpose is checked by its purpose: by its id there is nothing to check.
+            let Some(mut otp) = owned(records, &account).filter(|otp| otp.purpose.is_none()) else {
                 return (Changes::default(), Err(VerifyError::Unknown));
             };
             let mut number = records.number.clone();

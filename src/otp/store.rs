@@ -17,6 +17,7 @@ use crate::otp::application::Application;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
 use crate::otp::outbox::{Message, MessageId};
 use crate::otp::phone::E164;
+use crate::otp::purpose::Purpose;
 use crate::otp::record::Otp;
 
 /// A future that a port returns; boxed, so that ports stay objects.
@@ -52,6 +53,9 @@ pub enum WriteError {
 pub enum Subject {
     /// A number that gets a new OTP.
     Number(NumberKey),
+    /// A number and the OTP that holds for a purpose; where none does and the number has no room for one more, the OTP that
+    /// has to give way ([`NumberRecord::holding`]).
+    Purpose(NumberKey, Purpose),
     /// An OTP that exists, and its number.
     Otp(OtpId),
     /// An OTP that exists, for a change that has nothing to do with its number.
@@ -89,6 +93,8 @@ pub struct Records {
 pub struct Changes {
     /// The OTP.
     pub otp: OtpChange,
+    /// The subject's OTP, where a new one takes its place.
+    pub replaced: Option<Arc<Otp>>,
     /// The number's record; an empty one is deleted.
     pub number: Option<NumberRecord>,
     /// The daily count.

@@ -4,6 +4,7 @@
 
 mod events;
 mod identity;
+mod nonces;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -53,6 +54,7 @@ pub struct MemoryStore {
     pending: Pending,
     events: events::Events,
     identity: identity::Identity,
+    nonces: nonces::Nonces,
     generation: AtomicU64,
     retention: Duration,
     clock: Arc<dyn Clock>,
@@ -67,13 +69,12 @@ impl MemoryStore {
     /// message is due.
     #[must_use]
     pub fn new(retention: Duration, clock: Arc<dyn Clock>) -> Self {
-        let (state, pending) = (Mutex::default(), Pending::default());
-        let identity = identity::Identity::default();
         Self {
-            state,
-            pending,
+            state: Mutex::default(),
+            pending: Pending::default(),
             events: events::events(retention),
-            identity,
+            identity: identity::Identity::default(),
+            nonces: nonces::Nonces::default(),
             generation: AtomicU64::new(0),
             retention,
             clock,
@@ -89,6 +90,11 @@ impl State {
     fn read(&self, touch: &Touch) -> (Option<NumberKey>, Records) {
         let (otp, key) = match &touch.subject {
             Subject::Number(key) => (None, Some(*key)),
+            Subject::Purpose(key, purpose) => {
+                let holding = self.numbers.get(key).and_then(|number| number.holding(purpose.as_str()));
+                let otp = holding.and_then(|id| self.otps.get(&OtpId::from_bytes(id)).cloned());
+                (otp, Some(*key))
+            }
             Subject::Otp(id) => {
                 let otp = self.otps.get(id).cloned();
                 let key = otp.as_ref().map(|otp| otp.number_key);
@@ -106,14 +112,22 @@ impl State {
         (key, Records { otp, number, spent, kept })
     }
 
-    fn write(&mut self, touch: Touch, key: Option<NumberKey>, changes: Changes, retention: Duration) -> Vec<Step> {
+    fn write(
+        &mut self,
+        touch: Touch,
+        key: Option<NumberKey>,
+        before: Option<&Otp>,
+        changes: Changes,
+        retention: Duration,
+    ) -> Vec<Step> {
         let mut steps = Vec::new();
         if let Some(answer) = changes.answer {
-            let before =
-                if let Subject::Otp(id) | Subject::OtpAlone(id) = &touch.subject { self.otps.get(id) } else { None };
-            let after = if let OtpChange::Put(otp) = &changes.otp { Some(&**otp) } else { before.map(|otp| &**otp) };
+            let after = if let OtpChange::Put(otp) = &changes.otp { Some(&**otp) } else { before };
             let due = answer.due(after, retention);
             self.answers.insert(answer.key, (Arc::from(answer), due));
+        }
+        if let Some(otp) = changes.replaced {
+            self.put(otp, retention);
         }
         match changes.otp {
             OtpChange::Keep => {}
@@ -187,12 +201,16 @@ impl OtpStore for MemoryStore {
             let mut state = self.state.lock();
             let (key, records) = state.read(&touch);
             let changes = transition(&records);
+            let before = |otp: &Otp| records.otp.as_deref().filter(|before| before.id == otp.id);
+            if let Some(otp) = &changes.replaced {
+                self.events.changed(before(otp), otp, self.clock.now());
+            }
             match (&changes.otp, &records.otp) {
-                (OtpChange::Put(otp), before) => self.events.changed(before.as_deref(), otp, self.clock.now()),
+                (OtpChange::Put(otp), _) => self.events.changed(before(otp), otp, self.clock.now()),
                 (OtpChange::Delete, Some(otp)) => self.events.deleted(otp, self.clock.now()),
                 (OtpChange::Delete, None) | (OtpChange::Keep, _) => {}
             }
-            let steps = state.write(touch, key, changes, self.retention);
+            let steps = state.write(touch, key, records.otp.as_deref(), changes, self.retention);
             // Under the same lock, so that messages follow the order of the changes.
             self.pending.apply(steps);
             Ok(())

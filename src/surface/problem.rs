@@ -294,7 +294,7 @@ pub fn scope_sentence(scope: Scope) -> String {
 #[must_use]
 pub fn words(refusal: &Refusal) -> String {
     match refusal {
-        Refusal::Unauthenticated => "Send a valid API key in the header apikey.".to_owned(),
+        Refusal::Unauthenticated(_) => "Send a valid API key in the header apikey.".to_owned(),
         Refusal::Guarded { retry_after } => {
             format!("Too many failed authentications from this address. Try again in {retry_after} seconds.")
         }
@@ -322,7 +322,7 @@ pub fn words(refusal: &Refusal) -> String {
 #[must_use]
 pub const fn status(refusal: &Refusal) -> StatusCode {
     match refusal {
-        Refusal::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Refusal::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
         Refusal::Guarded { .. } | Refusal::OverQuota { .. } => StatusCode::TOO_MANY_REQUESTS,
         Refusal::Forbidden(_) => StatusCode::FORBIDDEN,
         Refusal::NotFound => StatusCode::NOT_FOUND,
@@ -364,7 +364,7 @@ impl Dialect for Native {
 
     fn refuse(&self, refusal: &Refusal, stamp: Stamp) -> Response {
         let code = match refusal {
-            Refusal::Unauthenticated => ProblemCode::Unauthenticated,
+            Refusal::Unauthenticated(_) => ProblemCode::Unauthenticated,
             Refusal::Guarded { .. } => ProblemCode::TooManyFailures,
             Refusal::OverQuota { .. } => ProblemCode::QuotaExceeded,
             Refusal::Forbidden(_) => ProblemCode::Forbidden,

@@ -90,6 +90,12 @@ label!(
         Unknown = "unknown",
         /// The key's overlap is over.
         Expired = "expired",
+        /// What came beside a name does not prove it.
+        Unproven = "unproven",
+        /// A proof of another time.
+        Stale = "stale",
+        /// A proof that served before.
+        Replayed = "replayed",
     }
 );
 

@@ -58,6 +58,9 @@ impl AuthObserver for Observers {
             Cause::Malformed => AuthRefusal::Malformed,
             Cause::Unknown => AuthRefusal::Unknown,
             Cause::Expired => AuthRefusal::Expired,
+            Cause::Unproven => AuthRefusal::Unproven,
+            Cause::Stale => AuthRefusal::Stale,
+            Cause::Replayed => AuthRefusal::Replayed,
         });
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use crate::abuse::{NumberRecord, SpendKey};
+use crate::access::nonce::{NonceKey, Spent};
 use crate::clock::UnixMillis;
 use crate::idempotency::ReplayKey;
 use crate::otp::answer::{Kept, KeptAnswer};
@@ -19,7 +20,8 @@ use crate::otp::store::{Changes, OtpChange, OutboxChange, Records, Subject, Touc
 use crate::store::pending::{Pending, Step};
 use crate::store::sqlite::events::News;
 use crate::store::sqlite::shared::Shared;
-use crate::store::sqlite::{answers, records};
+use crate::store::sqlite::writer::Work;
+use crate::store::sqlite::{answers, nonces, records};
 
 /// A record as this group sees it, and whether the group changed it.
 struct Seen<T> {
@@ -46,6 +48,7 @@ pub(super) struct Group<'a> {
     spent: HashMap<SpendKey, Seen<u32>>,
     /// Answers of this group, and when each is to be dropped.
     answers: BTreeMap<ReplayKey, (Arc<KeptAnswer>, UnixMillis)>,
+    nonces: BTreeMap<NonceKey, UnixMillis>,
     forgotten: Vec<OtpId>,
     messages: BTreeMap<MessageId, Option<Message>>,
     steps: Vec<Step>,
@@ -62,6 +65,7 @@ impl<'a> Group<'a> {
             numbers: BTreeMap::new(),
             spent: HashMap::new(),
             answers: BTreeMap::new(),
+            nonces: BTreeMap::new(),
             forgotten: Vec::new(),
             messages: BTreeMap::new(),
             steps: Vec::new(),
@@ -69,13 +73,42 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Runs one transition.
+    /// Does one piece of work.
     ///
     /// # Errors
     /// Those of reading; the group is as before then.
-    pub(super) fn run(&mut self, touch: &Touch, transition: &mut Transition) -> rusqlite::Result<()> {
+    pub(super) fn run(&mut self, work: &mut Work) -> rusqlite::Result<()> {
+        match work {
+            Work::Change { touch, transition } => self.change(touch, transition),
+            Work::Nonce { key, until, found } => {
+                if let Some(spent) = self.spend(*key, *until)? {
+                    let _first = found.set(spent);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// None when there is no room for it.
+    fn spend(&mut self, key: NonceKey, until: UnixMillis) -> rusqlite::Result<Option<Spent>> {
+        if self.nonces.contains_key(&key) || nonces::is_spent(self.connection, key)? {
+            return Ok(Some(Spent::Seen));
+        }
+        if !self.shared.nonces.has_room(self.connection, self.nonces.len())? {
+            return Ok(None);
+        }
+        self.nonces.insert(key, until);
+        Ok(Some(Spent::Fresh))
+    }
+
+    fn change(&mut self, touch: &Touch, transition: &mut Transition) -> rusqlite::Result<()> {
         let (otp, key) = match &touch.subject {
             Subject::Number(key) => (None, Some(*key)),
+            Subject::Purpose(key, purpose) => {
+                let holding = self.number(*key)?.holding(purpose.as_str());
+                let otp = holding.map(|id| self.otp(OtpId::from_bytes(id))).transpose()?.flatten();
+                (otp, Some(*key))
+            }
             Subject::Otp(id) => {
                 let otp = self.otp(*id)?;
                 let key = otp.as_ref().map(|otp| otp.number_key);
@@ -145,14 +178,19 @@ impl<'a> Group<'a> {
         self.answers.insert(answer.key, (Arc::new(answer), due));
     }
 
+    fn put(&mut self, otp: Arc<Otp>) {
+        let before = self.otps.get(&otp.id).and_then(|seen| seen.value.as_deref());
+        self.news.changed(before, &otp);
+        self.otps.insert(otp.id, Seen::written(Some(otp)));
+    }
+
     fn take(&mut self, touch: &Touch, key: Option<NumberKey>, changes: Changes) {
+        if let Some(otp) = changes.replaced {
+            self.put(otp);
+        }
         match changes.otp {
             OtpChange::Keep => {}
-            OtpChange::Put(otp) => {
-                let before = self.otps.get(&otp.id).and_then(|seen| seen.value.as_deref());
-                self.news.changed(before, &otp);
-                self.otps.insert(otp.id, Seen::written(Some(otp)));
-            }
+            OtpChange::Put(otp) => self.put(otp),
             OtpChange::Delete => {
                 if let Subject::Otp(id) | Subject::OtpAlone(id) = touch.subject {
                     if let Some(otp) = self.otps.get(&id).and_then(|seen| seen.value.as_deref()) {
@@ -209,6 +247,9 @@ impl<'a> Group<'a> {
         for (answer, due) in self.answers.values() {
             answers::put_answer(connection, answer, *due)?;
         }
+        for (key, until) in &self.nonces {
+            nonces::put_nonce(connection, *key, *until)?;
+        }
         for otp in &self.forgotten {
             records::forget_messages(connection, *otp)?;
         }
@@ -229,6 +270,7 @@ impl<'a> Group<'a> {
                 self.shared.cache.committed(id, seen.value);
             }
         }
+        self.shared.nonces.grew(self.nonces.len());
         for (answer, _) in self.answers.into_values() {
             self.shared.answers.committed(answer);
         }

@@ -6,6 +6,7 @@
 //! - `reader`, `cache`: reads, from memory where they can be
 //! - `records`: rows to records and back
 //! - `answers`: the answers that are kept for calls that are to be done once
+//! - `nonces`: what proved a call, and must not prove another
 //! - `settings`, `rings`, `erase`: what is not an OTP
 //! - `events`, `subscribers`: who is told of what becomes of one, and what waits to be told
 //! - `identity`: pairs of keys, tried puzzles and sessions
@@ -22,6 +23,7 @@ mod fault;
 mod files;
 mod group;
 mod identity;
+mod nonces;
 mod open;
 mod reader;
 mod records;
@@ -56,10 +58,11 @@ use crate::store::sqlite::cache::OtpCache;
 use crate::store::sqlite::checkpoint::Checkpointer;
 use crate::store::sqlite::events::Events;
 use crate::store::sqlite::fault::Latch;
+use crate::store::sqlite::nonces::Count;
 use crate::store::sqlite::open::{Role, connect};
 use crate::store::sqlite::reader::Readers;
 use crate::store::sqlite::shared::{Figures, Log, Shared};
-use crate::store::sqlite::writer::{Change, Job, Reach, Writer};
+use crate::store::sqlite::writer::{Grouped, Job, Reach, Work, Writer};
 use crate::store::{PRUNE_STEP, first_day_kept, pruned};
 
 pub use open::{Mode, OpenError, Options};
@@ -109,6 +112,7 @@ impl SqliteStore {
         let shared = Arc::new(Shared {
             cache: OtpCache::new(options.cached_otps),
             answers: AnswerCache::new(),
+            nonces: Count::default(),
             pending: Pending::default(),
             events: Events {
                 keyring: Arc::clone(&keyring),
@@ -247,7 +251,7 @@ impl OtpStore for SqliteStore {
     fn change(&self, touch: Touch, transition: Transition) -> Later<'_, Result<(), StoreError>> {
         Box::pin(async move {
             let (answer, outcome) = oneshot::channel();
-            self.submit(Job::Change(Change { touch, transition, answer }))?;
+            self.submit(Job::Grouped(Grouped { work: Work::Change { touch, transition }, answer }))?;
             outcome.await.unwrap_or(Err(StoreError::Failed))
         })
     }
@@ -332,6 +336,8 @@ mod fixture {
             messages: 1,
             delivery: Delivery::Queued,
             events: Vec::new(),
+            purpose: None,
+            own_code: false,
             news: Tally::default(),
         }
     }

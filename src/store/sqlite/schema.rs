@@ -64,6 +64,10 @@ const STEPS: &[&str] = &[
     CREATE INDEX event_dead ON event (ends) WHERE ends IS NOT NULL;
 ",
     "
+    CREATE TABLE nonce (key BLOB PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE INDEX nonce_until ON nonce (until);
+",
+    "
     CREATE TABLE key_pair (connection INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
     CREATE TABLE captcha (
         seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, expires INTEGER NOT NULL, solved_for BLOB
@@ -159,6 +163,7 @@ mod tests {
             (crate::store::sqlite::records::DUE, "INDEX otp_due (due<?)"),
             (crate::store::sqlite::answers::DUE, "COVERING INDEX answer_due (due<?)"),
             (crate::store::sqlite::answers::OF_NUMBER, "COVERING INDEX answer_due"),
+            (crate::store::sqlite::nonces::OVER, "COVERING INDEX nonce_until (until<?)"),
         ];
         for (sql, expected) in plans {
             let plan = format!("EXPLAIN QUERY PLAN {sql}");

@@ -10,11 +10,13 @@ use crate::store::sqlite::answers::AnswerCache;
 use crate::store::sqlite::cache::OtpCache;
 use crate::store::sqlite::events::Events;
 use crate::store::sqlite::fault::Latch;
+use crate::store::sqlite::nonces::Count;
 
 /// Shared by the writer, the checkpointer, the readers and the callers.
 pub(super) struct Shared {
     pub(super) cache: OtpCache,
     pub(super) answers: AnswerCache,
+    pub(super) nonces: Count,
     pub(super) pending: Pending,
     pub(super) events: Events,
     pub(super) latch: Latch,

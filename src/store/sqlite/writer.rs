@@ -4,15 +4,17 @@
 //! once and only then answers each. While it commits, the next group gathers. Nobody is answered before the commit.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::access::nonce::{NonceKey, Spent};
+use crate::clock::UnixMillis;
 use crate::otp::store::{StoreError, Touch, Transition};
 use crate::store::sqlite::checkpoint::{self, CheckpointMode, Checkpointer};
 use crate::store::sqlite::group::Group;
@@ -24,17 +26,24 @@ const GROUP: usize = 1_024;
 /// How often an idle writer looks whether somebody else wrote.
 const POLL: Duration = Duration::from_millis(250);
 
-/// A change and who waits for it.
-pub(super) struct Change {
-    pub(super) touch: Touch,
-    pub(super) transition: Transition,
+/// What is done in a group.
+pub(super) enum Work {
+    /// A change.
+    Change { touch: Touch, transition: Transition },
+    /// A nonce is spent; what that found holds once the group is committed.
+    Nonce { key: NonceKey, until: UnixMillis, found: Arc<OnceLock<Spent>> },
+}
+
+/// Work that is done in a group, and who waits for it.
+pub(super) struct Grouped {
+    pub(super) work: Work,
     pub(super) answer: oneshot::Sender<Result<(), StoreError>>,
 }
 
 /// What the writer is asked to do.
 pub(super) enum Job {
-    /// A change, grouped with others.
-    Change(Change),
+    /// Grouped with others in one commit.
+    Grouped(Grouped),
     /// Anything else, alone: it gets the writer itself.
     Alone(Box<dyn FnOnce(&Writer) + Send>),
 }
@@ -98,7 +107,7 @@ impl Writer {
                     let mut next = Some(job);
                     while let Some(job) = next {
                         next = match *job {
-                            Job::Change(change) => self.group(change, jobs),
+                            Job::Grouped(first) => self.group(first, jobs),
                             Job::Alone(work) => {
                                 work(&self);
                                 None
@@ -121,14 +130,14 @@ impl Writer {
     }
 
     /// One group commit. Gives back the job that has to run alone, if one ended the group.
-    fn group(&self, first: Change, jobs: &Receiver<Box<Job>>) -> Option<Box<Job>> {
+    fn group(&self, first: Grouped, jobs: &Receiver<Box<Job>>) -> Option<Box<Job>> {
         let mut next = Some(first);
         let mut alone = None;
         let mut take = || {
             let job = jobs.try_recv().ok()?;
             self.shared.figures.taken();
             match *job {
-                Job::Change(change) => Some(change),
+                Job::Grouped(grouped) => Some(grouped),
                 other => {
                     alone = Some(Box::new(other));
                     None
@@ -139,25 +148,25 @@ impl Writer {
         let began = self.begin();
         let mut group = Group::new(&self.connection, &self.shared);
         let mut outcome = began;
-        while let Some(mut change) = next {
+        while let Some(mut grouped) = next {
             if outcome.is_ok() {
-                match catch_unwind(AssertUnwindSafe(|| group.run(&change.touch, &mut change.transition))) {
-                    Ok(Ok(())) => answers.push(change.answer),
+                match catch_unwind(AssertUnwindSafe(|| group.run(&mut grouped.work))) {
+                    Ok(Ok(())) => answers.push(grouped.answer),
                     Ok(Err(error)) => match self.shared.latch.judge(&error) {
                         StoreError::Failed => {
                             outcome = Err(StoreError::Failed);
-                            answers.push(change.answer);
+                            answers.push(grouped.answer);
                         }
                         // One record that cannot be read: the others of the group have nothing to do with it.
-                        refusal => answer(change.answer, Err(refusal)),
+                        refusal => answer(grouped.answer, Err(refusal)),
                     },
                     Err(_) => {
                         tracing::error!("a transition panicked: nothing of it was written");
-                        answer(change.answer, Err(StoreError::Unavailable));
+                        answer(grouped.answer, Err(StoreError::Unavailable));
                     }
                 }
             } else {
-                answers.push(change.answer);
+                answers.push(grouped.answer);
             }
             next = if answers.len() < GROUP { take() } else { None };
         }

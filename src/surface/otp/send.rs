@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::otp::application::{ApplicationRef, Caller, Reference, Sender};
 use crate::otp::channel::Via;
 use crate::otp::code::{Code, PinLength};
-use crate::otp::command::{Resend, Send};
+use crate::otp::command::{Resend, Send, Terms};
 use crate::otp::id::AccountId;
 use crate::otp::language::Language;
 use crate::otp::phone::{Country, Phone};
@@ -98,6 +98,7 @@ pub(crate) fn read_send(input: &mut Input, account: &AccountId) -> Option<Send> 
         sender,
         caller,
         reference,
+        terms: Terms::default(),
     })
 }
 

@@ -223,7 +223,7 @@ impl Dialect for Tyntec {
 
     fn refuse(&self, refusal: &Refusal, stamp: Stamp) -> Response {
         let cause = match refusal {
-            Refusal::Unauthenticated => Cause::Unauthenticated,
+            Refusal::Unauthenticated(_) => Cause::Unauthenticated,
             Refusal::Guarded { .. } => Cause::Guarded,
             Refusal::OverQuota { .. } => Cause::OverQuota,
             Refusal::Forbidden(_) => Cause::Forbidden,
@@ -239,7 +239,7 @@ impl Dialect for Tyntec {
             Refusal::Internal => Cause::Internal,
         };
         let response = body(status(refusal), cause as u32, words(refusal), stamp, None);
-        let response = if *refusal == Refusal::Unauthenticated { challenge(response) } else { response };
+        let response = if matches!(refusal, Refusal::Unauthenticated(_)) { challenge(response) } else { response };
         match wait(refusal) {
             Some(seconds) => retry_after(response, seconds),
             None => response,

@@ -4,8 +4,10 @@ mod answers;
 mod events;
 mod identity;
 mod model;
+mod nonces;
 mod once;
 mod once_model;
+mod purposes;
 mod settings;
 mod sqlite;
 mod sqlite_open;
@@ -78,6 +80,19 @@ mod conformance {
         a_session_lives_until_it_ends,
         a_session_is_replaced_by_one,
         a_number_has_so_many_sessions_and_no_more,
+    );
+    conformance!(nonces:
+        a_nonce_is_spent_once,
+        of_many_who_spend_a_nonce_one_finds_it_fresh,
+        nonces_are_dropped_when_they_are_over_step_by_step,
+    );
+    conformance!(purposes:
+        the_newest_code_of_a_purpose_holds,
+        no_purpose_verifies_another,
+        one_of_many_checks_by_purpose_succeeds,
+        of_many_sends_for_a_purpose_one_code_is_left,
+        a_code_of_ones_own_lives_as_its_send_said,
+        a_number_has_a_bounded_count_of_purposes,
     );
     conformance!(once:
         racers_commit_once,

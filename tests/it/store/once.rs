@@ -11,7 +11,7 @@ use otpgate::otp::application::{Application, ApplicationRef};
 use otpgate::otp::catalogue::Catalogue;
 use otpgate::otp::channel::Via;
 use otpgate::otp::code::{Code, EnteredCode};
-use otpgate::otp::command::{DeleteError, Resend, ResendError, Send, SendError, Verified, VerifyError};
+use otpgate::otp::command::{DeleteError, Resend, ResendError, Send, SendError, Terms, Verified, VerifyError};
 use otpgate::otp::id::{ApplicationId, OtpId};
 use otpgate::otp::phone::Phone;
 use otpgate::otp::record::Otp;
@@ -55,7 +55,7 @@ fn refusal(status: u16) -> Answer {
     Answer { status, media_type: "text/plain".into(), body: "no".into() }
 }
 
-fn send(world: &World, number: u32) -> Send {
+pub(super) fn send(world: &World, number: u32) -> Send {
     Send {
         account: world.account.clone(),
         phone: Phone::parse(e164(number).as_str(), None).unwrap(),
@@ -68,6 +68,7 @@ fn send(world: &World, number: u32) -> Send {
         sender: None,
         caller: None,
         reference: None,
+        terms: Terms::default(),
     }
 }
 

@@ -237,7 +237,7 @@ pub(crate) async fn a_number_has_its_otps_newest_first<S: Store>(world: &World, 
 pub(crate) async fn pruning_keeps_what_a_rule_may_ask_for<S: Store>(world: &World, store: &Arc<S>) {
     let now = world.now();
     let old = now.minus(DAY * 8);
-    let record = |failures, locked_until, sends| NumberRecord { failures, locked_until, sends };
+    let record = |failures, locked_until, sends| NumberRecord { failures, locked_until, sends, holdings: Vec::new() };
     let cases = [
         (record(0, None, vec![old]), record(0, None, vec![])),
         (record(0, None, vec![old, now]), record(0, None, vec![now])),

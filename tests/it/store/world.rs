@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use otpgate::abuse::SpendKey;
+use otpgate::access::nonce::NonceStore;
 use otpgate::access::store::ConnectionStore;
 use otpgate::clock::{Clock, ManualClock, UnixMillis};
 use otpgate::events::store::{EventQueue, SubscriptionStore};
@@ -32,11 +33,27 @@ pub(crate) const CODE: &str = "012345";
 
 /// All the ports of a store.
 pub(crate) trait Store:
-    OtpStore + Outbox + Eraser + ApplicationStore + ConnectionStore + SubscriptionStore + EventQueue + IdentityStore
+    OtpStore
+    + Outbox
+    + Eraser
+    + ApplicationStore
+    + ConnectionStore
+    + SubscriptionStore
+    + EventQueue
+    + NonceStore
+    + IdentityStore
 {
 }
 impl<T> Store for T where
-    T: OtpStore + Outbox + Eraser + ApplicationStore + ConnectionStore + SubscriptionStore + EventQueue + IdentityStore
+    T: OtpStore
+        + Outbox
+        + Eraser
+        + ApplicationStore
+        + ConnectionStore
+        + SubscriptionStore
+        + EventQueue
+        + NonceStore
+        + IdentityStore
 {
 }
 
@@ -108,6 +125,8 @@ impl World {
             messages: 1,
             delivery: Delivery::Queued,
             events: Vec::new(),
+            purpose: None,
+            own_code: false,
             news: Tally::default(),
         }
     }
@@ -128,7 +147,7 @@ impl World {
                 number: Some(number),
                 spent: Some(records.spent + 1),
                 outbox: OutboxChange::Put(message(id, 1, now)),
-                answer: None,
+                ..Changes::default()
             };
             (changes, id)
         };
