@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::access::authenticator::Authenticator;
 use crate::access::nonce;
-use crate::app::configured::{providers, send_policy, settings};
+use crate::app::configured::{one_access, providers, send_policy, settings};
 use crate::app::figures::sources;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -21,6 +21,7 @@ use crate::delivery::courier::Courier;
 use crate::events::backoff::Backoff;
 use crate::events::dispatch::Dispatcher;
 use crate::events::subscriptions::Subscriptions;
+use crate::identity;
 use crate::layer::guard::{Guard, GuardSettings};
 use crate::openapi;
 use crate::otp::answer::KeptAnswers;
@@ -35,7 +36,7 @@ use crate::stack::{Parts, finish, stack};
 use crate::store::sqlite::SqliteStore;
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
-use crate::surface::{DIALECTS, admin, asked, keyed, open, otp, tyntec, webhooks};
+use crate::surface::{DIALECTS, admin, asked, keyed, oneaccess, open, otp, tyntec, webhooks};
 use crate::telemetry::{Metrics, Observers};
 
 /// From the warmed start to the end of its work: what is touched later is needed.
@@ -149,8 +150,11 @@ impl Gateway {
             guard: guard.clone(),
             base_url: base_url.clone(),
         });
+        let oneaccess = one_access(config, &store, &clock, &api, &guard);
         let keyed_routes = otp::routes().merge(tyntec::routes()).with_state(api);
-        let (keyed_routes, _) = keyed_routes.merge(webhooks::keyed().with_state(Arc::clone(&hooks))).split_for_parts();
+        let keyed_routes = keyed_routes.merge(webhooks::keyed().with_state(Arc::clone(&hooks)));
+        let (keyed_routes, _) = keyed_routes.merge(oneaccess::routes().with_state(oneaccess)).split_for_parts();
+        let keyed_routes = keyed_routes.merge(oneaccess::not_offered());
         let (capability_routes, _) = webhooks::capabilities().with_state(hooks).split_for_parts();
         let open_routes = open::routes(Open {
             readiness: readiness.clone(),
@@ -225,6 +229,7 @@ impl Gateway {
         }
         tasks.spawn(sweep(Arc::clone(&quota), guard));
         tasks.spawn(nonce::sweep(Arc::clone(&store) as _, Arc::clone(&clock), nonces_stopped));
+        tasks.spawn(identity::store::sweep(Arc::clone(&store) as _, Arc::clone(&clock)));
         tasks.spawn(async {
             let _ = tokio::task::spawn_blocking(crate::otp::phone::warm).await;
             // Whoever started it has their first answers by then.

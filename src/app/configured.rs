@@ -7,8 +7,16 @@ use crate::clock::Clock;
 use crate::config::{Config, Countries as ConfigCountries, ProviderKind};
 use crate::delivery::provider::Provider;
 use crate::delivery::sandbox::Sandbox;
+use crate::identity::captcha::Captchas;
+use crate::identity::pair::Pairs;
+use crate::identity::session::Sessions;
+use crate::identity::signature::Signatures;
+use crate::layer::guard::Guard;
 use crate::otp::service::{Countries, SendPolicy};
+use crate::secret::SystemEntropy;
 use crate::server::{Deadlines, Limits, Network, Settings, Tls};
+use crate::store::sqlite::SqliteStore;
+use crate::surface::{oneaccess, otp};
 
 pub(super) fn send_policy(config: &Config) -> SendPolicy {
     SendPolicy {
@@ -36,6 +44,31 @@ pub(super) fn providers(config: &Config, clock: &Arc<dyn Clock>) -> (Option<Arc<
         }
     }
     (sandbox, providers)
+}
+
+/// The dialect that signs in. Its threads and keys come with the first call that needs them.
+pub(super) fn one_access(
+    config: &Config,
+    store: &Arc<SqliteStore>,
+    clock: &Arc<dyn Clock>,
+    api: &otp::Api,
+    guard: &Guard,
+) -> oneaccess::Api {
+    let (keyring, entropy) = (store.keyring(), Arc::new(SystemEntropy));
+    let pairs = Arc::new(Pairs::new(Arc::clone(store) as _, Arc::clone(&keyring)));
+    let signatures = Signatures::new(Arc::clone(&pairs), Arc::clone(clock));
+    Arc::new(oneaccess::Parts::new(
+        Arc::clone(&api.otps),
+        Arc::clone(&api.catalogue),
+        Captchas::new(Arc::clone(store) as _, Arc::clone(&keyring), Arc::clone(clock), Arc::clone(&entropy) as _),
+        (pairs, signatures),
+        Sessions::new(Arc::clone(store) as _, Arc::clone(&keyring), Arc::clone(clock), entropy),
+        Arc::clone(store) as _,
+        keyring,
+        guard.clone(),
+        Arc::clone(clock),
+        config.oneaccess.country,
+    ))
 }
 
 pub(super) fn settings(config: &Config, tls: Option<Tls>) -> Settings {

@@ -2,8 +2,8 @@
 //! misspelt keys and the ranges all come from these two tables; the defaults are in the structs.
 
 use super::kind::Kind::{
-    self, Address, Boolean, Count, Countries, Level, Limit, Networks, Path, Providers, PublicUrl, Rates, Seconds,
-    Secret, Span, Spans, StoreUrl, Text, Word,
+    self, Address, Boolean, Count, Countries, Level, Limit, Networks, OneCountry, Path, Providers, PublicUrl, Rates,
+    Seconds, Secret, Span, Spans, StoreUrl, Text, Word,
 };
 
 /// One setting.
@@ -56,6 +56,7 @@ pub(super) const KEYS: &[Key] = &[
     key("delivery.countries", Countries),
     key("delivery.messages_per_day", Limit(1_000_000_000)),
     key("delivery.providers", Providers),
+    key("oneaccess.country", OneCountry),
     key("events.allow_private_callbacks", Boolean),
     key("events.retries", Spans(20, 7 * DAY)),
     key("log.format", Word(&["fmt", "json"])),

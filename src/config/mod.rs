@@ -29,7 +29,7 @@ mod sources;
 pub use delivery::{Countries, Delivery, Provider, ProviderKind};
 pub use fault::{ConfigError, Fault, Place};
 pub use secret_url::SecretUrl;
-pub use sections::{Events, Guard, Limits, Log, LogFormat, Quota, Server, Store, StoreUrl, Tls};
+pub use sections::{Events, Guard, Limits, Log, LogFormat, OneAccess, Quota, Server, Store, StoreUrl, Tls};
 pub use sources::{Flags, Sources};
 
 /// The effective configuration. Every value is in its range, and all of them fit together.
@@ -73,6 +73,8 @@ pub struct Config {
     pub limits: Limits,
     /// How messages leave.
     pub delivery: Delivery,
+    /// The dialect of OneAccess.
+    pub oneaccess: OneAccess,
     /// Callbacks.
     pub events: Events,
     /// The log.
@@ -98,6 +100,7 @@ impl Default for Config {
             guard: Guard::default(),
             limits: Limits::default(),
             delivery: Delivery::default(),
+            oneaccess: OneAccess::default(),
             events: Events::default(),
             log: Log::default(),
         }

@@ -2,8 +2,11 @@
 //!
 //! Each operation is one commit of its own. What was spent stays spent until it would be refused for its age anyway.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use crate::access::connection::ConnectionId;
-use crate::clock::UnixMillis;
+use crate::clock::{Clock, UnixMillis};
 use crate::otp::id::NumberKey;
 use crate::otp::store::{Later, StoreError};
 use crate::secret::Sealed;
@@ -73,4 +76,16 @@ pub trait IdentityStore: Send + Sync + 'static {
 
     /// Drops what is over at `now`: one bounded step.
     fn prune_identity(&self, now: UnixMillis) -> Later<'_, Result<(), StoreError>>;
+}
+
+/// How often the sweep looks.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Drops what is over, step by step, for as long as the process lives.
+pub async fn sweep(store: Arc<dyn IdentityStore>, clock: Arc<dyn Clock>) {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        // Refused now, tried again soon: what it drops is dead weight.
+        let _refused = store.prune_identity(clock.now()).await;
+    }
 }

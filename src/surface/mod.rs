@@ -5,6 +5,7 @@ pub mod answer;
 pub mod extract;
 pub mod input;
 mod once;
+pub mod oneaccess;
 pub mod open;
 pub mod otp;
 pub mod problem;
@@ -17,19 +18,26 @@ use crate::layer::dialect::Dialects;
 use crate::layer::idempotency::Asked;
 
 /// Which dialect speaks where.
-pub const DIALECTS: Dialects = Dialects { prefixes: &[(tyntec::PREFIX, &tyntec::Tyntec)], native: &problem::Native };
+pub const DIALECTS: Dialects = Dialects {
+    prefixes: &[(tyntec::PREFIX, &tyntec::Tyntec), (oneaccess::PREFIX, &oneaccess::ONE_ACCESS)],
+    native: &problem::Native,
+};
 
 /// Which paths need a key; the others are open, or capabilities.
 #[must_use]
 pub fn keyed(path: &str) -> bool {
     let native = path.starts_with("/v1/") && !path.starts_with(webhooks::CAPABILITIES);
-    native || path.starts_with(tyntec::PREFIX)
+    native || path.starts_with(tyntec::PREFIX) || path.starts_with(oneaccess::PREFIX)
 }
 
 /// What a request asks for, where that is done once however often it arrives.
 #[must_use]
 pub fn asked(request: &Request) -> Option<Asked> {
     let (method, path) = (request.method(), request.uri().path());
+    let query = || request.uri().query().unwrap_or_default().to_owned();
+    if let Some(operation) = oneaccess::operation(method, path) {
+        return Some(Asked { operation, query: query(), fields: oneaccess::fields(request) });
+    }
     let operation = otp::operation(method, path).or_else(|| tyntec::operation(method, path))?;
-    Some(Asked { operation, query: request.uri().query().unwrap_or_default().to_owned(), fields: Vec::new() })
+    Some(Asked { operation, query: query(), fields: Vec::new() })
 }
