@@ -18,12 +18,13 @@ const SCHEME: &str = "apikey";
 /// The members of a path item that are operations.
 pub(super) const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 /// Every tag that an operation may bear, in the order of the reference. Only those in use are written.
-const TAGS: [(&str, &str); 6] = [
+const TAGS: [(&str, &str); 7] = [
     ("otp", "Send, resend, check and delete one-time passwords."),
     ("applications", "The settings that one-time passwords are sent with. Writing needs the scope admin."),
     ("connection", "Who the caller is, and what is left of its quota."),
     ("webhooks", "Subscriptions to what becomes of one-time passwords."),
     ("tyntec", "The same under the paths, parameters and answers of the tyntec 2FA API, version 1."),
+    ("oneaccess", "Verification codes under the paths, parameters and answers of the OneAccess SDK API, version 2."),
     ("health", "Whether the gateway lives and can do its work. No API key is needed."),
 ];
 const DESCRIPTION: &str = "Send one-time passwords by text message or call, and check them. Every call is \
@@ -50,6 +51,7 @@ pub fn surfaces() -> Vec<Surface> {
     vec![
         Surface::of(surface::otp::routes()),
         Surface::of(surface::tyntec::routes()),
+        Surface::of(surface::oneaccess::routes()),
         Surface::of(surface::webhooks::keyed()),
         Surface::of(surface::webhooks::capabilities()),
         Surface::of(surface::open::health()),
@@ -100,6 +102,10 @@ pub fn collect(surfaces: Vec<Surface>, public_url: Option<&str>) -> Converted {
                 SCHEME: {
                     "type": "apiKey", "in": "header", "name": "apikey",
                     "description": "The key of a connection, as `otpgate key create` prints it once.",
+                },
+                "clientId": {
+                    "type": "apiKey", "in": "header", "name": "X-client-id",
+                    "description": "The client id of a connection that was made with --allow-client-id. It is public.",
                 },
             },
         },

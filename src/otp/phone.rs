@@ -328,7 +328,7 @@ impl Country {
     pub(crate) fn mobile_example(self) -> Option<String> {
         let kind = PhoneNumberType::Mobile;
         let example = PHONE_NUMBER_UTIL.get_example_number_for_type_and_region(self.region()?, kind).ok()?;
-        Some(PHONE_NUMBER_UTIL.get_national_significant_number(&example))
+        Some(rlibphonenumber::get_national_significant_number_owned(&example))
     }
 }
 

@@ -11,6 +11,7 @@ mod idempotency;
 mod idempotency_faults;
 mod keys;
 mod native;
+mod oneaccess;
 mod quota;
 mod startup;
 mod templates;

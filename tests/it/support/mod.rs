@@ -1,6 +1,7 @@
 //! The built binary as a user has it: started on free ports with a data directory of its own, called over real sockets.
 
 pub(crate) mod client;
+pub(crate) mod oaep;
 pub(crate) mod receiver;
 
 use std::io::{BufRead as _, BufReader, Read as _};
