@@ -15,6 +15,7 @@ use crate::surface::oneaccess::{Api, ClientHeaders};
 
 /// The gateway's time.
 #[derive(Serialize, ToSchema)]
+#[schema(as = OneAccessServerDate)]
 pub(super) struct ServerDate {
     /// Milliseconds since 1970, as text.
     #[schema(example = "1628496895102")]
@@ -23,6 +24,7 @@ pub(super) struct ServerDate {
 
 /// A public key.
 #[derive(Serialize, ToSchema)]
+#[schema(as = OneAccessPublicKey)]
 pub(super) struct PublicKey {
     /// RSA, 2,048 bits, PEM.
     public_key: String,

@@ -18,6 +18,7 @@ const ROWS: &str = include_str!("countries.tsv");
 /// What a client needs to let a person choose a country.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = OneAccessCountryCodes)]
 pub(super) struct CountryCodes {
     /// All countries.
     phone_area_code_definitions: Vec<AreaCode>,
@@ -29,6 +30,7 @@ pub(super) struct CountryCodes {
 /// A country.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = OneAccessAreaCode)]
 pub(super) struct AreaCode {
     /// Its calling code, without `+`.
     #[schema(example = "86")]
@@ -47,6 +49,7 @@ pub(super) struct AreaCode {
 
 /// A country's names.
 #[derive(Serialize, ToSchema)]
+#[schema(as = OneAccessNames)]
 struct Names {
     /// In simplified Chinese.
     #[serde(rename = "zh-CN")]

@@ -26,6 +26,7 @@ const SENDER_BYTES: usize = 254;
 /// A puzzle.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = OneAccessPuzzle)]
 pub(super) struct PuzzleEntity {
     /// Its id.
     captcha_id: String,
@@ -46,6 +47,7 @@ pub(super) struct PuzzleEntity {
 /// An answer to a puzzle.
 #[derive(Deserialize, ToSchema)]
 #[expect(dead_code, reason = "the schema of the body; `Input` reads it, to name every fault at once")]
+#[schema(as = OneAccessSolution)]
 pub(super) struct SolutionBody {
     /// Where the piece was dropped, as JSON: x in pixels of the background's 310, y always 5.0.
     #[schema(example = "{\"x\":237.0,\"y\":5.0}", max_length = 128)]
@@ -59,6 +61,7 @@ pub(super) struct SolutionBody {
 
 /// A solved puzzle.
 #[derive(Serialize, ToSchema)]
+#[schema(as = OneAccessSolved)]
 pub(super) struct SolvedEntity {
     /// What a message is paid with, once: the token, `---` and the answer.
     captcha_token: String,

@@ -27,6 +27,7 @@ const TOKEN_BYTES: usize = 256;
 /// A code that was typed.
 #[derive(Deserialize, ToSchema)]
 #[expect(dead_code, reason = "the schema of the body; `Input` reads it, to name every fault at once")]
+#[schema(as = OneAccessCodeRequest)]
 pub(super) struct CodeBody {
     /// Whom it was sent to.
     #[schema(example = "13800000000")]
@@ -39,6 +40,7 @@ pub(super) struct CodeBody {
 /// A session that goes on.
 #[derive(Deserialize, ToSchema)]
 #[expect(dead_code, reason = "the schema of the body; `Input` reads it, to name every fault at once")]
+#[schema(as = OneAccessRefreshRequest)]
 pub(super) struct RefreshBody {
     /// Its token, which is good for nothing afterwards.
     session_token: String,
@@ -46,6 +48,7 @@ pub(super) struct RefreshBody {
 
 /// A session.
 #[derive(Serialize, ToSchema)]
+#[schema(as = OneAccessSession)]
 pub(super) struct SessionEntity {
     /// SUCCESS.
     #[schema(example = "SUCCESS")]
@@ -65,6 +68,7 @@ impl SessionEntity {
 
 /// A number.
 #[derive(Serialize, ToSchema)]
+#[schema(as = OneAccessMobile)]
 pub(super) struct MobileEntity {
     /// In E.164.
     #[schema(example = "+8613800000000")]

@@ -27,6 +27,7 @@ use crate::surface::oneaccess::{Api, ClientHeaders, Mobile, Parts};
 /// A message that is asked for.
 #[derive(Deserialize, ToSchema)]
 #[expect(dead_code, reason = "the schema of the body; `Input` reads it, to name every fault at once")]
+#[schema(as = OneAccessSmsRequest)]
 pub(super) struct SmsBody {
     /// Whom to send to: E.164 with `+`, or a national number of the preferred country.
     #[schema(example = "13800000000")]
@@ -42,6 +43,7 @@ pub(super) struct SmsBody {
 /// A code that is to be checked for any purpose.
 #[derive(Deserialize, ToSchema)]
 #[expect(dead_code, reason = "the schema of the body; `Input` reads it, to name every fault at once")]
+#[schema(as = OneAccessVerifyRequest)]
 pub(super) struct VerifyBody {
     /// Whom it was sent to.
     #[schema(example = "13800000000")]
@@ -56,6 +58,7 @@ pub(super) struct VerifyBody {
 
 /// A right code.
 #[derive(Serialize, ToSchema)]
+#[schema(as = OneAccessStatus)]
 pub(super) struct StatusEntity {
     /// SUCCESS.
     #[schema(example = "SUCCESS")]
