@@ -49,10 +49,14 @@ class Gateway:
         else:
             raise SystemExit(f"the gateway ended: {pathlib.Path(data, 'log').read_text()}")
 
+    def connection(self, *flags):
+        """A new connection, with all that is shown of it once."""
+        arguments = [self.binary, "key", "create", "--name", "client", "--json", "--data-dir", f"{self.data}/d", *flags]
+        return json.loads(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)
+
     def key(self, *flags):
         """A new API key."""
-        arguments = [self.binary, "key", "create", "--name", "client", "--json", "--data-dir", f"{self.data}/d", *flags]
-        return json.loads(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)["key"]
+        return self.connection(*flags)["key"]
 
     def messages(self, number):
         """What the sandbox holds for a number, newest first. The courier works after the answer: wait for the count."""

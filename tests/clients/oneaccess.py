@@ -1,6 +1,8 @@
 """A client of the OneAccess dialect, written from its contract, with the cryptography package: signs in and out under both
 readings of OAEPWithSHA-256AndMGF1Padding, and is refused where it has to be.
 
+Needs: pip install cryptography==48.0.0
+
     python tests/clients/oneaccess.py --otpgate target/release/otpgate
 """
 
@@ -8,17 +10,14 @@ import argparse
 import base64
 import json
 import struct
-import sys
-import time
 import urllib.error
-import urllib.parse
 import urllib.request
 import zlib
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 
-from gateway import Gateway
+from gateway import gateway
 
 MOBILE = "13800138000"
 
@@ -127,28 +126,18 @@ class App:
         return base64.b64encode(key.encrypt(text.encode(), oaep)).decode()
 
 
-def newest_code(gateway, after):
-    number = urllib.parse.quote("+86" + MOBILE)
-    for _ in range(500):
-        with urllib.request.urlopen(f"{gateway.admin}/sandbox/messages?number={number}") as answer:
-            messages = json.loads(answer.read())
-        if len(messages) > after:
-            return messages[0]["code"], len(messages)
-        time.sleep(0.01)
-    sys.exit("no message arrived")
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--otpgate", required=True)
-    with Gateway(parser.parse_args().otpgate) as gateway:
-        app = App(gateway.url, gateway.make_key("--unlimited", "--allow-client-id")["clientId"])
+    with gateway(parser.parse_args().otpgate) as running:
+        app = App(running.address, running.connection("--unlimited", "--allow-client-id")["clientId"])
         countries = app.right("GET", "/api/v2/sdk/country-codes")
         assert countries["preferredAreaCode"] == "CN" and len(countries["phoneAreaCodeDefinitions"]) > 200
         count = 0
         for mgf1 in (hashes.SHA256(), hashes.SHA1()):
             paid = app.send("LOGIN_SMS")
-            code, count = newest_code(gateway, count)
+            count += 1
+            code = running.code("+86" + MOBILE, count)
             app.wrong("CAPTCHA.0004", "POST", "/api/v2/sdk/sms/send", paid)
             login, body = "/api/v2/sdk/login/mobile-verify-code", {"mobile": MOBILE, "verify_code": code}
             wrong = str((int(code) + 1) % 1_000_000).zfill(6)
@@ -160,7 +149,8 @@ def main():
             mobile = app.right("GET", "/api/v2/sdk/mobile-by-token", X_state_token=token)
             assert mobile == {"mobile": "+86" + MOBILE}, mobile
             app.send("OTP_REST_SMS")
-            code, count = newest_code(gateway, count)
+            count += 1
+            code = running.code("+86" + MOBILE, count)
             body = {"mobile": MOBILE, "verify_code": code}
             app.wrong("CODE.0001", "POST", login, body)
             token = app.right("POST", "/api/v2/sdk/mfa/sms", body, X_state_token=token)["session_token"]
@@ -173,7 +163,7 @@ def main():
             assert app.right("GET", "/api/v2/sdk/logout", X_signature=signature) is None
             app.wrong("SIGNATURE.0003", "GET", "/api/v2/sdk/logout", X_signature=signature)
             app.wrong("SESSION.0001", "GET", "/api/v2/sdk/mobile-by-token", X_state_token=fresh)
-        nobody = App(gateway.url, "x" * 24)
+        nobody = App(running.address, "x" * 24)
         nobody.wrong("APP.0001", "GET", "/api/v2/sdk/server-date")
         app.wrong("OFFER.0001", "POST", "/api/v2/sdk/login/pwd", {})
     print("OneAccess: signed in and out under both readings of the padding")
