@@ -36,7 +36,7 @@ use crate::stack::{Parts, finish, stack};
 use crate::store::sqlite::SqliteStore;
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
-use crate::surface::{DIALECTS, admin, asked, keyed, oneaccess, open, otp, tyntec, webhooks};
+use crate::surface::{DIALECTS, admin, asked, keyed, oneaccess, open, otp, tyntec, unimatrix, webhooks};
 use crate::telemetry::{Metrics, Observers};
 
 /// From the warmed start to the end of its work: what is touched later is needed.
@@ -151,7 +151,7 @@ impl Gateway {
             base_url: base_url.clone(),
         });
         let oneaccess = one_access(config, &store, &clock, &api, &guard);
-        let keyed_routes = otp::routes().merge(tyntec::routes()).with_state(api);
+        let keyed_routes = otp::routes().merge(tyntec::routes()).merge(unimatrix::routes()).with_state(api);
         let keyed_routes = keyed_routes.merge(webhooks::keyed().with_state(Arc::clone(&hooks)));
         let (keyed_routes, _) = keyed_routes.merge(oneaccess::routes().with_state(oneaccess)).split_for_parts();
         let keyed_routes = keyed_routes.merge(oneaccess::not_offered());
@@ -175,7 +175,7 @@ impl Gateway {
         });
         let gateway = stack(Parts {
             dialects: DIALECTS,
-            keyed_paths: keyed,
+            keyed,
             authenticator: Arc::clone(&authenticator),
             guard: guard.clone(),
             quota: Arc::clone(&quota) as _,
@@ -187,8 +187,8 @@ impl Gateway {
             answers: Arc::new(KeptAnswers::new(Arc::clone(&store) as _, store.keyring(), Arc::clone(&clock))),
             keyring: store.keyring(),
             idempotency_observer: Arc::clone(&observers) as _,
-            keyed: finish(keyed_routes),
-            open: finish(open_routes.merge(capability_routes)),
+            keyed_routes: finish(keyed_routes),
+            open_routes: finish(open_routes.merge(capability_routes).merge(unimatrix::other_methods())),
         });
 
         let drain = Drain::new();

@@ -5,7 +5,7 @@
 //! dialect    everything below refuses in the caller's dialect
 //! rescue     a panic below is answered in that dialect, and still traced
 //! limits     too large is refused before anything is looked up or read
-//! classes    open | keyed | capability: the path alone decides who may pass
+//! classes    open | keyed | capability: method and path alone decide who may pass
 //!   keyed:   auth    before the quota: nobody drains a connection's quota with wrong keys
 //!            quota   before the handler: every authenticated call counts, whatever becomes of it
 //!            idempotency   below the quota: a replayed call counts; above the handler, which it may spare
@@ -19,6 +19,7 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::routing::future::RouteFuture;
 use futures_util::future::Either;
+use http::Method;
 use tower::{Service, ServiceBuilder};
 
 use crate::access::authenticator::Authenticator;
@@ -41,8 +42,8 @@ use crate::secret::Keyring;
 pub struct Parts {
     /// Which dialect speaks where.
     pub dialects: Dialects,
-    /// Which paths need a key.
-    pub keyed_paths: fn(&str) -> bool,
+    /// Which requests need a key.
+    pub keyed: fn(&Method, &str) -> bool,
     /// Looks keys up.
     pub authenticator: Arc<Authenticator>,
     /// Answers refused authentications.
@@ -66,9 +67,9 @@ pub struct Parts {
     /// Is told of replayed calls.
     pub idempotency_observer: Arc<dyn IdempotencyObserver>,
     /// The routes that need a key.
-    pub keyed: Router,
+    pub keyed_routes: Router,
     /// The routes that need none.
-    pub open: Router,
+    pub open_routes: Router,
 }
 
 /// The whole stack.
@@ -84,8 +85,8 @@ pub fn stack(parts: Parts) -> Gateway {
         .layer(QuotaLayer::new(parts.quota, parts.quota_observer))
         // Below both: only its own connection is told an answer again, and that call counts as well.
         .layer(IdempotencyLayer::new(parts.operations, parts.answers, parts.keyring, parts.idempotency_observer))
-        .service(parts.keyed);
-    let classes = Classes { keyed, open: parts.open, keyed_paths: parts.keyed_paths };
+        .service(parts.keyed_routes);
+    let classes = Classes { keyed, open: parts.open_routes, needs_key: parts.keyed };
     ServiceBuilder::new()
         // Outermost: an answer without an id cannot be asked about.
         .layer(TraceLayer::new(parts.dialects, parts.clock, parts.observer))
@@ -98,12 +99,12 @@ pub fn stack(parts: Parts) -> Gateway {
         .service(classes)
 }
 
-/// Sends a request to the routes of its class, by its path.
+/// Sends a request to the routes of its class, by its method and path.
 #[derive(Clone)]
 pub struct Classes {
     keyed: AuthService<QuotaService<IdempotencyService<Router>>>,
     open: Router,
-    keyed_paths: fn(&str) -> bool,
+    needs_key: fn(&Method, &str) -> bool,
 }
 
 type Keyed = <AuthService<QuotaService<IdempotencyService<Router>>> as Service<Request>>::Future;
@@ -119,7 +120,7 @@ impl Service<Request> for Classes {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        if (self.keyed_paths)(request.uri().path()) {
+        if (self.needs_key)(request.method(), request.uri().path()) {
             Either::Left(self.keyed.call(request))
         } else {
             Either::Right(self.open.call(request))

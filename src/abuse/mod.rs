@@ -1,6 +1,7 @@
 //! What keeps an account's numbers and money safe: failure budgets, send limits, daily ceilings.
 //!
-//! Pure functions of a number's record and the time. Knows no code, no message, no storage.
+//! Pure functions of a number's record and the time. Which code holds for which purpose is kept there too, because every change of the
+//! number reads it; what a code is, or a message, or a store, is not known here.
 
 mod number;
 mod send_limit;

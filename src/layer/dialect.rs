@@ -11,7 +11,9 @@ use crate::layer::{Request, Response};
 /// Which dialect speaks on which path.
 #[derive(Clone, Copy)]
 pub struct Dialects {
-    /// The dialects beside the native one: path prefix and dialect, the first that fits wins.
+    /// The dialects that speak on one path: path and dialect.
+    pub paths: &'static [(&'static str, &'static dyn Dialect)],
+    /// The dialects that speak below one: path prefix and dialect, the first that fits wins.
     pub prefixes: &'static [(&'static str, &'static dyn Dialect)],
     /// Where no prefix fits.
     pub native: &'static dyn Dialect,
@@ -21,7 +23,8 @@ impl Dialects {
     /// The dialect of a path.
     #[must_use]
     pub fn of(&self, path: &str) -> &'static dyn Dialect {
-        let fitting = self.prefixes.iter().find(|(prefix, _)| path.starts_with(prefix));
+        let exact = self.paths.iter().find(|(whole, _)| path == *whole);
+        let fitting = exact.or_else(|| self.prefixes.iter().find(|(prefix, _)| path.starts_with(prefix)));
         fitting.map_or(self.native, |(_, dialect)| *dialect)
     }
 }

@@ -1,5 +1,7 @@
 //! What the layers may refuse, and the trait by which a dialect words it. One refusal, one variant, one answer a dialect.
 
+use http::HeaderName;
+
 use crate::access::authenticator::Cause;
 use crate::access::credential::Credential;
 use crate::access::scope::Scope;
@@ -92,6 +94,11 @@ pub enum Presented<'r> {
 pub trait Dialect: Send + Sync + 'static {
     /// Its name in metrics and logs.
     fn name(&self) -> &'static str;
+
+    /// The header field in which its answers carry the request's id a second time.
+    fn request_id(&self) -> Option<HeaderName> {
+        None
+    }
 
     /// The credential of a request.
     fn credential<'r>(&self, request: &'r Request) -> Presented<'r>;

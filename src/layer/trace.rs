@@ -20,6 +20,7 @@ use tracing::Span;
 
 use crate::clock::{Clock, UnixMillis};
 use crate::layer::dialect::Dialects;
+use crate::layer::refusal::Dialect;
 use crate::layer::{Request, Response};
 use crate::secret::{Entropy, SystemEntropy};
 
@@ -138,11 +139,11 @@ where
     fn call(&mut self, mut request: Request) -> Self::Future {
         let parts = &self.layer.0;
         let id = parts.next_id();
-        let dialect = parts.dialects.of(request.uri().path()).name();
+        let dialect = parts.dialects.of(request.uri().path());
         // `route` is filled in by the router, which knows the template: the path itself may be a capability.
         // At the level of its events: a log without them does not pay for spans.
         let span = tracing::debug_span!(
-            "request", id = %id, method = request.method().as_str(), dialect,
+            "request", id = %id, method = request.method().as_str(), dialect = dialect.name(),
             route = tracing::field::Empty, connection = tracing::field::Empty,
         );
         request.extensions_mut().insert(Stamp { id, at: parts.clock.now() });
@@ -162,7 +163,7 @@ pin_project! {
         inner: F,
         span: Span,
         id: RequestId,
-        dialect: &'static str,
+        dialect: &'static dyn Dialect,
         started: Instant,
         parts: Arc<Parts>,
     }
@@ -181,10 +182,13 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for TraceFuture<F>
         let elapsed = this.started.elapsed();
         let status = response.status().as_u16();
         if let Ok(value) = HeaderValue::from_bytes(&this.id.to_text()) {
+            if let Some(own) = this.dialect.request_id() {
+                response.headers_mut().insert(own, value.clone());
+            }
             response.headers_mut().insert(REQUEST_ID, value);
         }
         let route = response.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-        this.parts.observer.answered(this.dialect, route, status, elapsed);
+        this.parts.observer.answered(this.dialect.name(), route, status, elapsed);
         tracing::debug!(status, duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX), "answered");
         Poll::Ready(Ok(response))
     }

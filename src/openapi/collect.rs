@@ -13,17 +13,33 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::openapi::walk::{ConversionError, Converted, Node};
 use crate::surface;
 
-/// The name of the security scheme of keyed operations.
-const SCHEME: &str = "apikey";
+/// The security schemes of keyed operations: name, where it is sent, as what, and what it is.
+const SCHEMES: [(&str, &str, &str, &str); 3] = [
+    ("apikey", "header", "apikey", "The key of a connection, as `otpgate key create` prints it once."),
+    (
+        "accessKeyId",
+        "query",
+        "accessKeyId",
+        "The access key id of a connection, as `otpgate key create --json` prints it. The call is signed with its secret, \
+         unless the key was made with `--allow-simple`.",
+    ),
+    (
+        "clientId",
+        "header",
+        "X-client-id",
+        "The client id of a connection that was made with `--allow-client-id`. It is public.",
+    ),
+];
 /// The members of a path item that are operations.
 pub(super) const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 /// Every tag that an operation may bear, in the order of the reference. Only those in use are written.
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 8] = [
     ("otp", "Send, resend, check and delete one-time passwords."),
     ("applications", "The settings that one-time passwords are sent with. Writing needs the scope admin."),
     ("connection", "Who the caller is, and what is left of its quota."),
     ("webhooks", "Subscriptions to what becomes of one-time passwords."),
     ("tyntec", "The same under the paths, parameters and answers of the tyntec 2FA API, version 1."),
+    ("unimatrix", "The same under the path, actions and answers of Unimatrix' otp.send and otp.verify."),
     ("oneaccess", "Verification codes under the paths, parameters and answers of the OneAccess SDK API, version 2."),
     ("health", "Whether the gateway lives and can do its work. No API key is needed."),
 ];
@@ -51,6 +67,7 @@ pub fn surfaces() -> Vec<Surface> {
     vec![
         Surface::of(surface::otp::routes()),
         Surface::of(surface::tyntec::routes()),
+        Surface::of(surface::unimatrix::routes()),
         Surface::of(surface::oneaccess::routes()),
         Surface::of(surface::webhooks::keyed()),
         Surface::of(surface::webhooks::capabilities()),
@@ -98,16 +115,7 @@ pub fn collect(surfaces: Vec<Surface>, public_url: Option<&str>) -> Converted {
         "components": {
             "schemas": schemas,
             "headers": headers(),
-            "securitySchemes": {
-                SCHEME: {
-                    "type": "apiKey", "in": "header", "name": "apikey",
-                    "description": "The key of a connection, as `otpgate key create` prints it once.",
-                },
-                "clientId": {
-                    "type": "apiKey", "in": "header", "name": "X-client-id",
-                    "description": "The client id of a connection that was made with --allow-client-id. It is public.",
-                },
-            },
+            "securitySchemes": schemes(),
         },
     });
     if let (Some(url), Some(root)) = (public_url, document.as_object_mut()) {
@@ -130,7 +138,10 @@ fn join(members: &mut Map<String, Value>, name: &str, value: Value, at: &Node<'_
 fn complete(operation: &Node<'_>) -> Converted {
     let mut read = operation.object()?;
     let keyed = match read.take("security") {
-        Some(security) => security.items()?.iter().any(|requirement| requirement.value.get(SCHEME).is_some()),
+        Some(security) => {
+            let known = |requirement: &Value| SCHEMES.iter().any(|(name, ..)| requirement.get(name).is_some());
+            security.items()?.iter().any(|requirement| known(requirement.value))
+        }
         None => false,
     };
     let responses = read.need("responses")?;
@@ -187,6 +198,14 @@ fn common_headers(keyed: bool, status: &str) -> Map<String, Value> {
     ];
     let there = names.into_iter().filter(|(_, there)| *there);
     there.map(|(name, _)| (name.to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }))).collect()
+}
+
+fn schemes() -> Map<String, Value> {
+    let scheme = |(name, place, sent_as, description): &(&str, &str, &str, &str)| {
+        let scheme = json!({ "type": "apiKey", "in": place, "name": sent_as, "description": description });
+        ((*name).to_owned(), scheme)
+    };
+    SCHEMES.iter().map(scheme).collect()
 }
 
 fn headers() -> Value {

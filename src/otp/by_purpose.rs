@@ -64,7 +64,7 @@ impl OtpService {
             if applications.find(ApplicationRef::Id(otp.application)).is_none() {
                 return (Changes::default(), Err(VerifyError::ApplicationGone));
             }
-            let max_age = (!otp.own_code).then(|| max_age.span());
+            let max_age = otp.usual_age.map(|usual| max_age.unwrap_or(usual).span());
             let mut number = records.number.clone();
             let verdict = otp.check(&mut number, &keyring, &entered, max_age, now);
             if otp.status != OtpStatus::Active {

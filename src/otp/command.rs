@@ -1,7 +1,6 @@
 //! What the domain can be asked to do, and how it may end. Everything is parsed already; no HTTP in the errors.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::clock::UnixMillis;
 use crate::otp::application::{ApplicationRef, Caller, Reference, Sender};
@@ -9,6 +8,7 @@ use crate::otp::channel::Via;
 use crate::otp::code::{Code, EnteredCode, PinLength};
 use crate::otp::id::AccountId;
 use crate::otp::language::Language;
+use crate::otp::life::Life;
 use crate::otp::machine::Verdict;
 use crate::otp::once::Stopped;
 use crate::otp::phone::Phone;
@@ -54,39 +54,10 @@ pub struct Terms {
     pub purpose: Option<Purpose>,
     /// How long it lives, where that differs from the application's.
     pub life: Option<Life>,
+    /// How old a check lets it be that says nothing else; none when its life alone decides, whatever a check says.
+    pub usual_age: Option<Life>,
     /// Whether a generated code is digits only, whatever the application says.
     pub digits_only: bool,
-}
-
-/// How long a code lives, or how old a check lets it be: 1 to 1,800 seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Life(u16);
-
-/// The time is not 1 to 1,800 seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("1 to 1800")]
-pub struct LifeOutOfRange;
-
-impl Life {
-    /// The longest.
-    pub const LONGEST: Self = Self(1_800);
-    /// Five minutes.
-    pub const USUAL: Self = Self(300);
-
-    /// # Errors
-    /// [`LifeOutOfRange`] for anything but 1 to 1,800 seconds.
-    pub fn new(seconds: u64) -> Result<Self, LifeOutOfRange> {
-        match u16::try_from(seconds) {
-            Ok(seconds @ 1..=1_800) => Ok(Self(seconds)),
-            _ => Err(LifeOutOfRange),
-        }
-    }
-
-    /// As a span of time.
-    #[must_use]
-    pub fn span(self) -> Duration {
-        Duration::from_secs(self.0.into())
-    }
 }
 
 /// A check by number and purpose: of the newest code that was sent for both.
@@ -100,8 +71,8 @@ pub struct Check {
     pub purpose: Purpose,
     /// What was typed.
     pub entered: EnteredCode,
-    /// How old a code of the gateway's making may be; a caller's own code lives as long as its send said.
-    pub max_age: Life,
+    /// How old the code may be, where that differs from what its send said ([`Terms::usual_age`]).
+    pub max_age: Option<Life>,
 }
 
 /// A resend of the same code; `expire` does not move.

@@ -164,6 +164,14 @@ impl OtpId {
     }
 }
 
+impl OtpId {
+    /// The id as 32 hexadecimal digits without hyphens; it reads as well as with them.
+    #[must_use]
+    pub fn to_simple(self) -> String {
+        self.0.simple().to_string()
+    }
+}
+
 impl FromStr for OtpId {
     type Err = uuid::Error;
 

@@ -180,7 +180,7 @@ mod tests {
             delivery: Delivery::Queued,
             events: Vec::new(),
             purpose: None,
-            own_code: false,
+            usual_age: None,
             news: Tally::default(),
         }
     }

@@ -13,6 +13,7 @@ pub mod command;
 pub mod housekeeping;
 pub mod id;
 pub mod language;
+pub mod life;
 pub mod machine;
 pub mod news;
 mod once;

@@ -254,6 +254,16 @@ impl Phone {
         Ok(Self { number, country: country_of(parsed), line })
     }
 
+    /// Its country calling code.
+    #[must_use]
+    pub fn calling_code(&self) -> Option<u32> {
+        let code = match self.country.and_then(Country::region) {
+            Some(region) => PHONE_NUMBER_UTIL.get_country_code_for_region(region),
+            None => PHONE_NUMBER_UTIL.parse(self.number.as_str(), None).ok().map(|parsed| parsed.country_code),
+        };
+        code.and_then(|code| u32::try_from(code).ok())
+    }
+
     /// Reads a number that is E.164 already (a stored one) and looks up what it is.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use crate::otp::channel::Channel;
 use crate::otp::code::Code;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
 use crate::otp::language::Language;
+use crate::otp::life::Life;
 use crate::otp::news::{EventName, Tally};
 use crate::otp::phone::{Country, E164};
 use crate::otp::purpose::Purpose;
@@ -218,9 +219,9 @@ pub struct Otp {
     /// What it is for; none when it was sent natively and is checked by its id.
     #[serde(default)]
     pub purpose: Option<Purpose>,
-    /// Whether its code is the caller's own: then `expire` is all there is to its life, whatever age a check allows.
+    /// How old a check lets it be that says nothing else; none when `expire` alone decides.
     #[serde(default)]
-    pub own_code: bool,
+    pub usual_age: Option<Life>,
     /// From which a store sees what a change brought, to tell subscribers of it.
     #[serde(skip)]
     pub news: Tally,
@@ -262,10 +263,11 @@ impl Otp {
         }
     }
 
-    /// Its lifetime in whole seconds.
+    /// Its lifetime in whole seconds, as a person is told it: the one that a check keeps to unless it says otherwise.
     #[must_use]
     pub fn lifetime_seconds(&self) -> u64 {
-        self.expire.since(self.created).as_secs()
+        let whole = self.expire.since(self.created);
+        self.usual_age.map_or(whole, |age| whole.min(age.span())).as_secs()
     }
 
     /// Adds an event.

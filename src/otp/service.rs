@@ -16,9 +16,10 @@ use crate::otp::catalogue::Catalogue;
 use crate::otp::channel::{Channel, Via};
 use crate::otp::code::{Code, EnteredCode};
 use crate::otp::command::{
-    DeleteError, Life, Resend, ResendError, Send, SendError, SendRefusal, Terms, Verified, VerifyError,
+    DeleteError, Resend, ResendError, Send, SendError, SendRefusal, Terms, Verified, VerifyError,
 };
 use crate::otp::id::{AccountId, NumberKey, OtpId};
+use crate::otp::life::Life;
 use crate::otp::machine::Verdict;
 use crate::otp::news::Tally;
 use crate::otp::once::once;
@@ -135,8 +136,7 @@ impl OtpService {
     fn draft(&self, wish: Send, application: &Application, now: UnixMillis) -> (Otp, Message) {
         let number_key = NumberKey::of(&self.keyring, &wish.account, &wish.phone.number);
         let id = OtpId::generate(now, number_key, &*self.entropy);
-        let Terms { purpose, life, digits_only } = wish.terms;
-        let own_code = wish.code.is_some();
+        let Terms { purpose, life, usual_age, digits_only } = wish.terms;
         let mut looks = application.code_policy(wish.pin_length);
         looks.alphanumeric &= !digits_only;
         let code = wish.code.unwrap_or_else(|| Code::generate(looks, &*self.entropy));
@@ -167,7 +167,7 @@ impl OtpService {
             delivery: Delivery::Queued,
             events: Vec::new(),
             purpose,
-            own_code,
+            usual_age,
             news: Tally::default(),
         };
         let message = queue_message(&mut otp, channel, wish.sender, wish.caller, now);

@@ -83,6 +83,13 @@ pub fn challenge(response: Response) -> Response {
     with(response, WWW_AUTHENTICATE, "ApiKey realm=\"otpgate\", header=\"apikey\"")
 }
 
+/// Adds another challenge than [`challenge`]: for dialects that take no API key.
+#[must_use]
+pub fn challenge_by(mut response: Response, value: HeaderValue) -> Response {
+    response.headers_mut().insert(WWW_AUTHENTICATE, value);
+    response
+}
+
 fn with(mut response: Response, name: HeaderName, value: &str) -> Response {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);

@@ -18,6 +18,9 @@ pub struct Fault {
     pub detail: String,
 }
 
+/// What is said of a field that is required and not there.
+const REQUIRED: &str = "is required";
+
 /// Where a fault is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -28,6 +31,12 @@ pub enum Place {
 }
 
 impl Fault {
+    /// Whether something required is not there.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        self.detail == REQUIRED
+    }
+
     /// The name of the field or parameter, for dialects that have no pointers.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -192,7 +201,7 @@ impl Input {
         let faults = self.faults.len();
         let value = self.optional(name, parse);
         if value.is_none() && self.faults.len() == faults {
-            self.fault(name, "is required");
+            self.fault(name, REQUIRED);
         }
         value
     }

@@ -10,8 +10,11 @@ pub mod open;
 pub mod otp;
 pub mod problem;
 pub mod tyntec;
+pub mod unimatrix;
 pub(crate) mod vocabulary;
 pub mod webhooks;
+
+use http::Method;
 
 use crate::layer::Request;
 use crate::layer::dialect::Dialects;
@@ -19,15 +22,17 @@ use crate::layer::idempotency::Asked;
 
 /// Which dialect speaks where.
 pub const DIALECTS: Dialects = Dialects {
+    paths: &[(unimatrix::PATH, &unimatrix::Unimatrix)],
     prefixes: &[(tyntec::PREFIX, &tyntec::Tyntec), (oneaccess::PREFIX, &oneaccess::ONE_ACCESS)],
     native: &problem::Native,
 };
 
-/// Which paths need a key; the others are open, or capabilities.
+/// Which requests need a key; the others are open, or capabilities.
 #[must_use]
-pub fn keyed(path: &str) -> bool {
+pub fn keyed(method: &Method, path: &str) -> bool {
     let native = path.starts_with("/v1/") && !path.starts_with(webhooks::CAPABILITIES);
-    native || path.starts_with(tyntec::PREFIX) || path.starts_with(oneaccess::PREFIX)
+    let prefixed = path.starts_with(tyntec::PREFIX) || path.starts_with(oneaccess::PREFIX);
+    native || prefixed || unimatrix::keyed(method, path)
 }
 
 /// What a request asks for, where that is done once however often it arrives.
@@ -38,6 +43,8 @@ pub fn asked(request: &Request) -> Option<Asked> {
     if let Some(operation) = oneaccess::operation(method, path) {
         return Some(Asked { operation, query: query(), fields: oneaccess::fields(request) });
     }
-    let operation = otp::operation(method, path).or_else(|| tyntec::operation(method, path))?;
+    let Some(operation) = otp::operation(method, path).or_else(|| tyntec::operation(method, path)) else {
+        return unimatrix::asked(request);
+    };
     Some(Asked { operation, query: query(), fields: Vec::new() })
 }

@@ -49,10 +49,14 @@ class Gateway:
         else:
             raise SystemExit(f"the gateway ended: {pathlib.Path(data, 'log').read_text()}")
 
+    def command(self, *words):
+        """What a command of the binary prints."""
+        arguments = [self.binary, *words, "--data-dir", f"{self.data}/d"]
+        return subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
+
     def connection(self, *flags):
         """A new connection, with all that is shown of it once."""
-        arguments = [self.binary, "key", "create", "--name", "client", "--json", "--data-dir", f"{self.data}/d", *flags]
-        return json.loads(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)
+        return json.loads(self.command("key", "create", "--name", "client", "--json", *flags))
 
     def key(self, *flags):
         """A new API key."""

@@ -337,7 +337,7 @@ mod fixture {
             delivery: Delivery::Queued,
             events: Vec::new(),
             purpose: None,
-            own_code: false,
+            usual_age: None,
             news: Tally::default(),
         }
     }

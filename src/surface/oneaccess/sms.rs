@@ -11,7 +11,7 @@ use crate::identity::captcha::CaptchaError;
 use crate::layer::{Request, Response};
 use crate::otp::channel::Via;
 use crate::otp::code::EnteredCode;
-use crate::otp::command::{Check, Life, Send, SendError, Terms, Verified, VerifyError};
+use crate::otp::command::{Check, Send, SendError, Terms, Verified, VerifyError};
 use crate::otp::machine::Verdict;
 use crate::otp::phone::Phone;
 use crate::otp::record::Otp;
@@ -174,7 +174,7 @@ pub(super) async fn check(
 ) -> Result<(Answer, bool), Response> {
     let purpose = kind.purpose().map_err(|_| error(call, Cause::Internal))?;
     let Typed { phone, entered } = typed;
-    let wish = Check { account: call.caller.account.clone(), phone, purpose, entered, max_age: Life::LONGEST };
+    let wish = Check { account: call.caller.account.clone(), phone, purpose, entered, max_age: None };
     let tongue = Tongue::of(&call.head.headers);
     let render = move |verified: &Verified| {
         if verified.verdict == Verdict::Verified {

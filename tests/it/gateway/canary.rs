@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::webhooks::location;
 use crate::support::receiver::{Receiver, Reply};
+use crate::support::signer::{Habit, Signer};
 use crate::support::{Client, Gateway, Options};
 
 const NUMBER: &str = "+4915198765432";
@@ -57,6 +58,26 @@ fn nothing_that_must_not_be_seen_is_seen() {
         seen.push(own(client.post(&format!("/2fa/v1/otp/{id}/check?otpCode=4445&x={QUERY}")).body));
         seen.push(client.post(&format!("/2fa/v1/otp?number={}&otpCode={CODE}--&x={QUERY}", &NUMBER[1..])).body);
         seen.push(client.get(&format!("/v1/nowhere/{QUERY}?{QUERY}")).body);
+        let access = gateway.create_key(&["--allow-simple"]);
+        let mut simple = Signer::simple(gateway.server.public, &access);
+        let own_words = json!({"to": NUMBER, "code": CODE, "intent": QUERY});
+        seen.push(own(simple.call("otp.send", &own_words).expect(200).body));
+        seen.push(own(simple
+            .call("otp.verify", &json!({"to": NUMBER, "code": "4446", "intent": QUERY}))
+            .expect(200)
+            .body));
+        seen.push(simple.call("otp.send", &json!({"to": NUMBER, "code": format!("{CODE}-"), "channel": QUERY})).body);
+        let mut signer = Signer::signed(gateway.server.public, &access, Habit::Python);
+        let signed = signer.path_with(&[("action", QUERY)]);
+        seen.push(signer.client.post_json(&signed, &own_words).body);
+        seen.push(signer.client.post_json(&signed, &own_words).body);
+        for name in ["accessKeyId", "accessKeySecret"] {
+            addresses.push(access[name].as_str().unwrap().to_owned());
+        }
+        addresses.extend(["nonce=", "signature="].map(|name| {
+            let value = signed.split_once(name).unwrap().1;
+            value.split('&').next().unwrap().to_owned()
+        }));
         seen.push(Client::new(gateway.server.public, Some(&format!("{}x", gateway.key))).get("/v1/connection").body);
         client.post_json(&path, &json!({"otpCode": CODE})).expect(200);
         receiver.wait_for("VERIFIED");

@@ -17,4 +17,6 @@ mod startup;
 mod templates;
 mod tls;
 mod tyntec;
+mod unimatrix;
+mod unimatrix_access;
 mod webhooks;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::support::signer::{Habit, Signer};
 use crate::support::{Gateway, Options, Server};
 
 fn key(gateway: &Gateway, flags: &[&str]) -> String {
@@ -118,4 +119,64 @@ fn an_unlimited_connection_has_no_quota_and_says_so() {
         assert_eq!(answer.header("ratelimit"), None);
         assert!(answer.json().get("quota").is_none());
     }
+}
+
+#[test]
+fn one_connection_has_exactly_n_calls_in_all_dialects_mixed() {
+    let gateway = Gateway::start();
+    let made = gateway.create_key(&["--allow-simple", "--allow-client-id", "--calls", "50", "--period", "20"]);
+    let client_id = made["clientId"].as_str().unwrap();
+    let key = made["key"].as_str().unwrap();
+    let address = gateway.server.public;
+    // Exactly that many in every window, counted from outside: each call's start and end, and whether it was admitted.
+    let began = std::time::Instant::now();
+    let calls: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..16_usize)
+            .map(|thread| {
+                let made = &made;
+                scope.spawn(move || {
+                    let mut client = crate::support::Client::new(address, Some(key));
+                    let mut node = Signer::signed(address, made, Habit::Node);
+                    let mut python = Signer::signed(address, made, Habit::Python);
+                    let mut simple = Signer::simple(address, made);
+                    let mut app = crate::support::Client::new(address, None);
+                    let named = [("X-client-id", client_id)];
+                    let check = json!({"to": "+14155552671", "code": "4711"});
+                    let mut calls = Vec::new();
+                    for call in 0.. {
+                        let started = began.elapsed();
+                        if started > Duration::from_secs(30) {
+                            break;
+                        }
+                        let answer = match (call + thread) % 8 {
+                            0 => client.get("/v1/connection"),
+                            1 => client.get("/2fa/v1/otp/x"),
+                            2 => node.call("otp.verify", &check),
+                            3 => python.call("otp.nothing", &check),
+                            4 => simple.call("otp.verify", &check),
+                            5 => app.call("GET", "/api/v2/sdk/server-date", &named, ""),
+                            6 => app.call("POST", "/api/v2/sdk/sms/send", &named, "{}"),
+                            _ => client.post_json("/v1/otp", &json!({"number": "x"})),
+                        };
+                        let refused = answer.status == 429;
+                        assert!(answer.header("ratelimit-policy") == Some("\"connection\";q=50;w=20"), "{answer:?}");
+                        assert_eq!(answer.header("retry-after").is_some(), refused);
+                        calls.push((started, began.elapsed(), !refused));
+                        std::thread::sleep(Duration::from_millis(100));
+                    }
+                    calls
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let period = Duration::from_secs(20);
+    let admitted: Vec<_> = calls.iter().filter(|(_, _, admitted)| *admitted).collect();
+    for (_, first, _) in &admitted {
+        let inside = admitted.iter().filter(|(start, end, _)| start >= first && *end < *first + period).count();
+        assert!(inside < 50, "{inside} more within a period of one");
+    }
+    let at_once = admitted.iter().filter(|(_, end, _)| *end < period).count();
+    assert_eq!(at_once, 50, "all of the first window, and no more");
+    assert!((51..=100).contains(&admitted.len()), "and again after it: {}", admitted.len());
 }

@@ -91,7 +91,7 @@ mod conformance {
         no_purpose_verifies_another,
         one_of_many_checks_by_purpose_succeeds,
         of_many_sends_for_a_purpose_one_code_is_left,
-        a_code_of_ones_own_lives_as_its_send_said,
+        a_check_says_how_old_a_code_may_be_where_its_send_lets_it,
         a_number_has_a_bounded_count_of_purposes,
     );
     conformance!(once:

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use otpgate::abuse::PURPOSES;
 use otpgate::otp::code::{Code, EnteredCode};
-use otpgate::otp::command::{Check, Life, Send, Terms, VerifyError};
+use otpgate::otp::command::{Check, Send, Terms, VerifyError};
 use otpgate::otp::id::OtpId;
+use otpgate::otp::life::Life;
 use otpgate::otp::machine::Verdict;
 use otpgate::otp::phone::Phone;
 use otpgate::otp::purpose::{Purpose, Realm};
@@ -21,7 +22,7 @@ fn purpose(name: &str) -> Purpose {
 }
 
 fn sending(world: &World, number: u32, code: &str, purpose: Purpose, life: Life) -> Send {
-    let terms = Terms { purpose: Some(purpose), life: Some(life), digits_only: true };
+    let terms = Terms { purpose: Some(purpose), life: Some(life), usual_age: None, digits_only: true };
     Send { code: Some(Code::parse_own(code).unwrap()), terms, ..send(world, number) }
 }
 
@@ -31,12 +32,22 @@ async fn sent(gateway: &Gateway, number: u32, code: &str, name: &str) -> OtpId {
 }
 
 async fn check(gateway: &Gateway, number: u32, purpose: Purpose, code: &str) -> Result<Verdict, VerifyError> {
+    check_aged(gateway, number, purpose, code, None).await
+}
+
+async fn check_aged(
+    gateway: &Gateway,
+    number: u32,
+    purpose: Purpose,
+    code: &str,
+    max_age: Option<Life>,
+) -> Result<Verdict, VerifyError> {
     let wish = Check {
         account: gateway.world.account.clone(),
         phone: Phone::parse(e164(number).as_str(), None).unwrap(),
         purpose,
         entered: EnteredCode::new(code),
-        max_age: Life::USUAL,
+        max_age,
     };
     gateway.service.check(wish, None).await.map(|verified| verified.verdict)
 }
@@ -124,16 +135,26 @@ pub(crate) async fn of_many_sends_for_a_purpose_one_code_is_left<S: Store>(world
     }
 }
 
-pub(crate) async fn a_code_of_ones_own_lives_as_its_send_said<S: Store>(world: &World, store: &Arc<S>) {
+pub(crate) async fn a_check_says_how_old_a_code_may_be_where_its_send_lets_it<S: Store>(world: &World, store: &Arc<S>) {
     let gateway = Gateway::over(world, Arc::clone(store)).await;
     let long = sending(world, 1, "4711", purpose("own"), Life::LONGEST);
     gateway.service.send(long, None).await.unwrap();
-    let made = Send { code: None, ..sending(world, 2, "4711", purpose("made"), Life::LONGEST) };
-    let made = gateway.service.send(made, None).await.unwrap();
+    let mut aged = sending(world, 2, "4711", purpose("aged"), Life::LONGEST);
+    aged.terms.usual_age = Some(Life::USUAL);
+    let aged = gateway.service.send(aged, None).await.unwrap();
+    assert_eq!(aged.lifetime_seconds(), 300, "what its reader is told");
     world.clock.advance(Duration::from_secs(301));
-    assert_eq!(check(&gateway, 2, purpose("made"), "4711").await, Ok(Verdict::TooOld), "older than the check allows");
-    assert_eq!((read(store, made.id).await.attempts, made.own_code), (0, false));
-    assert_eq!(check(&gateway, 1, purpose("own"), "4711").await, Ok(Verdict::Verified));
+    let minute = Life::new(60).ok();
+    for (max_age, verdict) in
+        [(None, Verdict::TooOld), (minute, Verdict::TooOld), (Life::new(301).ok(), Verdict::Verified)]
+    {
+        let found = check_aged(&gateway, 2, purpose("aged"), "4711", max_age).await;
+        assert_eq!(
+            (found, read(store, aged.id).await.attempts),
+            (Ok(verdict), u32::from(verdict == Verdict::Verified))
+        );
+    }
+    assert_eq!(check_aged(&gateway, 1, purpose("own"), "4711", minute).await, Ok(Verdict::Verified));
     let short = sending(world, 1, "4711", purpose("own"), Life::new(10).unwrap());
     gateway.service.send(short, None).await.unwrap();
     world.clock.advance(Duration::from_secs(10));
@@ -149,7 +170,9 @@ pub(crate) async fn a_number_has_a_bounded_count_of_purposes<S: Store>(world: &W
     }
     let oldest = read(store, ids[0]).await;
     assert_eq!(oldest.events.last().map(|event| event.kind), Some(EventKind::CheckOtpReplaced));
-    assert_eq!(check(&gateway, 1, purpose("0"), "4711").await, Err(VerifyError::Unknown));
+    for gone_or_never_there in ["0", "none"] {
+        assert_eq!(check(&gateway, 1, purpose(gone_or_never_there), "4711").await, Err(VerifyError::Unknown));
+    }
     assert_eq!(check(&gateway, 1, purpose("1"), "4711").await, Ok(Verdict::Verified));
     // What is over takes no room.
     world.clock.advance(Duration::from_secs(299));

@@ -126,7 +126,7 @@ impl World {
             delivery: Delivery::Queued,
             events: Vec::new(),
             purpose: None,
-            own_code: false,
+            usual_age: None,
             news: Tally::default(),
         }
     }

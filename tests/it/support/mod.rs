@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod oaep;
 pub(crate) mod receiver;
+pub(crate) mod signer;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener};
