@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::access::authenticator::Authenticator;
 use crate::access::nonce;
+pub use crate::app::configured::callbacks;
 use crate::app::configured::{one_access, providers, send_policy, settings};
 use crate::app::figures::sources;
 use crate::clock::{Clock, SystemClock};
@@ -28,7 +29,6 @@ use crate::otp::answer::KeptAnswers;
 use crate::otp::catalogue::Catalogue;
 use crate::otp::housekeeping;
 use crate::otp::service::OtpService;
-use crate::outbound::{Callbacks, Reach};
 use crate::quota::LocalQuota;
 use crate::secret::SystemEntropy;
 use crate::server::{BindError, Drain, Listener, Server, Settings, Tls, TlsError};
@@ -136,8 +136,7 @@ impl Gateway {
             quota: Arc::clone(&quota) as _,
             clock: Arc::clone(&clock),
         });
-        let reach = if config.events.allow_private_callbacks { Reach::Anywhere } else { Reach::Public };
-        let callbacks = Arc::new(Callbacks::new(reach));
+        let callbacks = callbacks(config);
         let hooks = Arc::new(webhooks::Parts {
             subscriptions: Subscriptions::new(
                 Arc::clone(&store) as _,
@@ -146,7 +145,7 @@ impl Gateway {
                 Arc::new(SystemEntropy),
             ),
             catalogue: Arc::clone(&catalogue),
-            post: Arc::clone(&callbacks) as _,
+            post: Arc::clone(&callbacks),
             guard: guard.clone(),
             base_url: base_url.clone(),
         });

@@ -7,12 +7,14 @@ use crate::clock::Clock;
 use crate::config::{Config, Countries as ConfigCountries, ProviderKind};
 use crate::delivery::provider::Provider;
 use crate::delivery::sandbox::Sandbox;
+use crate::events::dispatch::Post;
 use crate::identity::captcha::Captchas;
 use crate::identity::pair::Pairs;
 use crate::identity::session::Sessions;
 use crate::identity::signature::Signatures;
 use crate::layer::guard::Guard;
 use crate::otp::service::{Countries, SendPolicy};
+use crate::outbound::{Callbacks, Reach};
 use crate::secret::SystemEntropy;
 use crate::server::{Deadlines, Limits, Network, Settings, Tls};
 use crate::store::sqlite::SqliteStore;
@@ -44,6 +46,13 @@ pub(super) fn providers(config: &Config, clock: &Arc<dyn Clock>) -> (Option<Arc<
         }
     }
     (sandbox, providers)
+}
+
+/// What posts events, to where the configuration lets them go.
+#[must_use]
+pub fn callbacks(config: &Config) -> Arc<dyn Post> {
+    let reach = if config.events.allow_private_callbacks { Reach::Anywhere } else { Reach::Public };
+    Arc::new(Callbacks::new(reach))
 }
 
 /// The dialect that signs in. Its threads and keys come with the first call that needs them.

@@ -12,6 +12,7 @@ mod idempotency_faults;
 mod keys;
 mod native;
 mod oneaccess;
+mod oneaccess_events;
 mod quota;
 mod startup;
 mod templates;
