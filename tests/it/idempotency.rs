@@ -271,11 +271,14 @@ fn every_operation_of_every_dialect_has_its_place() {
         "ResendOTP" => Some(Operation::Resend),
         "VerifyOTP" => Some(Operation::Verify),
         "DeleteOTP" => Some(Operation::Delete),
+        // One path, whose query says what is asked for.
+        "Unimatrix_Call" => Some(Operation::Send),
         _ => None,
     };
     let document = otpgate::openapi::document(otpgate::openapi::Format::V31, None).unwrap();
     let mut found = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
+        let path = if path == "/" { "/?action=otp.send" } else { path };
         let uri: Uri =
             path.replace("{otpID}", "0193517a-5c00-7000-8000-0123456789ab").replace(['{', '}'], "").parse().unwrap();
         for (method, described) in item.as_object().unwrap() {
@@ -292,8 +295,21 @@ fn every_operation_of_every_dialect_has_its_place() {
             );
         }
     }
-    assert_eq!(found, 8);
-    for path in ["/v1/otpx", "/v1/otp/a/b/verify", "/v1/otp/a/verify/", "/2fa/v1/otp/a/b/check", "/v1/applications"] {
+    assert_eq!(found, 9);
+    let verify = Uri::from_static("/?timestamp=1763764437&action=otp.verify");
+    assert_eq!(operation(&Method::POST, &verify), Some(Operation::Verify));
+    assert_eq!(operation(&Method::GET, &verify), None);
+    for path in [
+        "/",
+        "/?action=otp",
+        "/?action=otp.send&action=otp.send",
+        "/x?action=otp.send",
+        "/v1/otpx",
+        "/v1/otp/a/b/verify",
+        "/v1/otp/a/verify/",
+        "/2fa/v1/otp/a/b/check",
+        "/v1/applications",
+    ] {
         assert_eq!(operation(&Method::POST, &Uri::from_static(path)), None, "{path}");
     }
 }
