@@ -14,11 +14,13 @@ use tokio::task::JoinSet;
 use crate::access::authenticator::Authenticator;
 use crate::access::nonce;
 pub use crate::app::configured::callbacks;
-use crate::app::configured::{one_access, providers, send_policy, settings};
+use crate::app::configured::{one_access, routes, rules, send_policy, settings};
 use crate::app::figures::sources;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::delivery::courier::Courier;
+use crate::delivery::desk::Desk;
+use crate::delivery::receipt::Receipts;
 use crate::events::backoff::Backoff;
 use crate::events::dispatch::Dispatcher;
 use crate::events::subscriptions::Subscriptions;
@@ -107,13 +109,22 @@ impl Gateway {
             tracing::warn!(%error, "saved quota rings could not be read; every window begins empty");
         }
         let catalogue = Arc::new(Catalogue::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::new(SystemEntropy)));
+        let desk = Arc::new(Desk {
+            store: Arc::clone(&store) as _,
+            keyring: store.keyring(),
+            clock: Arc::clone(&clock),
+            rules: rules(config),
+            observer: Arc::clone(&observers) as _,
+        });
+        let (sandbox, routes) = routes(config, &clock, &(desk as Arc<dyn Receipts>));
+        let routes = Arc::new(routes);
         let service = OtpService::new(
             Arc::clone(&store) as _,
             Arc::clone(&catalogue),
             store.keyring(),
             Arc::clone(&clock),
             Arc::new(SystemEntropy),
-            send_policy(config),
+            send_policy(config, &routes),
             Arc::clone(&observers) as _,
         );
         let guard = Guard::new(GuardSettings {
@@ -127,7 +138,6 @@ impl Gateway {
             store.keyring(),
             Arc::clone(&clock),
         ));
-        let (sandbox, providers) = providers(config, &clock);
         let readiness = Readiness::default();
         let base_url = config.base_url(public_address);
         let api = Arc::new(otp::Parts {
@@ -199,7 +209,8 @@ impl Gateway {
             catalogue,
             keyring: store.keyring(),
             clock: Arc::clone(&clock),
-            providers,
+            routes,
+            rules: rules(config),
             observer: Arc::clone(&observers) as _,
         });
         let dispatcher = Arc::new(Dispatcher {

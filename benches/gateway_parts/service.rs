@@ -5,20 +5,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use otpgate::abuse::{CeilingPolicy, SendLimits};
 use otpgate::clock::{Clock, SystemClock};
-use otpgate::delivery::courier::{Courier, CourierObserver, Outcome};
+use otpgate::delivery::courier::{Answered, Courier, CourierObserver, Outcome};
+use otpgate::delivery::desk::{Desk, DeskObserver, Filed};
+use otpgate::delivery::routes::{Lane, Routes};
+use otpgate::delivery::rules::{OnUnknown, Rules};
 use otpgate::delivery::sandbox::Sandbox;
 use otpgate::otp::application::ApplicationRef;
 use otpgate::otp::catalogue::Catalogue;
-use otpgate::otp::channel::Via;
+use otpgate::otp::channel::{Channel, Via};
 use otpgate::otp::code::{Code, EnteredCode};
 use otpgate::otp::command::{ResendError, Send, SendError, Terms, Verified, VerifyError};
 use otpgate::otp::id::{AccountId, OtpId};
 use otpgate::otp::machine::Verdict;
 use otpgate::otp::phone::Phone;
+use otpgate::otp::policy::SendPolicy;
 use otpgate::otp::record::Otp;
-use otpgate::otp::service::{Countries, OtpObserver, OtpService, SendPolicy};
+use otpgate::otp::service::{OtpObserver, OtpService};
 use otpgate::secret::SystemEntropy;
 use otpgate::store::sqlite::{Mode, Options, SqliteStore};
 
@@ -39,6 +42,12 @@ impl OtpObserver for Nobody {
 
 impl CourierObserver for Nobody {
     fn delivered(&self, _: Outcome) {}
+    fn submitted(&self, _: &str, _: Answered) {}
+    fn circuit(&self, _: &str, _: bool) {}
+}
+
+impl DeskObserver for Nobody {
+    fn filed(&self, _: &str, _: Filed) {}
 }
 
 /// Is the service, and prints what it did.
@@ -52,24 +61,36 @@ async fn measure(folder: &std::path::Path, waiters: usize, calls: usize) -> Meas
     let store = Arc::new(SqliteStore::open(Options::new(folder, Mode::Server)).unwrap());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let catalogue = Arc::new(Catalogue::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::new(SystemEntropy)));
-    let policy =
-        SendPolicy { limits: SendLimits::new(vec![]), ceiling: CeilingPolicy(None), countries: Countries::All };
     let otps = Arc::new(OtpService::new(
         Arc::clone(&store) as _,
         Arc::clone(&catalogue),
         store.keyring(),
         Arc::clone(&clock),
         Arc::new(SystemEntropy),
-        policy,
+        SendPolicy::open(),
         Arc::new(Nobody),
     ));
+    let rules = Rules {
+        on_unknown: OnUnknown::Wait,
+        receipt_within: Duration::from_secs(45),
+        ceiling: otpgate::abuse::CeilingPolicy(None),
+    };
+    let desk = Arc::new(Desk {
+        store: Arc::clone(&store) as _,
+        keyring: store.keyring(),
+        clock: Arc::clone(&clock),
+        rules,
+        observer: Arc::new(Nobody),
+    });
+    let sandbox = Sandbox::new("sandbox".to_owned(), vec![Channel::Sms, Channel::Voice], Arc::clone(&clock), desk);
     let courier = Arc::new(Courier {
         outbox: Arc::clone(&store) as _,
         store: Arc::clone(&store) as _,
         catalogue,
         keyring: store.keyring(),
-        clock: Arc::clone(&clock),
-        providers: vec![Arc::new(Sandbox::new(clock))],
+        clock,
+        routes: Arc::new(Routes::new(vec![Lane::new(Arc::new(sandbox), false, 256)], Vec::new())),
+        rules,
         observer: Arc::new(Nobody),
     });
     let (stop, stopped) = tokio::sync::watch::channel(false);

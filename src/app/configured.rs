@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use crate::abuse::{CeilingPolicy, SendLimits};
 use crate::clock::Clock;
-use crate::config::{Config, Countries as ConfigCountries, ProviderKind};
+use crate::config::{Config, Countries as ConfigCountries, OnUnknown as ConfigUnknown, ProviderKind};
 use crate::delivery::provider::Provider;
+use crate::delivery::receipt::Receipts;
+use crate::delivery::routes::{Lane, Route, Routes};
+use crate::delivery::rules::{OnUnknown, Rules};
 use crate::delivery::sandbox::Sandbox;
 use crate::events::dispatch::Post;
 use crate::identity::captcha::Captchas;
@@ -13,14 +16,14 @@ use crate::identity::pair::Pairs;
 use crate::identity::session::Sessions;
 use crate::identity::signature::Signatures;
 use crate::layer::guard::Guard;
-use crate::otp::service::{Countries, SendPolicy};
+use crate::otp::policy::{Countries, SendPolicy};
 use crate::outbound::{Callbacks, Reach};
 use crate::secret::SystemEntropy;
 use crate::server::{Deadlines, Limits, Network, Settings, Tls};
 use crate::store::sqlite::SqliteStore;
 use crate::surface::{oneaccess, otp};
 
-pub(super) fn send_policy(config: &Config) -> SendPolicy {
+pub(super) fn send_policy(config: &Config, routes: &Arc<Routes>) -> SendPolicy {
     SendPolicy {
         limits: SendLimits::new(config.limits.sends_per_number.clone()),
         ceiling: CeilingPolicy(config.delivery.messages_per_day),
@@ -28,24 +31,59 @@ pub(super) fn send_policy(config: &Config) -> SendPolicy {
             ConfigCountries::All => Countries::All,
             ConfigCountries::These(list) => Countries::Only(list.clone()),
         },
+        costs: config.delivery.is_real(),
+        second: config.delivery.second_channel,
+        ways: Some(Arc::clone(routes) as _),
     }
 }
 
-pub(super) fn providers(config: &Config, clock: &Arc<dyn Clock>) -> (Option<Arc<Sandbox>>, Vec<Arc<dyn Provider>>) {
+pub(super) const fn rules(config: &Config) -> Rules {
+    let delivery = &config.delivery;
+    Rules {
+        on_unknown: match delivery.on_unknown {
+            ConfigUnknown::Wait => OnUnknown::Wait,
+            ConfigUnknown::Repeat => OnUnknown::Repeat,
+        },
+        receipt_within: delivery.receipt_within,
+        ceiling: CeilingPolicy(delivery.messages_per_day),
+    }
+}
+
+/// The carriers and the ways to them; the sandbox beside, where it is one of them.
+pub(super) fn routes(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    receipts: &Arc<dyn Receipts>,
+) -> (Option<Arc<Sandbox>>, Routes) {
+    let delivery = &config.delivery;
     let mut sandbox = None;
-    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
-    for provider in &config.delivery.providers {
-        match provider.kind {
+    let mut lanes = Vec::new();
+    for provider in &delivery.providers {
+        let carrier: Arc<dyn Provider> = match provider.kind {
             ProviderKind::Sandbox => {
-                let one = Arc::new(Sandbox::offering(Arc::clone(clock), provider.channels.clone()));
+                let (name, channels) = (provider.name.clone(), provider.channels.clone());
+                let one = Arc::new(Sandbox::new(name, channels, Arc::clone(clock), Arc::clone(receipts)));
                 sandbox = Some(Arc::clone(&one));
-                providers.push(one);
+                one
             }
             // Refused when the configuration is checked.
-            ProviderKind::Http | ProviderKind::Smpp => {}
-        }
+            ProviderKind::Http | ProviderKind::Smpp => continue,
+        };
+        let places = usize::try_from(provider.concurrency).unwrap_or(usize::MAX);
+        lanes.push(Lane::new(carrier, provider.kind != ProviderKind::Sandbox, places));
     }
-    (sandbox, providers)
+    let place = |name: &String| lanes.iter().position(|lane| lane.provider.name() == name);
+    let routes = delivery.routes.iter().map(|route| Route {
+        channel: route.channel,
+        countries: match &route.countries {
+            ConfigCountries::All => Vec::new(),
+            ConfigCountries::These(list) => list.clone(),
+        },
+        prefixes: route.prefixes.clone(),
+        lanes: route.providers.iter().filter_map(place).collect(),
+    });
+    let routes = routes.collect();
+    (sandbox, Routes::new(lanes, routes))
 }
 
 /// What posts events, to where the configuration lets them go.

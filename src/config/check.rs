@@ -51,6 +51,7 @@ fn assemble(mut tree: Tree) -> Result<Assembled, ConfigError> {
     check_files(&config, &tree, &mut faults);
     check_public_url(&config, &tree, &mut faults);
     check_providers(&config, &tree, &mut faults);
+    check_routes(&config, &tree, &mut faults);
     Ok(Assembled { config, tree, faults })
 }
 
@@ -215,6 +216,30 @@ fn check_providers(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
         if provider.preset.is_some() && provider.kind != ProviderKind::Http {
             wrong("preset", "only a provider of type http has one; leave it out".to_owned());
         }
+    }
+}
+
+fn check_routes(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
+    let delivery = &config.delivery;
+    for (index, route) in delivery.routes.iter().enumerate() {
+        for (place, name) in route.providers.iter().enumerate() {
+            let path = format!("delivery.routes[{index}].providers[{place}]");
+            let Some(provider) = delivery.providers.iter().find(|provider| provider.name == *name) else {
+                let names: Vec<_> = delivery.providers.iter().map(|provider| provider.name.as_str()).collect();
+                let words = format!("there is no provider \"{name}\"; there are: {}", names.join(", "));
+                faults.push(tree.fault(&path, words));
+                continue;
+            };
+            if let Some(channel) = route.channel.filter(|channel| !provider.channels.contains(channel)) {
+                let words = format!("\"{name}\" does not offer {}; add it to its channels", channel.as_str());
+                faults.push(tree.fault(&path, words));
+            }
+        }
+    }
+    let offered = |channel| delivery.providers.iter().any(|provider| provider.channels.contains(channel));
+    if let Some(channel) = delivery.second_channel.as_ref().filter(|channel| !offered(channel)) {
+        let words = format!("no provider offers {}; name one that does, or write \"none\"", channel.as_str());
+        faults.push(tree.fault("delivery.second_channel", words));
     }
 }
 

@@ -1,9 +1,12 @@
 //! How messages leave: the countries, the ceiling, the providers. Knows no carrier's protocol.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use super::limit;
+use super::route::{OnUnknown, Route, second};
 use super::secret_url::SecretUrl;
+use super::{duration, limit};
 use crate::otp::channel::Channel;
 use crate::otp::phone::Country;
 
@@ -17,8 +20,18 @@ pub struct Delivery {
     /// provider.
     #[serde(with = "limit")]
     pub messages_per_day: Option<u32>,
+    /// What to do where a carrier does not say whether it took a message: `wait` by default.
+    pub on_unknown: OnUnknown,
+    /// How long a receipt is waited for, 1 ms to 1 h; 45 s by default.
+    #[serde(with = "duration")]
+    pub receipt_within: Duration,
+    /// The channel that is tried when a message on the other one does not arrive; none by default.
+    #[serde(with = "second")]
+    pub second_channel: Option<Channel>,
     /// The providers, in the order in which they are tried: at least one, by default a sandbox alone.
     pub providers: Vec<Provider>,
+    /// Which providers are tried for which messages; without any, all of them.
+    pub routes: Vec<Route>,
 }
 
 impl Default for Delivery {
@@ -29,8 +42,17 @@ impl Default for Delivery {
             channels: both_channels(),
             url: None,
             preset: None,
+            concurrency: places(),
         };
-        Self { countries: Countries::All, messages_per_day: None, providers: vec![sandbox] }
+        Self {
+            countries: Countries::All,
+            messages_per_day: None,
+            on_unknown: OnUnknown::Wait,
+            receipt_within: Duration::from_secs(45),
+            second_channel: None,
+            providers: vec![sandbox],
+            routes: Vec::new(),
+        }
     }
 }
 
@@ -49,9 +71,10 @@ impl Delivery {
 }
 
 /// The countries that are sent to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Countries {
     /// Every country: `"all"`.
+    #[default]
     All,
     /// These: `["DE", "AT"]`.
     These(Vec<Country>),
@@ -111,6 +134,13 @@ pub struct Provider {
     /// Whose interface an `http` provider speaks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
+    /// Messages that it is given at once, 1 to 1,000; 64 by default.
+    #[serde(default = "places")]
+    pub concurrency: u32,
+}
+
+const fn places() -> u32 {
+    64
 }
 
 /// What a provider is.

@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 use super::Config;
-use super::keys::{KEYS, PROVIDER_KEYS};
+use super::keys::{KEYS, PROVIDER_KEYS, ROUTE_KEYS};
 use super::sources::Tree;
 
 const EXAMPLE: &str = include_str!("../../otpgate.example.toml");
@@ -32,10 +32,12 @@ fn the_example_lists_every_setting_and_nothing_else() {
     let mut keys: Vec<_> = KEYS.iter().map(|key| key.path.to_owned()).collect();
     keys.sort();
     assert_eq!(paths(&table), keys);
-    let provider = table["delivery"]["providers"][0].as_table().unwrap();
-    let mut keys: Vec<_> = PROVIDER_KEYS.iter().map(|key| key.path).collect();
-    keys.sort_unstable();
-    assert_eq!(provider.keys().map(String::as_str).collect::<Vec<_>>(), keys);
+    for (list, keys) in [("providers", PROVIDER_KEYS), ("routes", ROUTE_KEYS)] {
+        let one = table["delivery"][list][0].as_table().unwrap();
+        let mut keys: Vec<_> = keys.iter().map(|key| key.path).collect();
+        keys.sort_unstable();
+        assert_eq!(one.keys().map(String::as_str).collect::<Vec<_>>(), keys);
+    }
 }
 
 #[test]
@@ -58,6 +60,7 @@ fn the_example_shows_the_defaults_and_values_that_do() {
     for key in ["url", "preset"] {
         table["delivery"]["providers"][0].as_table_mut().unwrap().remove(key).unwrap();
     }
+    table["delivery"]["routes"] = Value::Array(Vec::new());
     let written: Table = toml::from_str(&Config::default().effective_redacted()).unwrap();
     assert_eq!(table, written);
 }

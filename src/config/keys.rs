@@ -2,8 +2,8 @@
 //! misspelt keys and the ranges all come from these two tables; the defaults are in the structs.
 
 use super::kind::Kind::{
-    self, Address, Boolean, Count, Countries, Level, Limit, Networks, OneCountry, Path, Providers, PublicUrl, Rates,
-    Seconds, Secret, Span, Spans, StoreUrl, Text, Word,
+    self, Address, Boolean, Count, Countries, Level, Limit, Names, Networks, OneCountry, Path, Prefixes, PublicUrl,
+    Rates, Seconds, Secret, Span, Spans, StoreUrl, Tables, Text, Word,
 };
 
 /// One setting.
@@ -55,7 +55,11 @@ pub(super) const KEYS: &[Key] = &[
     key("limits.sends_per_number", Rates),
     key("delivery.countries", Countries),
     key("delivery.messages_per_day", Limit(1_000_000_000)),
-    key("delivery.providers", Providers),
+    key("delivery.on_unknown", Word(&["wait", "repeat"])),
+    key("delivery.receipt_within", Span(1, 3_600)),
+    key("delivery.second_channel", Word(&["none", "SMS", "VOICE"])),
+    key("delivery.providers", Tables(PROVIDER_KEYS, &["name", "type"])),
+    key("delivery.routes", Tables(ROUTE_KEYS, &["providers"])),
     key("oneaccess.country", OneCountry),
     key("events.allow_private_callbacks", Boolean),
     key("events.retries", Spans(20, 7 * DAY)),
@@ -70,6 +74,15 @@ pub(super) const PROVIDER_KEYS: &[Key] = &[
     key("channels", Kind::Channels),
     key("url", Secret),
     key("preset", Text),
+    key("concurrency", Count(1, 1_000)),
+];
+
+/// What a `[[delivery.routes]]` may say.
+pub(super) const ROUTE_KEYS: &[Key] = &[
+    key("channel", Word(&["SMS", "VOICE"])),
+    key("countries", Countries),
+    key("prefixes", Prefixes),
+    key("providers", Names),
 ];
 
 /// The setting of this path.

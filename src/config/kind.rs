@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::delivery::parse_channel;
 use super::duration;
-use super::keys::{PROVIDER_KEYS, nearest};
+use super::keys::{Key, nearest};
 use super::secret_url::SecretUrl;
 use crate::abuse::Rate;
 use crate::otp::phone::Country;
@@ -54,8 +54,12 @@ pub(super) enum Kind {
     Level,
     /// `sqlite` or `redis://…`.
     StoreUrl,
-    /// A list of tables.
-    Providers,
+    /// What numbers begin with, in E.164 with `+`.
+    Prefixes,
+    /// Names of providers, at least one.
+    Names,
+    /// A list of tables with these settings, of which those must be there.
+    Tables(&'static [Key], &'static [&'static str]),
 }
 
 /// Where below the setting (`""`, `[1]`, `[0].type`) and what is wrong.
@@ -87,7 +91,16 @@ impl Kind {
             Self::Channels => each(value, "[\"SMS\"], [\"VOICE\"] or both", |text| {
                 parse_channel(text).map(drop).ok_or_else(|| "SMS or VOICE".to_owned())
             }),
-            Self::Providers => check_providers(value),
+            Self::Prefixes => each(value, "prefixes such as [\"+49151\"]", |text| {
+                let digits = text.strip_prefix('+').unwrap_or_default();
+                let legal = (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+                legal.then_some(()).ok_or_else(|| "a + and 1 to 15 digits".to_owned())
+            }),
+            Self::Names if value.as_array().is_some_and(Vec::is_empty) => {
+                vec![(String::new(), "empty; name at least one provider".to_owned())]
+            }
+            Self::Names => each(value, "names of providers such as [\"main\", \"backup\"]", |_| Ok(())),
+            Self::Tables(keys, needed) => check_tables(value, keys, needed),
             Self::Secret if value.as_str().is_some_and(|text| !text.is_empty()) => Vec::new(),
             Self::Secret => vec![(String::new(), "not a text, or empty; write a text in quotes".to_owned())],
             _ => match self.check_one(value) {
@@ -165,15 +178,17 @@ impl Kind {
             )
         };
         match self {
-            Self::Networks | Self::Rates | Self::Channels | Self::Spans(..) => Some(list()),
+            Self::Networks | Self::Rates | Self::Channels | Self::Prefixes | Self::Names | Self::Spans(..) => {
+                Some(list())
+            }
             _ if text.is_empty() => None,
             Self::Countries if text != "all" => Some(list()),
             Self::Boolean => Some(text.parse().map_or_else(|_| Value::String(text.to_owned()), Value::Boolean)),
             Self::Count(..) | Self::Limit(..) | Self::Span(..) | Self::Seconds(..) => {
                 Some(text.parse().map_or_else(|_| Value::String(text.to_owned()), Value::Integer))
             }
-            // The one setting that is no plain value: it is written as in the file.
-            Self::Providers => {
+            // Settings that are no plain values: they are written as in the file.
+            Self::Tables(..) => {
                 let table = toml::from_str::<toml::Table>(&format!("providers = {text}")).ok();
                 Some(
                     table
@@ -200,42 +215,33 @@ fn each(value: &Value, right: &str, check: impl Fn(&str) -> Result<(), String>) 
     values.iter().enumerate().filter_map(wrong).collect()
 }
 
-fn check_providers(value: &Value) -> Vec<Wrong> {
-    let Some(providers) = value.as_array() else {
-        return vec![(
-            String::new(),
-            "not a list of tables; write [[delivery.providers]] sections, or [{ name = \"…\", type = \"…\" }] in the variable".to_owned(),
-        )];
+fn check_tables(value: &Value, keys: &[Key], needed: &[&str]) -> Vec<Wrong> {
+    let Some(tables) = value.as_array() else {
+        let form = needed.iter().map(|name| format!("{name} = …")).collect::<Vec<_>>().join(", ");
+        let words = format!("not a list of tables; write [[…]] sections, or [{{ {form} }}] in the variable");
+        return vec![(String::new(), words)];
     };
     let mut wrong = Vec::new();
-    for (index, provider) in providers.iter().enumerate() {
-        let Some(provider) = provider.as_table() else {
-            wrong.push((format!("[{index}]"), "not a table; write { name = \"…\", type = \"…\" }".to_owned()));
+    for (index, table) in tables.iter().enumerate() {
+        let Some(table) = table.as_table() else {
+            wrong.push((format!("[{index}]"), "not a table; write { name = value }".to_owned()));
             continue;
         };
-        for (name, value) in provider {
-            match PROVIDER_KEYS.iter().find(|key| key.path == name) {
+        for (name, value) in table {
+            match keys.iter().find(|key| key.path == name) {
                 Some(key) => {
-                    wrong.extend(
-                        key.kind
-                            .check(value)
-                            .into_iter()
-                            .map(|(below, problem)| (format!("[{index}].{name}{below}"), problem)),
-                    );
+                    let found = key.kind.check(value).into_iter();
+                    wrong.extend(found.map(|(below, problem)| (format!("[{index}].{name}{below}"), problem)));
                 }
                 None => {
-                    let nearest = nearest(name, PROVIDER_KEYS.iter().map(|key| key.path)).unwrap_or_default();
-                    wrong.push((
-                        format!("[{index}].{name}"),
-                        format!("there is no such setting; did you mean {nearest}?"),
-                    ));
+                    let nearest = nearest(name, keys.iter().map(|key| key.path)).unwrap_or_default();
+                    let words = format!("there is no such setting; did you mean {nearest}?");
+                    wrong.push((format!("[{index}].{name}"), words));
                 }
             }
         }
-        for name in ["name", "type"] {
-            if !provider.contains_key(name) {
-                wrong.push((format!("[{index}].{name}"), "missing; a provider has a name and a type".to_owned()));
-            }
+        for name in needed.iter().filter(|name| !table.contains_key(**name)) {
+            wrong.push((format!("[{index}].{name}"), "missing".to_owned()));
         }
     }
     wrong
@@ -287,6 +293,7 @@ fn shown(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::keys::PROVIDER_KEYS;
 
     fn wrong(kind: Kind, text: &str) -> Vec<Wrong> {
         let table: toml::Table = toml::from_str(&format!("x = {text}")).unwrap();
@@ -319,6 +326,8 @@ mod tests {
             (Countries, "[\"DE\", \"at\"]", "[\"XX\"]"),
             (OneCountry, "\"cn\"", "\"XX\""),
             (Channels, "[\"sms\", \"VOICE\"]", "[\"fax\"]"),
+            (Prefixes, "[\"+49151\"]", "[\"49151\"]"),
+            (Names, "[\"main\"]", "[]"),
             (Word(&["a"]), "\"a\"", "\"b\""),
             (Level, "\"info,otpgate=debug\"", "\"otpgate=loud\""),
             (StoreUrl, "\"redis://h:1\"", "\"postgres://h\""),
@@ -334,7 +343,8 @@ mod tests {
     fn what_is_wrong_says_where_and_shows_no_password() {
         assert_eq!(wrong(Kind::Count(1, 9), "0")[0].1, "0 does not do; write an integer from 1 to 9");
         assert_eq!(wrong(Kind::Rates, "[\"1/1m\", \"x\"]")[0].0, "[1]");
-        let found = wrong(Kind::Providers, "[{ name = \"a\", type = \"fax\", ulr = \"u\" }, 5]");
+        let found =
+            wrong(Kind::Tables(PROVIDER_KEYS, &["name", "type"]), "[{ name = \"a\", type = \"fax\", ulr = \"u\" }, 5]");
         let places: Vec<_> = found.iter().map(|(place, _)| place.as_str()).collect();
         assert_eq!(places, ["[0].type", "[0].ulr", "[1]"]);
         let shown = format!("{:?}", wrong(Kind::StoreUrl, "\"postgres://user:hunter2@host\""));

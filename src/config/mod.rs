@@ -22,12 +22,14 @@ mod fault;
 mod keys;
 mod kind;
 mod limit;
+pub mod route;
 pub mod secret_url;
 pub mod sections;
 mod sources;
 
 pub use delivery::{Countries, Delivery, Provider, ProviderKind};
 pub use fault::{ConfigError, Fault, Place};
+pub use route::{OnUnknown, Route};
 pub use secret_url::SecretUrl;
 pub use sections::{Events, Guard, Limits, Log, LogFormat, OneAccess, Quota, Server, Store, StoreUrl, Tls};
 pub use sources::{Flags, Sources};

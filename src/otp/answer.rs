@@ -1,4 +1,5 @@
-//! The answer that is kept for a call that is to be done once: what of it holds, and the port to where it lies.
+//! The answer that is kept for a call that is to be done once: what of it holds, and the port to where it lies. What a
+//! carrier calls a message is kept in the same way, under a hash and for a time ([`KeptAnswer::of_bytes`]).
 //!
 //! It is sealed, because it shows a full number; it knows its OTP and its number, so that it goes when they go. What it
 //! says is the surface's business.
@@ -12,6 +13,7 @@ use crate::otp::id::{NumberKey, OtpId};
 use crate::otp::record::{Otp, OtpStatus};
 use crate::otp::store::{Changes, Later, OtpStore, Records, StoreError, Subject, Touch, change};
 use crate::secret::{Keyring, Sealed, Unsealable};
+use zeroize::Zeroizing;
 
 /// An answer as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,15 +36,22 @@ impl KeptAnswer {
     /// The answer to `call`, given at `now`, that tells of `otp`.
     #[must_use]
     pub fn new(call: &CallKey, answer: &Answer, otp: Option<&Otp>, keyring: &Keyring, now: UnixMillis) -> Self {
-        let mut kept = Self {
-            key: call.key,
-            fingerprint: call.fingerprint,
-            expires: now + call.lasts(),
-            otp: otp.map(|otp| otp.id),
-            number: otp.map(|otp| otp.number_key),
-            sealed: Sealed::from_bytes(Vec::new()),
-        };
-        kept.sealed = keyring.seal(&kept.context(), &answer.to_bytes());
+        Self::of_bytes(call.key, call.fingerprint, now + call.lasts(), otp, &answer.to_bytes(), keyring)
+    }
+
+    /// What is kept under `key` until `expires`, in bytes that only their writer understands.
+    #[must_use]
+    pub fn of_bytes(
+        key: ReplayKey,
+        fingerprint: Fingerprint,
+        expires: UnixMillis,
+        otp: Option<&Otp>,
+        plain: &[u8],
+        keyring: &Keyring,
+    ) -> Self {
+        let (otp, number) = (otp.map(|otp| otp.id), otp.map(|otp| otp.number_key));
+        let mut kept = Self { key, fingerprint, expires, otp, number, sealed: Sealed::from_bytes(Vec::new()) };
+        kept.sealed = keyring.seal(&kept.context(), plain);
         kept
     }
 
@@ -51,8 +60,15 @@ impl KeptAnswer {
     /// # Errors
     /// [`Unsealable`] when any part of it is not what was kept.
     pub fn open(&self, keyring: &Keyring) -> Result<Answer, Unsealable> {
-        let plain = keyring.open(&self.context(), &self.sealed)?;
-        Answer::from_bytes(&plain).map_err(|_| Unsealable)
+        Answer::from_bytes(&self.open_bytes(keyring)?).map_err(|_| Unsealable)
+    }
+
+    /// The bytes that [`KeptAnswer::of_bytes`] was given.
+    ///
+    /// # Errors
+    /// [`Unsealable`] when any part of it is not what was kept.
+    pub fn open_bytes(&self, keyring: &Keyring) -> Result<Zeroizing<Vec<u8>>, Unsealable> {
+        keyring.open(&self.context(), &self.sealed)
     }
 
     /// The seal holds everything together: an answer that opens is wholly the one that was kept.

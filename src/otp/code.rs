@@ -3,6 +3,7 @@
 use rand::RngExt as _;
 use zeroize::Zeroizing;
 
+use crate::otp::context::Context;
 use crate::secret::{Entropy, EntropyRng, equal};
 
 /// Characters of an alphanumeric code: lower-case letters and digits (the contract's "alphanumeric").
@@ -128,7 +129,7 @@ impl Code {
     /// Whether `entered` is this code, in constant time for its length.
     #[must_use]
     pub fn matches(&self, entered: &EnteredCode) -> bool {
-        let entered = entered.0.as_str();
+        let entered = entered.text.as_str();
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         // A client that types the code as a number has lost its leading zeros (the certified connector does).
         if entered.len() < self.0.len() && !entered.is_empty() && digits(&self.0) && digits(entered) {
@@ -140,7 +141,11 @@ impl Code {
 }
 
 /// What a person typed. Anything may be typed; white space around it is dropped, and 64 bytes are kept.
-pub struct EnteredCode(Zeroizing<String>);
+pub struct EnteredCode {
+    text: Zeroizing<String>,
+    /// What it is entered for.
+    pub(super) context: Option<Context>,
+}
 
 impl EnteredCode {
     /// Takes what was typed.
@@ -148,7 +153,14 @@ impl EnteredCode {
     pub fn new(text: &str) -> Self {
         let text = text.trim();
         let end = text.char_indices().map(|(index, _)| index).find(|index| *index >= 64).unwrap_or(text.len());
-        Self(Zeroizing::new(text.get(..end).unwrap_or_default().to_owned()))
+        let text = Zeroizing::new(text.get(..end).unwrap_or_default().to_owned());
+        Self { text, context: None }
+    }
+
+    /// The same, entered for this.
+    #[must_use]
+    pub fn given_for(self, context: Option<Context>) -> Self {
+        Self { context, ..self }
     }
 }
 
@@ -221,6 +233,6 @@ mod tests {
             assert!(Code::parse_own(bad).is_err(), "{bad}");
         }
         assert_eq!(format!("{:?}", code("1234")), "Code(***)");
-        assert_eq!(EnteredCode::new(&"é".repeat(100)).0.len(), 64);
+        assert_eq!(EnteredCode::new(&"é".repeat(100)).text.len(), 64);
     }
 }

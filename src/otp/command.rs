@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use crate::clock::UnixMillis;
 use crate::otp::application::{ApplicationRef, Caller, Reference, Sender};
-use crate::otp::channel::Via;
+use crate::otp::channel::{Channel, Via};
 use crate::otp::code::{Code, EnteredCode, PinLength};
+use crate::otp::context::Context;
 use crate::otp::id::AccountId;
 use crate::otp::language::Language;
 use crate::otp::life::Life;
 use crate::otp::machine::Verdict;
 use crate::otp::once::Stopped;
-use crate::otp::phone::Phone;
+use crate::otp::phone::{LineType, Phone};
 use crate::otp::purpose::Purpose;
 use crate::otp::record::Otp;
 use crate::otp::store::StoreError;
@@ -58,6 +59,8 @@ pub struct Terms {
     pub usual_age: Option<Life>,
     /// Whether a generated code is digits only, whatever the application says.
     pub digits_only: bool,
+    /// What it is bound to and its message shows.
+    pub context: Option<Context>,
 }
 
 /// A check by number and purpose: of the newest code that was sent for both.
@@ -93,6 +96,10 @@ pub enum SendRefusal {
     UnknownApplication,
     /// The country is not served.
     CountryNotServed,
+    /// The number is of a kind that is not sent to.
+    LineNotServed(LineType),
+    /// No carrier takes messages to the number on this channel.
+    ChannelNotOffered(Channel),
     /// The number had enough messages; the next one may leave at this instant.
     TooManySends(UnixMillis),
     /// The number is locked after too many wrong codes, until this instant.
@@ -101,6 +108,8 @@ pub enum SendRefusal {
     CeilingReached(UnixMillis),
     /// This OTP has been resent often enough.
     TooManyResends,
+    /// The text shows an amount or a payee, and there is none.
+    ContextNeeded,
 }
 
 /// Why a send did not happen.
@@ -140,6 +149,12 @@ pub enum VerifyError {
     Unknown,
     /// Its application was deleted.
     ApplicationGone,
+    /// It names what the code is for although the code was sent without (`bound` is false), or does not name it although it
+    /// must. No attempt was counted.
+    Context {
+        /// Whether the code is bound to what it is for.
+        bound: bool,
+    },
     /// The store did not count it: no verdict.
     Store(StoreError),
 }

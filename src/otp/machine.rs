@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use crate::abuse::NumberRecord;
 use crate::clock::UnixMillis;
+use crate::otp::application::{Caller, Sender};
+use crate::otp::channel::Channel;
 use crate::otp::code::EnteredCode;
 use crate::otp::news::EventName;
-use crate::otp::record::{Delivery, EventKind, Otp, OtpStatus, Recipient, SealedContent};
+use crate::otp::outbox::{Message, MessageBody, MessageId};
+use crate::otp::record::{Delivery, EventKind, Fates, Otp, OtpStatus, Recipient, SealedContent};
 use crate::secret::Keyring;
 
 /// What a check found. Exactly one check of an OTP ever finds [`Verdict::Verified`].
@@ -61,7 +64,7 @@ impl Otp {
         self.attempts += 1;
         let opened = self.sealed.as_ref().map(|sealed| SealedContent::open(keyring, self.id, sealed));
         // A seal that does not open matches nothing: fail closed.
-        let right = matches!(opened, Some(Ok(content)) if content.code.matches(entered));
+        let right = matches!(opened, Some(Ok(content)) if content.matches(entered));
         if right {
             number.succeed();
             self.finish(OtpStatus::Verified, EventKind::CheckOtpSuccess, now);
@@ -96,23 +99,58 @@ impl Otp {
         active
     }
 
-    /// Notes how the delivery of message `number` went. A final state of delivery never goes back, and only the newest
-    /// message speaks for the OTP.
-    pub fn note_delivery(&mut self, number: u32, delivery: Delivery, text: Option<String>, now: UnixMillis) {
+    /// Queues one more message of it, which becomes the one that speaks for its delivery. `sender` and `caller` where they
+    /// differ from those that it was sent with.
+    pub fn queue(
+        &mut self,
+        channel: Channel,
+        sender: Option<Sender>,
+        caller: Option<Caller>,
+        now: UnixMillis,
+    ) -> Message {
+        self.messages += 1;
+        self.channel = channel;
+        self.delivery = Delivery::Queued;
+        self.record(EventKind::DeliverOtpReq, now, Some(channel.as_str().to_owned()));
+        let sender = sender.or_else(|| self.sender.clone());
+        let caller = caller.or_else(|| self.caller.clone());
+        let id = MessageId { otp: self.id, number: self.messages };
+        Message { id, due: now, body: MessageBody::new(channel, sender, caller) }
+    }
+
+    /// Notes how the delivery of message `number` went. How a message ended never changes again, and only the newest one
+    /// speaks for the OTP. Whether this changed anything.
+    pub fn note_delivery(&mut self, number: u32, delivery: Delivery, text: Option<String>, now: UnixMillis) -> bool {
+        if self.fates.ended(number) {
+            return false;
+        }
         let kind = match delivery {
-            Delivery::Queued => return,
-            Delivery::Sent | Delivery::Delivered => EventKind::DeliverOtpResSuccess,
-            Delivery::Undeliverable => EventKind::DeliverOtpResFail,
+            Delivery::Queued => return false,
+            Delivery::Sent => {
+                self.news.add(EventName::Sent);
+                EventKind::DeliverOtpResSuccess
+            }
+            Delivery::Delivered => {
+                self.news.add(EventName::Delivered);
+                self.fates.delivered |= Fates::bit(number);
+                EventKind::DeliverOtpResSuccess
+            }
+            Delivery::Undeliverable => {
+                self.fates.failed |= Fates::bit(number);
+                EventKind::DeliverOtpResFail
+            }
         };
-        if number == self.messages && !matches!(self.delivery, Delivery::Delivered | Delivery::Undeliverable) {
+        if number == self.messages {
             self.delivery = delivery;
         }
-        match delivery {
-            Delivery::Sent => self.news.add(EventName::Sent),
-            Delivery::Delivered => self.news.add(EventName::Delivered),
-            Delivery::Queued | Delivery::Undeliverable => {}
-        }
         self.record(kind, now, text);
+        true
+    }
+
+    /// Whether message `number` is the newest one and has not ended: then its delivery is still open.
+    #[must_use]
+    pub const fn awaits(&self, number: u32) -> bool {
+        number == self.messages && !self.fates.ended(number)
     }
 
     /// Replaces the number by its keyed hash, once the OTP is final. Whether this changed anything.
@@ -140,7 +178,6 @@ impl Otp {
 mod tests {
     use super::*;
     use crate::abuse::FAILURE_BUDGET;
-    use crate::otp::channel::Channel;
     use crate::otp::code::Code;
     use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
     use crate::otp::news::Tally;
@@ -155,7 +192,7 @@ mod tests {
         let account = AccountId::default_account();
         let number_key = NumberKey::of(keyring, &account, &number);
         let id = OtpId::generate(START, number_key, &SystemEntropy);
-        let content = SealedContent { code: Code::parse_own("012345").unwrap(), text: None };
+        let content = SealedContent { code: Code::parse_own("012345").unwrap(), text: None, context: None };
         Otp {
             id,
             account,
@@ -182,6 +219,9 @@ mod tests {
             purpose: None,
             usual_age: None,
             news: Tally::default(),
+            second: None,
+            fates: Fates::default(),
+            bound: false,
         }
     }
 

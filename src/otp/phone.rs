@@ -160,6 +160,34 @@ pub enum LineType {
     Unallocated,
 }
 
+impl LineType {
+    /// Whether a message to such a line may reach a person, at the usual price: not where its caller pays more, where nobody
+    /// listens, or where there is no line.
+    #[must_use]
+    pub const fn is_worth_its_price(self) -> bool {
+        !matches!(self, Self::PremiumRate | Self::SharedCost | Self::Pager | Self::Voicemail | Self::Unallocated)
+    }
+
+    /// In words, for who is refused.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Fixed => "a landline",
+            Self::Mobile => "a mobile phone",
+            Self::FixedOrMobile => "a landline or a mobile phone",
+            Self::Voip => "an internet telephone",
+            Self::Personal => "a personal number",
+            Self::TollFree => "a toll-free number",
+            Self::PremiumRate => "a premium-rate number",
+            Self::SharedCost => "a shared-cost number",
+            Self::Pager => "a pager",
+            Self::UniversalAccess => "a company's access number",
+            Self::Voicemail => "a voicemail box",
+            Self::Unallocated => "in no allocated range",
+        }
+    }
+}
+
 /// A number as the domain uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Phone {

@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 use crate::clock::UnixMillis;
 use crate::otp::application::{Caller, Reference, Sender};
 use crate::otp::channel::Channel;
-use crate::otp::code::Code;
+use crate::otp::code::{Code, EnteredCode};
+use crate::otp::context::Context;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
 use crate::otp::language::Language;
 use crate::otp::life::Life;
@@ -99,6 +100,9 @@ pub enum EventKind {
     /// The message will not arrive.
     #[serde(rename = "U")]
     DeliverOtpResFail,
+    /// A provider did not say whether it took the message.
+    #[serde(rename = "N")]
+    DeliverOtpResUnknown,
     /// The right code.
     #[serde(rename = "V")]
     CheckOtpSuccess,
@@ -124,6 +128,7 @@ impl EventKind {
             Self::DeliverOtpReq => "DELIVER_OTP_REQ",
             Self::DeliverOtpResSuccess => "DELIVER_OTP_RES_SUCCESS",
             Self::DeliverOtpResFail => "DELIVER_OTP_RES_FAIL",
+            Self::DeliverOtpResUnknown => "DELIVER_OTP_RES_UNKNOWN",
             Self::CheckOtpSuccess => "CHECK_OTP_SUCCESS",
             Self::CheckOtpFail => "CHECK_OTP_FAIL",
             Self::CheckOtpExpired => "CHECK_OTP_EXPIRED",
@@ -132,22 +137,22 @@ impl EventKind {
         }
     }
 
-    /// The contract's `status`: `success`, `failed`, or none for a request.
+    /// The contract's `status`: `success`, `failed`, or none for a request and for what nobody knows.
     #[must_use]
     pub const fn outcome(self) -> Option<&'static str> {
         match self {
-            Self::DeliverOtpReq => None,
+            Self::DeliverOtpReq | Self::DeliverOtpResUnknown => None,
             Self::DeliverOtpResSuccess | Self::CheckOtpSuccess => Some("success"),
             _ => Some("failed"),
         }
     }
 
-    /// What subscribers are told. None for a request; of a delivery that succeeded only [`Otp::note_delivery`] knows how
+    /// What subscribers are told. None for a request and for what nobody knows; of a delivery that succeeded only [`Otp::note_delivery`] knows how
     /// far it got.
     #[must_use]
     pub const fn news(self) -> Option<EventName> {
         match self {
-            Self::DeliverOtpReq | Self::DeliverOtpResSuccess => None,
+            Self::DeliverOtpReq | Self::DeliverOtpResSuccess | Self::DeliverOtpResUnknown => None,
             Self::DeliverOtpResFail => Some(EventName::Undeliverable),
             Self::CheckOtpSuccess => Some(EventName::Verified),
             Self::CheckOtpFail => Some(EventName::WrongCode),
@@ -225,6 +230,40 @@ pub struct Otp {
     /// From which a store sees what a change brought, to tell subscribers of it.
     #[serde(skip)]
     pub news: Tally,
+    /// The channel that is tried when the newest message does not arrive.
+    #[serde(default)]
+    pub second: Option<Channel>,
+    /// Of each message, how it ended.
+    #[serde(default)]
+    pub fates: Fates,
+    /// Whether it is bound to what it is for, which is sealed with the code.
+    #[serde(default)]
+    pub bound: bool,
+}
+
+/// How messages of one OTP ended, a bit for each: the first one's is the lowest. What is set stays set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fates {
+    /// The phone has them.
+    pub delivered: u64,
+    /// They will not arrive.
+    pub failed: u64,
+    /// A carrier was given them twice.
+    pub repeated: u64,
+}
+
+impl Fates {
+    /// The bit of message `number`, from 1. An OTP has [`crate::otp::service::MESSAGES_PER_OTP`] of them at most.
+    #[must_use]
+    pub const fn bit(number: u32) -> u64 {
+        1_u64.rotate_left(number.wrapping_sub(1))
+    }
+
+    /// Whether message `number` has ended.
+    #[must_use]
+    pub const fn ended(&self, number: u32) -> bool {
+        (self.delivered | self.failed) & Self::bit(number) != 0
+    }
 }
 
 impl Otp {
@@ -280,21 +319,51 @@ impl Otp {
             self.news.add(name);
         }
     }
+
+    /// Adds an event that subscribers are not told of.
+    pub fn record_quietly(&mut self, kind: EventKind, at: UnixMillis, text: Option<String>) {
+        let news = self.news;
+        self.record(kind, at, text);
+        self.news = news;
+    }
 }
 
-/// What is sealed: the code and, where the caller gave one, the text. Both may hold the code.
+/// What is sealed: the code and, where the caller gave them, the text and what the code is for. All may hold the code.
 pub struct SealedContent {
     /// The code.
     pub code: Code,
     /// The caller's own text.
     pub text: Option<Template>,
+    /// What it is for.
+    pub context: Option<Context>,
 }
 
+/// Begins what is sealed where there is a context. No code has it.
+const WITH_CONTEXT: u8 = 1;
+
 impl SealedContent {
+    /// Whether `entered` is the code, and was entered for what the code is for. Both are compared whatever the other says.
+    #[must_use]
+    pub fn matches(&self, entered: &EnteredCode) -> bool {
+        let same = match (&self.context, &entered.context) {
+            (Some(bound), Some(given)) => bound.is(given),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        self.code.matches(entered) & same
+    }
+
     /// Seals it for the OTP `id`.
     #[must_use]
     pub fn seal(&self, keyring: &Keyring, id: OtpId) -> Sealed {
-        let mut plain = Zeroizing::new(String::with_capacity(64));
+        let context = self.context.as_ref().map(Context::to_line);
+        let room = 64 + context.as_ref().map_or(0, |line| line.len() + 2);
+        let mut plain = Zeroizing::new(String::with_capacity(room));
+        if let Some(line) = context {
+            plain.push(char::from(WITH_CONTEXT));
+            plain.push_str(&line);
+            plain.push('\n');
+        }
         plain.push_str(self.code.expose());
         if let Some(text) = &self.text {
             plain.push('\n');
@@ -309,9 +378,17 @@ impl SealedContent {
     /// [`Unsealable`] when another keyring sealed it or a byte is another.
     pub fn open(keyring: &Keyring, id: OtpId, sealed: &Sealed) -> Result<Self, Unsealable> {
         let plain = keyring.open(&id.bytes(), sealed)?;
-        let mut parts = plain.splitn(2, |byte| *byte == b'\n');
+        let (context, rest) = match plain.split_first() {
+            Some((&WITH_CONTEXT, rest)) => {
+                let mut parts = rest.splitn(2, |byte| *byte == b'\n');
+                let line = std::str::from_utf8(parts.next().unwrap_or_default()).map_err(|_| Unsealable)?;
+                (Some(Context::from_line(line).ok_or(Unsealable)?), parts.next().unwrap_or_default())
+            }
+            _ => (None, plain.as_slice()),
+        };
+        let mut parts = rest.splitn(2, |byte| *byte == b'\n');
         let code = Code::from_sealed(parts.next().unwrap_or_default());
         let text = parts.next().and_then(|text| std::str::from_utf8(text).ok()).map(Template::from_store);
-        Ok(Self { code, text })
+        Ok(Self { code, text, context })
     }
 }

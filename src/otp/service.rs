@@ -7,13 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::abuse::{CeilingPolicy, NumberRecord, SendLimits, SpendKey};
 use crate::clock::{Clock, UnixMillis};
 use crate::idempotency::Keep;
-use crate::otp::application::{Application, ApplicationRef, Caller, Sender};
+use crate::otp::application::{Application, ApplicationRef};
 use crate::otp::by_purpose::{hold, subject};
 use crate::otp::catalogue::Catalogue;
-use crate::otp::channel::{Channel, Via};
 use crate::otp::code::{Code, EnteredCode};
 use crate::otp::command::{
     DeleteError, Resend, ResendError, Send, SendError, SendRefusal, Terms, Verified, VerifyError,
@@ -23,36 +21,18 @@ use crate::otp::life::Life;
 use crate::otp::machine::Verdict;
 use crate::otp::news::Tally;
 use crate::otp::once::once;
-use crate::otp::outbox::{Message, MessageBody, MessageId};
-use crate::otp::phone::{Country, Phone};
-use crate::otp::record::{Delivery, EventKind, Otp, OtpStatus, Recipient, SealedContent};
+use crate::otp::outbox::Message;
+use crate::otp::phone::Phone;
+use crate::otp::policy::SendPolicy;
+use crate::otp::record::{Delivery, Fates, Otp, OtpStatus, Recipient, SealedContent};
 use crate::otp::store::{Changes, OtpChange, OtpStore, OutboxChange, Records, StoreError, Subject, Touch};
+use crate::otp::template::Template;
 use crate::secret::{Entropy, Keyring};
 
 /// Messages that one OTP may queue: the first and its resends.
 pub const MESSAGES_PER_OTP: u32 = 50;
 /// OTPs that a list shows at most.
 pub const LIST_LIMIT: usize = 100;
-
-/// Which countries may be sent to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Countries {
-    /// Every one.
-    All,
-    /// These.
-    Only(Vec<Country>),
-}
-
-/// What limits the sending.
-#[derive(Clone, Debug)]
-pub struct SendPolicy {
-    /// Per number.
-    pub limits: SendLimits,
-    /// Per account, country and day.
-    pub ceiling: CeilingPolicy,
-    /// Countries served.
-    pub countries: Countries,
-}
 
 /// Is told how each operation ended: for metrics.
 pub trait OtpObserver: std::marker::Send + Sync + 'static {
@@ -110,15 +90,24 @@ impl OtpService {
         let applications = self.catalogue.of(&wish.account).await.map_err(SendError::Store)?;
         let application =
             applications.find(wish.application).cloned().ok_or(SendError::Refused(SendRefusal::UnknownApplication))?;
-        self.check_country(wish.phone.country).map_err(SendError::Refused)?;
+        let channel = wish.via.channel(wish.phone.line);
+        self.policy.check(&wish.phone, channel).map_err(SendError::Refused)?;
+        let text = |text: &Template| text.shows_context();
+        let shows = match &wish.text {
+            Some(own) => text(own),
+            None => text(&application.templates.choose(wish.language, wish.phone.country, channel).1),
+        };
+        if shows && wish.terms.context.is_none() {
+            return Err(SendError::Refused(SendRefusal::ContextNeeded));
+        }
         let now = self.clock.now();
         let (otp, message) = self.draft(wish, &application, now);
-        let spend = self.spend_key(&otp, now);
+        let spend = self.policy.spend_key(&otp, now);
         let touch = Touch { subject: subject(otp.number_key, otp.purpose.as_ref()), spend, answer: None };
         let policy = Arc::clone(&self.policy);
         let otp = Arc::new(otp);
         let verdict =
-            once(&*self.store, &self.keyring, touch, keep, now, move |records| match admit(&policy, records, now) {
+            once(&*self.store, &self.keyring, touch, keep, now, move |records| match policy.admit(records, now) {
                 Ok(counted) => {
                     let mut changes = Changes {
                         otp: OtpChange::Put(Arc::clone(&otp)),
@@ -136,13 +125,15 @@ impl OtpService {
     fn draft(&self, wish: Send, application: &Application, now: UnixMillis) -> (Otp, Message) {
         let number_key = NumberKey::of(&self.keyring, &wish.account, &wish.phone.number);
         let id = OtpId::generate(now, number_key, &*self.entropy);
-        let Terms { purpose, life, usual_age, digits_only } = wish.terms;
+        let Terms { purpose, life, usual_age, digits_only, context } = wish.terms;
         let mut looks = application.code_policy(wish.pin_length);
         looks.alphanumeric &= !digits_only;
         let code = wish.code.unwrap_or_else(|| Code::generate(looks, &*self.entropy));
         let life = life.map_or_else(|| Duration::from_secs(application.expire.get().into()), Life::span);
         let channel = wish.via.channel(wish.phone.line);
-        let sealed = SealedContent { code, text: wish.text }.seal(&self.keyring, id);
+        let second = self.policy.second(wish.via, channel, &wish.phone);
+        let bound = context.is_some();
+        let sealed = SealedContent { code, text: wish.text, context }.seal(&self.keyring, id);
         let mut otp = Otp {
             id,
             account: wish.account,
@@ -169,8 +160,11 @@ impl OtpService {
             purpose,
             usual_age,
             news: Tally::default(),
+            second,
+            fates: Fates::default(),
+            bound,
         };
-        let message = queue_message(&mut otp, channel, wish.sender, wish.caller, now);
+        let message = otp.queue(channel, wish.sender, wish.caller, now);
         (otp, message)
     }
 
@@ -202,12 +196,16 @@ impl OtpService {
             return Err(ResendError::ApplicationGone);
         }
         let now = self.clock.now();
-        let line = otp.number().and_then(|number| Phone::of(number).ok()).map(|phone| phone.line);
-        let channel = match (wish.via, line) {
-            (Via::Auto, None) => otp.channel,
-            (via, line) => via.channel(line.unwrap_or(crate::otp::phone::LineType::Unallocated)),
+        let phone = otp.number().and_then(|number| Phone::of(number).ok());
+        let (channel, second) = match &phone {
+            Some(phone) => {
+                let channel = wish.via.channel(phone.line);
+                self.policy.check(phone, channel).map_err(ResendError::Refused)?;
+                (channel, self.policy.second(wish.via, channel, phone))
+            }
+            None => (otp.channel, None),
         };
-        let touch = Touch { subject: Subject::Otp(id), spend: self.spend_key(&otp, now), answer: None };
+        let touch = Touch { subject: Subject::Otp(id), spend: self.policy.spend_key(&otp, now), answer: None };
         let (policy, account) = (Arc::clone(&self.policy), account.clone());
         let verdict = once(&*self.store, &self.keyring, touch, keep, now, move |records| {
             let Some(mut otp) = owned(records, &account) else {
@@ -223,9 +221,10 @@ impl OtpService {
             if otp.messages >= MESSAGES_PER_OTP {
                 return (Changes::default(), Err(ResendError::Refused(SendRefusal::TooManyResends)));
             }
-            match admit(&policy, records, now) {
+            match policy.admit(records, now) {
                 Ok(counted) => {
-                    let message = queue_message(&mut otp, channel, wish.sender.clone(), wish.caller.clone(), now);
+                    otp.second = second;
+                    let message = otp.queue(channel, wish.sender.clone(), wish.caller.clone(), now);
                     let otp = Arc::new(otp);
                     let changes = Changes {
                         otp: OtpChange::Put(Arc::clone(&otp)),
@@ -303,6 +302,9 @@ impl OtpService {
             let Some(mut otp) = owned(records, &account).filter(|otp| otp.purpose.is_none()) else {
                 return (Changes::default(), Err(VerifyError::Unknown));
             };
+            if otp.status_at(now) == OtpStatus::Active && otp.bound != entered.context.is_some() {
+                return (Changes::default(), Err(VerifyError::Context { bound: otp.bound }));
+            }
             let mut number = records.number.clone();
             let verdict = otp.check(&mut number, &keyring, &entered, max_age, now);
             let untouched = matches!(verdict, Verdict::Final(_) | Verdict::TooOld);
@@ -342,54 +344,6 @@ impl OtpService {
     async fn application_lives(&self, otp: &Otp) -> Result<bool, StoreError> {
         let applications = self.catalogue.of(&otp.account).await?;
         Ok(applications.find(ApplicationRef::Id(otp.application)).is_some())
-    }
-
-    fn check_country(&self, country: Option<Country>) -> Result<(), SendRefusal> {
-        let served = match &self.policy.countries {
-            Countries::All => true,
-            Countries::Only(list) => country.is_some_and(|country| list.contains(&country)),
-        };
-        if served { Ok(()) } else { Err(SendRefusal::CountryNotServed) }
-    }
-
-    fn spend_key(&self, otp: &Otp, now: UnixMillis) -> Option<SpendKey> {
-        let country = otp.country.as_ref().map(Country::as_str);
-        self.policy.ceiling.0.is_some().then(|| SpendKey::of(otp.account.as_str(), country, now))
-    }
-}
-
-/// Counts one message against the number's limits and the day's ceiling.
-fn admit(policy: &SendPolicy, records: &Records, now: UnixMillis) -> Result<Changes, SendRefusal> {
-    if let Some(until) = records.number.locked_at(now) {
-        return Err(SendRefusal::Locked(until));
-    }
-    let spent = policy.ceiling.spend(records.spent, now).map_err(SendRefusal::CeilingReached)?;
-    let mut number: NumberRecord = records.number.clone();
-    policy.limits.admit(&mut number, now).map_err(SendRefusal::TooManySends)?;
-    Ok(Changes {
-        number: (number != records.number).then_some(number),
-        spent: policy.ceiling.0.is_some().then_some(spent),
-        ..Changes::default()
-    })
-}
-
-fn queue_message(
-    otp: &mut Otp,
-    channel: Channel,
-    sender: Option<Sender>,
-    caller: Option<Caller>,
-    now: UnixMillis,
-) -> Message {
-    otp.messages += 1;
-    otp.channel = channel;
-    otp.delivery = Delivery::Queued;
-    otp.record(EventKind::DeliverOtpReq, now, Some(channel.as_str().to_owned()));
-    let sender = sender.or_else(|| otp.sender.clone());
-    let caller = caller.or_else(|| otp.caller.clone());
-    Message {
-        id: MessageId { otp: otp.id, number: otp.messages },
-        due: now,
-        body: MessageBody { channel, sender, caller, tries: 0 },
     }
 }
 

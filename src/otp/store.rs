@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -128,6 +129,8 @@ pub enum OutboxChange {
     Put(Message),
     /// A message is settled.
     Settle(MessageId),
+    /// The first is settled, and the second joins in its place.
+    Replace(MessageId, Message),
 }
 
 /// The transition of a change. May run more than once; the last run is the one that was committed.
@@ -154,11 +157,18 @@ pub trait OtpStore: AnswerStore {
     fn prune(&self, now: UnixMillis) -> Later<'_, Result<(), StoreError>>;
 }
 
+/// How long a claim of a message lasts: longer than any try to deliver one. Who still works on it by then has failed.
+pub const LEASE: Duration = Duration::from_secs(120);
+
 /// Hands messages to couriers.
 pub trait Outbox: Send + Sync + 'static {
     /// Up to `limit` messages that are due at `now`, each to one claimant. A claim ends with a change that settles the
-    /// message or puts it off, or with the claimant's process.
+    /// message or puts it off, with [`Outbox::put_back`], after [`LEASE`], or with the claimant's process.
     fn claim(&self, now: UnixMillis, limit: usize) -> Later<'_, Result<Vec<Message>, StoreError>>;
+
+    /// Gives a claim back without a change: the message may be claimed again at `due`. Nothing happens where it is not
+    /// claimed.
+    fn put_back(&self, id: MessageId, due: UnixMillis) -> Later<'_, Result<(), StoreError>>;
 
     /// Waits until there may be something to claim: a message joined, or the earliest one put off is due.
     fn wait(&self) -> Later<'_, ()>;

@@ -1,7 +1,7 @@
 //! Message texts: templates with placeholders, and which one a message gets. Knows no language's words and no carrier.
 //!
 //! `{{OTP}}` stands for the code and `{{SEC}}` for its lifetime in seconds (both from the contract), `{{MIN}}` for that in
-//! begun minutes, `{{BRAND}}` for who sends it.
+//! begun minutes, `{{BRAND}}` for who sends it, `{{AMOUNT}}` and `{{PAYEE}}` for what it is for.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::otp::channel::Channel;
 use crate::otp::code::Code;
+use crate::otp::context::Context;
 use crate::otp::language::Language;
 use crate::otp::phone::Country;
 
@@ -23,6 +24,8 @@ enum Placeholder {
     Seconds,
     Minutes,
     Brand,
+    Amount,
+    Payee,
 }
 
 impl Placeholder {
@@ -32,6 +35,8 @@ impl Placeholder {
             "SEC" => Self::Seconds,
             "MIN" => Self::Minutes,
             "BRAND" => Self::Brand,
+            "AMOUNT" => Self::Amount,
+            "PAYEE" => Self::Payee,
             _ => return None,
         })
     }
@@ -46,6 +51,8 @@ pub struct Values<'a> {
     pub lifetime_seconds: u64,
     /// Who sends it.
     pub brand: &'a str,
+    /// What it is for.
+    pub context: Option<&'a Context>,
 }
 
 /// A text that carries a code: 1 to 1,000 characters, no control characters but line ends, with `{{OTP}}` in it.
@@ -66,7 +73,7 @@ pub enum TemplateError {
     NoCode,
     /// A placeholder that does not exist.
     #[error(
-        "a text whose placeholders are {{{{OTP}}}}, {{{{SEC}}}}, {{{{MIN}}}} and {{{{BRAND}}}}; the one at character {0} is another"
+        "a text whose placeholders are {{{{OTP}}}}, {{{{SEC}}}}, {{{{MIN}}}}, {{{{BRAND}}}}, {{{{AMOUNT}}}} and {{{{PAYEE}}}}; the one at character {0} is another"
     )]
     UnknownPlaceholder(usize),
     /// A placeholder that does not end.
@@ -149,6 +156,36 @@ impl Template {
         if has_code || !wants_code { Ok(Self(Box::from(text))) } else { Err(TemplateError::NoCode) }
     }
 
+    /// Whether it says what the code is for: both the amount and the payee are in it, or one of them.
+    #[must_use]
+    pub fn shows_context(&self) -> bool {
+        self.places([Placeholder::Amount, Placeholder::Payee]).contains(&true)
+    }
+
+    /// Whether each of these is in it.
+    fn places<const N: usize>(&self, wanted: [Placeholder; N]) -> [bool; N] {
+        let mut found = [false; N];
+        // What is wrong with a text that lay in a store is text.
+        let _ = walk(&self.0, |piece| {
+            for (found, wanted) in found.iter_mut().zip(wanted) {
+                *found |= matches!(piece, Piece::Place(place) if place == wanted);
+            }
+        });
+        found
+    }
+
+    /// What is missing of `context` in the message, as a line of its own: whoever pays must see how much, and to whom.
+    fn rest(&self, context: &Context, channel: Channel) -> String {
+        let [amount, payee] = self.places([Placeholder::Amount, Placeholder::Payee]);
+        let money = (!amount).then(|| context.money());
+        let missing: Vec<_> = money.as_deref().into_iter().chain((!payee).then_some(context.payee.as_str())).collect();
+        match (missing.is_empty(), channel) {
+            (true, _) => String::new(),
+            (false, Channel::Sms) => format!("\n{}", missing.join(", ")),
+            (false, Channel::Voice) => format!(" {}.", missing.join(", ")),
+        }
+    }
+
     /// The text with its placeholders.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -169,19 +206,24 @@ impl Template {
         }
         let minutes = values.lifetime_seconds.div_ceil(60).to_string();
         let seconds = values.lifetime_seconds.to_string();
+        let money = values.context.map(Context::money).unwrap_or_default();
+        let rest = values.context.map(|context| self.rest(context, channel)).unwrap_or_default();
         let word = |piece| match piece {
             Piece::Text(text) => text,
             Piece::Place(Placeholder::Code) => shown.as_str(),
             Piece::Place(Placeholder::Seconds) => &seconds,
             Piece::Place(Placeholder::Minutes) => &minutes,
             Piece::Place(Placeholder::Brand) => values.brand,
+            Piece::Place(Placeholder::Amount) => &money,
+            Piece::Place(Placeholder::Payee) => values.context.map_or("", |context| context.payee.as_str()),
         };
         // Its whole length first: a text that grows would leave copies of the code in memory that nobody wipes.
-        let mut length = more;
+        let mut length = more + rest.len();
         let _ = walk(&self.0, |piece| length += word(piece).len());
         let mut message = Zeroizing::new(String::with_capacity(length));
         // What is wrong with a text that lay in a store is sent as it is written.
         let _ = walk(&self.0, |piece| message.push_str(word(piece)));
+        message.push_str(&rest);
         message
     }
 }
@@ -301,7 +343,7 @@ mod tests {
 
     fn render(template: &Template, channel: Channel) -> String {
         let code = Code::parse_own("0123").unwrap();
-        let values = Values { code: &code, lifetime_seconds: 90, brand: "A {{SEC}} B" };
+        let values = Values { code: &code, lifetime_seconds: 90, brand: "A {{SEC}} B", context: None };
         let message = template.render(&values, channel, 7);
         assert_eq!(message.capacity(), message.len() + 7, "it never had to grow");
         message.to_string()
@@ -332,7 +374,7 @@ mod tests {
             ("{{OTP}} é {{NAME}}", TemplateError::UnknownPlaceholder(11)),
             ("{{otp}}", TemplateError::UnknownPlaceholder(1)),
             ("{{ OTP }}", TemplateError::UnknownPlaceholder(1)),
-            ("{{AMOUNT}} {{OTP}}", TemplateError::UnknownPlaceholder(1)),
+            ("{{TOTAL}} {{OTP}}", TemplateError::UnknownPlaceholder(1)),
             ("{{}}{{OTP}}", TemplateError::UnknownPlaceholder(1)),
             ("{{OTP}} é {{SEC", TemplateError::Unclosed(11)),
             ("{{OTP and {{SEC}}", TemplateError::Unclosed(1)),

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use crate::otp::application::Application;
 use crate::otp::channel::Channel;
 use crate::otp::code::Code;
+use crate::otp::context::Context;
 use crate::otp::segment::Extent;
 use crate::otp::template::{Template, Values};
 
@@ -18,8 +19,9 @@ pub fn message(
     code: &Code,
     lifetime_seconds: u64,
     channel: Channel,
+    context: Option<&Context>,
 ) -> Zeroizing<String> {
-    let values = Values { code, lifetime_seconds, brand: application.brand() };
+    let values = Values { code, lifetime_seconds, brand: application.brand(), context };
     let room = application.autofill.room(code);
     let mut text = template.render(&values, channel, room);
     if channel == Channel::Sms {
@@ -35,7 +37,7 @@ pub fn extents(application: &Application) -> impl Iterator<Item = (String, Exten
     let seconds = application.expire.get().into();
     let own = application.templates.of_channel(Channel::Sms);
     own.map(move |(language, template)| {
-        let text = message(application, template, &code, seconds, Channel::Sms);
+        let text = message(application, template, &code, seconds, Channel::Sms, None);
         (language.to_string(), Extent::of(&text))
     })
 }
@@ -55,7 +57,7 @@ mod tests {
 
     fn word(application: &Application, text: &str, channel: Channel) -> String {
         let (template, code) = (Template::parse(text).unwrap(), Code::parse_own("0123").unwrap());
-        message(application, &template, &code, 300, channel).to_string()
+        message(application, &template, &code, 300, channel, None).to_string()
     }
 
     #[test]

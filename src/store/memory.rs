@@ -23,7 +23,7 @@ use crate::idempotency::ReplayKey;
 use crate::otp::answer::{AnswerStore, Kept, KeptAnswer};
 use crate::otp::application::Application;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
-use crate::otp::outbox::Message;
+use crate::otp::outbox::{Message, MessageId};
 use crate::otp::phone::E164;
 use crate::otp::record::Otp;
 use crate::otp::store::{
@@ -153,6 +153,7 @@ impl State {
             OutboxChange::Keep => {}
             OutboxChange::Put(message) => steps.push(Step::Put(message)),
             OutboxChange::Settle(id) => steps.push(Step::Settle(id)),
+            OutboxChange::Replace(id, message) => steps.extend([Step::Settle(id), Step::Put(message)]),
         }
         steps
     }
@@ -267,6 +268,11 @@ impl AnswerStore for MemoryStore {
 impl Outbox for MemoryStore {
     fn claim(&self, now: UnixMillis, limit: usize) -> Later<'_, Result<Vec<Message>, StoreError>> {
         Box::pin(async move { Ok(self.pending.claim(now, limit)) })
+    }
+
+    fn put_back(&self, id: MessageId, due: UnixMillis) -> Later<'_, Result<(), StoreError>> {
+        self.pending.put_back(id, due);
+        ready(Ok(()))
     }
 
     fn wait(&self) -> Later<'_, ()> {

@@ -1,6 +1,7 @@
 //! The messages that are not settled yet, in the order in which they are due, with who has claimed which.
 //!
-//! One server holds a data directory, so a claim is a mark in memory: it costs no write, and it ends with the process.
+//! One server holds a data directory, so a claim is a mark in memory: it costs no write, and it ends with the process. It
+//! also ends after its lease, so that a claimant that died inside the process holds nothing for ever.
 //! Must not know how messages are kept; whoever commits one tells it here afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use tokio::sync::Notify;
 use crate::clock::{Clock, UnixMillis};
 use crate::otp::id::OtpId;
 use crate::otp::outbox::{Message, MessageId};
+use crate::otp::store::LEASE;
 
 /// What a commit did to the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,13 +28,15 @@ pub(super) enum Step {
 #[derive(Debug)]
 struct Entry {
     message: Message,
+    /// From when on it may be claimed: when it is due, or when the claim of it ends.
+    free: UnixMillis,
     claimed: bool,
 }
 
 #[derive(Debug, Default)]
 struct State {
     messages: BTreeMap<MessageId, Entry>,
-    /// The unclaimed ones: earliest first, and among equals the oldest OTP.
+    /// From when on each may be claimed: earliest first, and among equals the oldest OTP.
     free: BTreeSet<(UnixMillis, MessageId)>,
 }
 
@@ -55,7 +59,8 @@ impl Pending {
             match step {
                 Step::Put(message) => {
                     joined = true;
-                    state.put(message, false);
+                    let due = message.due;
+                    state.put(message, due, false);
                 }
                 Step::Settle(id) => state.remove(id),
                 Step::Forget(otp) => {
@@ -77,8 +82,8 @@ impl Pending {
         let before = std::mem::take(&mut *state);
         for message in messages {
             let same = before.messages.get(&message.id).filter(|entry| entry.message == message);
-            let claimed = same.is_some_and(|entry| entry.claimed);
-            state.put(message, claimed);
+            let (free, claimed) = same.map_or((message.due, false), |entry| (entry.free, entry.claimed));
+            state.put(message, free, claimed);
         }
         drop(state);
         self.joined.notify_waiters();
@@ -89,17 +94,24 @@ impl Pending {
         let mut state = self.state.lock();
         let mut claimed = Vec::new();
         while claimed.len() < limit {
-            let Some(&(due, id)) = state.free.first() else { break };
-            if due > now {
+            let Some(&(free, id)) = state.free.first() else { break };
+            if free > now {
                 break;
             }
-            state.free.remove(&(due, id));
-            if let Some(entry) = state.messages.get_mut(&id) {
-                entry.claimed = true;
-                claimed.push(entry.message.clone());
-            }
+            let Some(entry) = state.hold(id, now + LEASE, true) else { break };
+            claimed.push(entry.message.clone());
         }
         claimed
+    }
+
+    /// Gives a claim back: the message may be claimed from `due` on.
+    pub(super) fn put_back(&self, id: MessageId, due: UnixMillis) {
+        let mut state = self.state.lock();
+        if state.messages.get(&id).is_some_and(|entry| entry.claimed) {
+            state.hold(id, due, false);
+        }
+        drop(state);
+        self.joined.notify_waiters();
     }
 
     /// Waits until a message joins or the earliest unclaimed one is due by `clock`.
@@ -108,7 +120,7 @@ impl Pending {
         tokio::pin!(joined);
         // From here on no message can join unnoticed; only then look.
         joined.as_mut().enable();
-        let earliest = self.state.lock().free.first().map(|(due, _)| *due);
+        let earliest = self.state.lock().free.first().map(|(free, _)| *free);
         let Some(due) = earliest else { return joined.await };
         let delay = due.since(clock.now());
         if delay.is_zero() {
@@ -127,17 +139,23 @@ impl Pending {
 }
 
 impl State {
-    fn put(&mut self, message: Message, claimed: bool) {
+    fn put(&mut self, message: Message, free: UnixMillis, claimed: bool) {
         self.remove(message.id);
-        if !claimed {
-            self.free.insert((message.due, message.id));
-        }
-        self.messages.insert(message.id, Entry { message, claimed });
+        self.free.insert((free, message.id));
+        self.messages.insert(message.id, Entry { message, free, claimed });
+    }
+
+    fn hold(&mut self, id: MessageId, until: UnixMillis, claimed: bool) -> Option<&Entry> {
+        let entry = self.messages.get_mut(&id)?;
+        self.free.remove(&(entry.free, id));
+        self.free.insert((until, id));
+        (entry.free, entry.claimed) = (until, claimed);
+        Some(entry)
     }
 
     fn remove(&mut self, id: MessageId) {
         if let Some(entry) = self.messages.remove(&id) {
-            self.free.remove(&(entry.message.due, id));
+            self.free.remove(&(entry.free, id));
         }
     }
 
@@ -155,11 +173,7 @@ mod tests {
 
     fn message(otp: u8, due: u64) -> Message {
         let id = MessageId { otp: OtpId::from_bytes([otp; 16]), number: 1 };
-        Message {
-            id,
-            due: UnixMillis(due),
-            body: MessageBody { channel: Channel::Sms, sender: None, caller: None, tries: 0 },
-        }
+        Message { id, due: UnixMillis(due), body: MessageBody::new(Channel::Sms, None, None) }
     }
 
     fn claimed(pending: &Pending, now: u64) -> Vec<u64> {
@@ -176,6 +190,22 @@ mod tests {
         assert_eq!((claimed(&pending, 29), pending.len()), (vec![25], 2));
         pending.apply(vec![Step::Forget(message(3, 0).id.otp)]);
         assert_eq!((claimed(&pending, 99), pending.len()), (vec![], 1));
+    }
+
+    #[test]
+    fn a_claim_ends_when_it_is_given_back_or_its_lease_is_over() {
+        let pending = Pending::default();
+        pending.apply(vec![Step::Put(message(1, 10)), Step::Put(message(2, 20))]);
+        assert_eq!(claimed(&pending, 20), [10, 20]);
+        pending.put_back(message(1, 0).id, UnixMillis(30));
+        assert!(claimed(&pending, 29).is_empty());
+        assert_eq!(claimed(&pending, 30), [10]);
+        let over = 20 + u64::try_from(LEASE.as_millis()).unwrap();
+        assert!(claimed(&pending, over - 1).is_empty());
+        assert_eq!(claimed(&pending, over), [20]);
+        pending.apply(vec![Step::Settle(message(1, 0).id)]);
+        pending.put_back(message(1, 0).id, UnixMillis(0));
+        assert_eq!((claimed(&pending, over), pending.len()), (vec![], 1));
     }
 
     #[test]

@@ -318,7 +318,8 @@ fn plain(error: &serde_json::Error) -> String {
     text.split_once(", expected").map_or(text, |_| "it is another value").to_owned()
 }
 
-fn decode(text: &str) -> Option<String> {
+/// A name or value of a query, decoded; `+` stands for a space. None when it is no UTF-8.
+pub(super) fn decode(text: &str) -> Option<String> {
     let spaced: Cow<'_, str> = if text.contains('+') { text.replace('+', " ").into() } else { text.into() };
     percent_encoding::percent_decode_str(&spaced).decode_utf8().ok().map(Cow::into_owned)
 }

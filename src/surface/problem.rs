@@ -33,6 +33,10 @@ pub enum ProblemCode {
     Forbidden,
     /// 403: messages to the number's country are not offered.
     CountryNotServed,
+    /// 403: the number is of a kind that is not sent to, such as premium-rate.
+    LineNotServed,
+    /// 403: no carrier takes messages to the number on this channel.
+    ChannelNotOffered,
     /// 403: today's messages to the country are used up.
     DailyCeiling,
     /// 404: no such path.
@@ -86,6 +90,8 @@ impl ProblemCode {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::CountryNotServed => "country_not_served",
+            Self::LineNotServed => "line_not_served",
+            Self::ChannelNotOffered => "channel_not_offered",
             Self::DailyCeiling => "daily_ceiling",
             Self::NotFound => "not_found",
             Self::OtpNotFound => "otp_not_found",
@@ -116,6 +122,8 @@ impl ProblemCode {
             Self::Unauthenticated => "A valid API key is required",
             Self::Forbidden => "The API key may not do this",
             Self::CountryNotServed => "The country is not served",
+            Self::LineNotServed => "Numbers of this kind are not sent to",
+            Self::ChannelNotOffered => "The channel is not offered for this number",
             Self::DailyCeiling => "Today's messages to this country are used up",
             Self::NotFound => "There is nothing here",
             Self::OtpNotFound => "There is no such one-time password",

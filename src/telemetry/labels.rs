@@ -118,6 +118,10 @@ label!(
         Invalid = "invalid",
         /// The number's country is not sent to.
         Country = "country",
+        /// The number is of a kind that is not sent to.
+        Line = "line",
+        /// No carrier takes it on this channel.
+        Channel = "channel",
         /// The number has had its sends.
         Limited = "limited",
         /// The number is locked.
@@ -158,12 +162,44 @@ label!(
     Courier, "outcome", {
         /// A provider took the message.
         Sent = "sent",
+        /// A provider did not say whether it took it.
+        Unknown = "unknown",
         /// It is tried again later.
         Retried = "retried",
         /// It will not arrive.
         Undeliverable = "undeliverable",
         /// Its OTP was over before it could go.
         Dropped = "dropped",
+    }
+);
+
+label!(
+    /// How a provider answered a submission.
+    Submission, "outcome", {
+        /// It took the message.
+        Taken = "taken",
+        /// It did not, and may later.
+        Retryable = "retryable",
+        /// It will not.
+        Refused = "refused",
+        /// It did not say.
+        Unknown = "unknown",
+    }
+);
+
+label!(
+    /// What a carrier's receipt said.
+    Receipt, "outcome", {
+        /// The phone has it.
+        Delivered = "delivered",
+        /// It will not arrive.
+        Failed = "failed",
+        /// It is on its way.
+        OnItsWay = "on_its_way",
+        /// It was known already, or came too late to matter.
+        Old = "old",
+        /// Nobody knows the message yet.
+        Early = "early",
     }
 );
 
@@ -200,6 +236,8 @@ mod tests {
         check::<SendOutcome>();
         check::<VerifyOutcome>();
         check::<Courier>();
+        check::<Submission>();
+        check::<Receipt>();
         check::<Webhook>();
         assert_eq!(StatusClass::of(204).word(), "2xx");
         assert_eq!(StatusClass::of(599).word(), "5xx");

@@ -10,13 +10,14 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::labels::{
-    AuthRefusal, Courier, Label, QuotaVerdict, Repetition, SendOutcome, StatusClass, VerifyOutcome, Webhook,
+    AuthRefusal, Courier, Label, QuotaVerdict, Receipt, Repetition, SendOutcome, StatusClass, Submission,
+    VerifyOutcome, Webhook,
 };
 
 /// Upper ends in seconds: a status is answered in under a millisecond, a send waits for a disk.
@@ -76,6 +77,17 @@ impl RouteMetrics {
     }
 }
 
+/// What is counted of one provider.
+#[derive(Clone, Debug)]
+pub struct ProviderMetrics {
+    /// Its answers to submissions.
+    pub submissions: Tally<Submission>,
+    /// Its receipts.
+    pub receipts: Tally<Receipt>,
+    /// 1 while its circuit is open.
+    pub circuit_open: Gauge,
+}
+
 /// Whether a number that somebody else keeps may go down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceKind {
@@ -120,6 +132,9 @@ pub struct Metrics {
     registry: Mutex<Registry>,
     requests: Counters,
     seconds: Histograms,
+    submissions: Counters,
+    receipts: Counters,
+    circuits: Family<Labels, Gauge>,
     /// Deliveries.
     pub deliveries: Tally<Courier>,
     /// Tries to tell subscribers of events.
@@ -155,6 +170,8 @@ impl Metrics {
         let sends = Tally::of(&counters("otp_sends", "Sends and resends, by outcome"), &Labels::new());
         let verifies = Tally::of(&counters("otp_verifies", "Checks of a code, by outcome"), &Labels::new());
         let deliveries = Tally::of(&counters("deliveries", "Deliveries, by outcome"), &Labels::new());
+        let submissions = counters("provider_submissions", "Submissions to providers, by how they were answered");
+        let receipts = counters("provider_receipts", "Receipts of providers, by what they said");
         let webhooks = Tally::of(&counters("webhook_tries", "Tries to tell of an event, by outcome"), &Labels::new());
         let seconds = Histograms::new_with_constructor(latency);
         registry.register(
@@ -162,8 +179,24 @@ impl Metrics {
             "From request to answer, by dialect and route template",
             seconds.clone(),
         );
-        let registry = Mutex::new(registry);
-        Self { registry, requests, seconds, deliveries, webhooks, auth_refusals, quota, repetitions, sends, verifies }
+        let circuits = Family::<Labels, Gauge>::default();
+        let open = "1 while a provider is left alone because it failed again and again";
+        registry.register("provider_circuit_open", open, circuits.clone());
+        Self {
+            registry: Mutex::new(registry),
+            requests,
+            seconds,
+            submissions,
+            receipts,
+            circuits,
+            deliveries,
+            webhooks,
+            auth_refusals,
+            quota,
+            repetitions,
+            sends,
+            verifies,
+        }
     }
 
     /// The handles of a route, by its template. To be asked for once a route, when the router is built.
@@ -173,6 +206,17 @@ impl Metrics {
         RouteMetrics {
             requests: Tally::of(&self.requests, &labels),
             seconds: self.seconds.get_or_create_owned(&labels),
+        }
+    }
+
+    /// The handles of a provider, by its name in the configuration.
+    #[must_use]
+    pub fn provider(&self, name: &str) -> ProviderMetrics {
+        let labels = vec![("provider", Cow::Owned(name.to_owned()))];
+        ProviderMetrics {
+            submissions: Tally::of(&self.submissions, &labels),
+            receipts: Tally::of(&self.receipts, &labels),
+            circuit_open: self.circuits.get_or_create_owned(&labels),
         }
     }
 

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use super::labels::{AuthRefusal, Courier, QuotaVerdict, Repetition, SendOutcome, VerifyOutcome, Webhook};
-use super::metrics::{Metrics, RouteMetrics};
+use super::labels::{
+    AuthRefusal, Courier, QuotaVerdict, Receipt, Repetition, SendOutcome, Submission, VerifyOutcome, Webhook,
+};
+use super::metrics::{Metrics, ProviderMetrics, RouteMetrics};
 use crate::access::authenticator::Cause;
-use crate::delivery::courier::{CourierObserver, Outcome};
+use crate::delivery::courier::{Answered, CourierObserver, Outcome};
+use crate::delivery::desk::{DeskObserver, Filed};
 use crate::events::dispatch::{self, DispatchObserver};
 use crate::layer::auth::AuthObserver;
 use crate::layer::idempotency::IdempotencyObserver;
@@ -28,13 +31,23 @@ pub struct Observers {
     metrics: Arc<Metrics>,
     /// By dialect and template: as many as there are routes, since both are words of the program.
     routes: RwLock<HashMap<&'static str, HashMap<String, RouteMetrics>>>,
+    /// By name: those of the configuration.
+    providers: RwLock<HashMap<String, ProviderMetrics>>,
 }
 
 impl Observers {
     /// Counts in `metrics`.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, routes: RwLock::default() }
+        Self { metrics, routes: RwLock::default(), providers: RwLock::default() }
+    }
+
+    fn of_provider(&self, name: &str, count: impl FnOnce(&ProviderMetrics)) {
+        if let Some(known) = self.providers.read().get(name) {
+            return count(known);
+        }
+        let mut providers = self.providers.write();
+        count(providers.entry(name.to_owned()).or_insert_with(|| self.metrics.provider(name)));
     }
 }
 
@@ -85,10 +98,40 @@ impl CourierObserver for Observers {
     fn delivered(&self, outcome: Outcome) {
         self.metrics.deliveries.add(match outcome {
             Outcome::Sent => Courier::Sent,
+            Outcome::Unknown => Courier::Unknown,
             Outcome::PutOff => Courier::Retried,
             Outcome::Refused => Courier::Undeliverable,
             Outcome::Dropped => Courier::Dropped,
         });
+    }
+
+    fn submitted(&self, provider: &str, answered: Answered) {
+        let answered = match answered {
+            Answered::Taken => Submission::Taken,
+            Answered::Retryable => Submission::Retryable,
+            Answered::Refused => Submission::Refused,
+            Answered::Unknown => Submission::Unknown,
+        };
+        self.of_provider(provider, |metrics| metrics.submissions.add(answered));
+    }
+
+    fn circuit(&self, provider: &str, open: bool) {
+        self.of_provider(provider, |metrics| {
+            metrics.circuit_open.set(open.into());
+        });
+    }
+}
+
+impl DeskObserver for Observers {
+    fn filed(&self, provider: &str, filed: Filed) {
+        let filed = match filed {
+            Filed::Delivered => Receipt::Delivered,
+            Filed::Failed => Receipt::Failed,
+            Filed::OnItsWay => Receipt::OnItsWay,
+            Filed::Old => Receipt::Old,
+            Filed::Early => Receipt::Early,
+        };
+        self.of_provider(provider, |metrics| metrics.receipts.add(filed));
     }
 }
 
@@ -105,8 +148,10 @@ impl DispatchObserver for Observers {
 
 const fn refused(refusal: &SendRefusal) -> SendOutcome {
     match refusal {
-        SendRefusal::UnknownApplication => SendOutcome::Invalid,
+        SendRefusal::UnknownApplication | SendRefusal::ContextNeeded => SendOutcome::Invalid,
         SendRefusal::CountryNotServed => SendOutcome::Country,
+        SendRefusal::LineNotServed(_) => SendOutcome::Line,
+        SendRefusal::ChannelNotOffered(_) => SendOutcome::Channel,
         SendRefusal::TooManySends(_) | SendRefusal::TooManyResends => SendOutcome::Limited,
         SendRefusal::Locked(_) => SendOutcome::Locked,
         SendRefusal::CeilingReached(_) => SendOutcome::Ceiling,
@@ -143,7 +188,9 @@ impl OtpObserver for Observers {
                 Verdict::Final(OtpStatus::Verified | OtpStatus::Active) => VerifyOutcome::Used,
                 Verdict::Locked => VerifyOutcome::Locked,
             },
-            Err(VerifyError::Unknown | VerifyError::ApplicationGone) => VerifyOutcome::Unknown,
+            Err(VerifyError::Unknown | VerifyError::ApplicationGone | VerifyError::Context { .. }) => {
+                VerifyOutcome::Unknown
+            }
             Err(VerifyError::Answered) => return,
             Err(VerifyError::Store(_)) => VerifyOutcome::Failed,
         });

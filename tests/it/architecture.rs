@@ -19,7 +19,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("server", &["clock"]),
     ("layer", &["clock", "secret", "access", "quota", "idempotency", "server"]),
     ("store", &["clock", "secret", "otp", "access", "quota", "abuse", "events", "idempotency", "identity"]),
-    ("delivery", &["clock", "secret", "otp", "abuse"]),
+    ("delivery", &["clock", "secret", "otp", "abuse", "idempotency"]),
     (
         "surface",
         &[

@@ -10,10 +10,12 @@
     reason = "a test ends by panicking, prints its seed, and looks at the real clock"
 )]
 
+mod access;
 mod architecture;
 mod captcha;
 mod config;
 mod connector;
+mod delivery;
 mod dispatch;
 mod edge;
 mod fault;

@@ -215,15 +215,23 @@ impl<'a> Group<'a> {
         }
         match changes.outbox {
             OutboxChange::Keep => {}
-            OutboxChange::Put(message) => {
-                self.messages.insert(message.id, Some(message.clone()));
-                self.steps.push(Step::Put(message));
-            }
-            OutboxChange::Settle(id) => {
-                self.messages.insert(id, None);
-                self.steps.push(Step::Settle(id));
+            OutboxChange::Put(message) => self.put_message(message),
+            OutboxChange::Settle(id) => self.settle_message(id),
+            OutboxChange::Replace(id, message) => {
+                self.settle_message(id);
+                self.put_message(message);
             }
         }
+    }
+
+    fn put_message(&mut self, message: Message) {
+        self.messages.insert(message.id, Some(message.clone()));
+        self.steps.push(Step::Put(message));
+    }
+
+    fn settle_message(&mut self, id: MessageId) {
+        self.messages.insert(id, None);
+        self.steps.push(Step::Settle(id));
     }
 
     /// Writes what changed, into the open transaction.

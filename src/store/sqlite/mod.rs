@@ -47,7 +47,7 @@ use tokio::sync::oneshot;
 use crate::clock::UnixMillis;
 use crate::events::fanout::Fanout;
 use crate::otp::id::{NumberKey, OtpId};
-use crate::otp::outbox::Message;
+use crate::otp::outbox::{Message, MessageId};
 use crate::otp::record::Otp;
 use crate::otp::store::{Later, OtpStore, Outbox, StoreError, Touch, Transition};
 use crate::secret::{Entropy, Keyring};
@@ -289,6 +289,11 @@ impl Outbox for SqliteStore {
         })
     }
 
+    fn put_back(&self, id: MessageId, due: UnixMillis) -> Later<'_, Result<(), StoreError>> {
+        self.shared.pending.put_back(id, due);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     fn wait(&self) -> Later<'_, ()> {
         Box::pin(self.shared.pending.wait(&*self.shared.clock))
     }
@@ -308,7 +313,7 @@ mod fixture {
     use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
     use crate::otp::news::Tally;
     use crate::otp::phone::Phone;
-    use crate::otp::record::{Delivery, Otp, OtpStatus, Recipient};
+    use crate::otp::record::{Delivery, Fates, Otp, OtpStatus, Recipient};
     use crate::secret::SystemEntropy;
 
     pub(super) fn otp(id: u8) -> Otp {
@@ -339,6 +344,9 @@ mod fixture {
             purpose: None,
             usual_age: None,
             news: Tally::default(),
+            second: None,
+            fates: Fates::default(),
+            bound: false,
         }
     }
 }

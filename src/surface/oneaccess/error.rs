@@ -69,6 +69,10 @@ pub(super) enum Cause {
     SendLimit,
     /// SMS.0003: today's messages to the country are used up.
     DailyCeiling,
+    /// SMS.0004: the number is of a kind that gets no text messages, or no carrier takes them.
+    NumberNotServed,
+    /// SMS.0005: the application's text needs what this dialect cannot say.
+    UnfitText,
     /// CODE.0001: no such code, or a wrong one: which of them is told to nobody.
     WrongCode,
     /// SESSION.0001: the token opens no session.
@@ -123,6 +127,12 @@ impl Cause {
             ),
             Self::DailyCeiling => {
                 ("SMS.0003", "Today's messages are used up; again from", "今日短信额度已用完，请于此时间后重试：")
+            }
+            Self::NumberNotServed => {
+                ("SMS.0004", "Text messages to this number are not offered.", "不支持向该号码发送短信")
+            }
+            Self::UnfitText => {
+                ("SMS.0005", "The application's text needs an amount or a payee.", "应用的短信模板需要金额或收款方")
             }
             Self::WrongCode => ("CODE.0001", "The verification code is wrong or has expired.", "验证码错误或已过期"),
             Self::UnknownSession => ("SESSION.0001", "The token is invalid or has expired.", "令牌无效或已过期"),
@@ -194,7 +204,9 @@ pub(super) fn send_refused(call: &Call, refusal: &SendRefusal, now: UnixMillis) 
     let bad = |cause: Cause, more: &str| given(cause.answer(StatusCode::BAD_REQUEST, tongue, more));
     match *refusal {
         SendRefusal::UnknownApplication => call.refuse(&Refusal::Internal),
+        SendRefusal::ContextNeeded => bad(Cause::UnfitText, ""),
         SendRefusal::CountryNotServed => bad(Cause::CountryNotServed, ""),
+        SendRefusal::LineNotServed(_) | SendRefusal::ChannelNotOffered(_) => bad(Cause::NumberNotServed, ""),
         SendRefusal::TooManySends(next) => {
             let millis = next.since(now).as_millis();
             if millis > 60_000 {
@@ -292,6 +304,8 @@ mod tests {
             C::CountryNotServed,
             C::SendLimit,
             C::DailyCeiling,
+            C::NumberNotServed,
+            C::UnfitText,
             C::WrongCode,
             C::UnknownSession,
             C::BadSignature,

@@ -186,7 +186,9 @@ pub(super) async fn check(
     match api.otps.check(wish, call.keep(render.clone())).await {
         Ok(verified) => Ok((render(&verified), verified.verdict == Verdict::Verified)),
         Err(VerifyError::Answered) => Err(call.answered()),
-        Err(VerifyError::Unknown | VerifyError::ApplicationGone) => Err(error(call, Cause::WrongCode)),
+        Err(VerifyError::Unknown | VerifyError::ApplicationGone | VerifyError::Context { .. }) => {
+            Err(error(call, Cause::WrongCode))
+        }
         Err(VerifyError::Store(_)) => Err(unavailable(call)),
     }
 }

@@ -21,9 +21,10 @@ use crate::otp::store::StoreError;
 use crate::quota::ConnectionKey;
 use crate::surface::answer::{given, json, kept_json};
 use crate::surface::extract::Call;
-use crate::surface::input::Input;
+use crate::surface::input::{Fault, Input, Place};
 use crate::surface::once::OnceHeader;
 use crate::surface::otp::Api;
+use crate::surface::otp::context::{ContextBody, read_context};
 use crate::surface::otp::entity::{ConnectionEntity, OtpEntity, QuotaEntity, VerdictEntity};
 use crate::surface::otp::send::{ResendBody, SendBody, read_resend, read_send};
 use crate::surface::problem::{Problem, ProblemCode};
@@ -54,8 +55,10 @@ pub(super) async fn send_otp(State(api): State<Api>, request: Request) -> Result
     let mut call = Call::open(request, Scope::Send)?;
     let mut input = read_body(&mut call).await?;
     let send = read_send(&mut input, &call.caller.account);
+    let context = read_context(&mut input);
     input.finish().map_err(|faults| invalid(&call, faults))?;
-    let Some(send) = send else { return Err(call.refuse(&Refusal::Internal)) };
+    let Some(mut send) = send else { return Err(call.refuse(&Refusal::Internal)) };
+    send.terms.context = context;
     let render = |otp: &Otp| kept_json(StatusCode::OK, &OtpEntity::of(otp, otp.created));
     match api.otps.send(send, call.keep(render)).await {
         Ok(otp) => Ok(given(render(&otp))),
@@ -150,6 +153,9 @@ pub(super) struct VerifyBody {
     /// The greatest age of the code in seconds, where less than its lifetime is wanted.
     #[schema(nullable = false, minimum = 1, maximum = 7200)]
     max_age: Option<u32>,
+    /// What the code was sent for, where it was sent for something: another amount, currency or payee is a wrong code.
+    #[schema(nullable = false)]
+    context: Option<ContextBody>,
 }
 
 /// Verify a one-time password
@@ -182,14 +188,24 @@ pub(super) async fn verify_otp(
         1..=7_200 => Ok(Duration::from_secs(seconds)),
         _ => Err("1 to 7200 seconds"),
     });
+    let context = read_context(&mut input);
     input.finish().map_err(|faults| invalid(&call, faults))?;
     let Some(entered) = entered else { return Err(call.refuse(&Refusal::Internal)) };
+    let entered = entered.given_for(context);
     let render = |verified: &Verified| kept_json(StatusCode::OK, &verdict(verified));
     match api.otps.verify(&call.caller.account, id, entered, max_age, call.keep(render)).await {
         Ok(verified) => Ok(given(render(&verified))),
         Err(VerifyError::Answered) => Err(call.answered()),
         Err(VerifyError::Unknown) => Err(unknown(&call)),
         Err(VerifyError::ApplicationGone) => Err(application_gone(&call)),
+        Err(VerifyError::Context { bound }) => {
+            let detail = if bound {
+                "is required: the code was sent for an amount and a payee"
+            } else {
+                "must be left out: the code was sent without one"
+            };
+            Err(invalid(&call, vec![Fault { at: Place::Pointer("/context".to_owned()), detail: detail.to_owned() }]))
+        }
         Err(VerifyError::Store(error)) => Err(unavailable(&call, error)),
     }
 }
@@ -292,7 +308,7 @@ pub(crate) fn answer(call: &Call, problem: Problem) -> Response {
     problem.answer(Stamp::of(&call.head.extensions))
 }
 
-pub(crate) fn invalid(call: &Call, faults: Vec<crate::surface::input::Fault>) -> Response {
+pub(crate) fn invalid(call: &Call, faults: Vec<Fault>) -> Response {
     answer(call, Problem::invalid(faults))
 }
 
@@ -317,6 +333,10 @@ fn application_gone(call: &Call) -> Response {
 
 fn refused(call: &Call, refusal: &SendRefusal, now: UnixMillis) -> Response {
     let problem = match *refusal {
+        SendRefusal::ContextNeeded => {
+            let detail = "is required: the text names {{AMOUNT}} or {{PAYEE}}".to_owned();
+            return invalid(call, vec![Fault { at: Place::Pointer("/context".to_owned()), detail }]);
+        }
         SendRefusal::UnknownApplication => {
             let words = "applicationId names no application of this account.";
             Problem::new(StatusCode::NOT_FOUND, ProblemCode::ApplicationNotFound, words)
@@ -324,6 +344,14 @@ fn refused(call: &Call, refusal: &SendRefusal, now: UnixMillis) -> Response {
         SendRefusal::CountryNotServed => {
             let words = "Messages to the number's country are not offered; the operator's delivery.countries lists those that are.";
             Problem::new(StatusCode::FORBIDDEN, ProblemCode::CountryNotServed, words)
+        }
+        SendRefusal::LineNotServed(line) => {
+            let words = format!("number is {}; such numbers are not sent to.", line.words());
+            Problem::new(StatusCode::FORBIDDEN, ProblemCode::LineNotServed, words)
+        }
+        SendRefusal::ChannelNotOffered(channel) => {
+            let words = format!("No carrier here takes {} messages to this number; try another via.", channel.as_str());
+            Problem::new(StatusCode::FORBIDDEN, ProblemCode::ChannelNotOffered, words)
         }
         SendRefusal::TooManySends(next) => {
             let wait = next.since(now);

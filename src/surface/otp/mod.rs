@@ -1,6 +1,7 @@
 //! The native interface `/v1`: JSON in, JSON out, 200 for every success; a wrong code is an answer, not an error.
 
 mod application;
+mod context;
 mod edit;
 mod entity;
 mod handlers;

@@ -12,6 +12,7 @@ use crate::otp::language::Language;
 use crate::otp::phone::{Country, Phone};
 use crate::otp::template::Template;
 use crate::surface::input::Input;
+use crate::surface::otp::context::ContextBody;
 use crate::surface::vocabulary;
 
 /// What to send. `null` and `""` mean that an optional member is absent.
@@ -53,6 +54,9 @@ pub(super) struct SendBody {
     /// The caller's own reference, without control characters.
     #[schema(nullable = false, max_length = 256)]
     reference_id: Option<String>,
+    /// What the code is for. A check must name the same.
+    #[schema(nullable = false)]
+    context: Option<ContextBody>,
 }
 
 /// How to send once more.

@@ -74,6 +74,12 @@ pub(super) enum Cause {
     DailyCeiling = 1304,
     /// 1305: the OTP was resent often enough.
     ResendLimit = 1305,
+    /// 1306: the number is of a kind that is not sent to.
+    LineNotServed = 1306,
+    /// 1307: no carrier takes messages to the number on this channel.
+    ChannelNotOffered = 1307,
+    /// 1308: the text or the code needs an amount and a payee, which this dialect cannot name.
+    ContextNeeded = 1308,
     /// 1401: no such path.
     NotFound = 1401,
     /// 1402: the path knows other methods.
@@ -150,6 +156,12 @@ pub(super) fn unknown_application(call: &Call) -> Response {
     error(call, StatusCode::NOT_FOUND, Cause::UnknownApplication, "No application of this account has this id.")
 }
 
+/// The 400 of a check of a code that is bound to a payment, which this dialect cannot name.
+pub(super) fn needs_context(call: &Call) -> Response {
+    let message = "The code was sent for an amount and a payee; check it at /v1/otp/{otpID}/verify, which names them.";
+    error(call, StatusCode::BAD_REQUEST, Cause::ContextNeeded, message)
+}
+
 /// A send that may not leave. 429 only where a retry within a minute succeeds; else 400, which no platform retries.
 pub(super) fn send_refused(call: &Call, refusal: &SendRefusal, now: UnixMillis) -> Response {
     let id = stamp(call);
@@ -164,6 +176,17 @@ pub(super) fn send_refused(call: &Call, refusal: &SendRefusal, now: UnixMillis) 
         ),
         SendRefusal::CountryNotServed => {
             bad(Cause::CountryNotServed, "Messages to the number's country are not offered.".to_owned(), None)
+        }
+        SendRefusal::ContextNeeded => {
+            let message = "The application's text names {{AMOUNT}} or {{PAYEE}}; send at /v1/otp, with a context.";
+            bad(Cause::ContextNeeded, message.to_owned(), None)
+        }
+        SendRefusal::LineNotServed(line) => {
+            bad(Cause::LineNotServed, format!("number is {}; such numbers are not sent to.", line.words()), None)
+        }
+        SendRefusal::ChannelNotOffered(channel) => {
+            let message = format!("No carrier here takes {} messages to this number.", channel.as_str());
+            bad(Cause::ChannelNotOffered, message, None)
         }
         SendRefusal::TooManySends(next) => {
             let message = format!("The next message to this number may be sent at {}.", next.to_rfc3339());

@@ -20,7 +20,7 @@ use crate::surface::once::OnceHeader;
 use crate::surface::otp::{Api, read_resend, read_send};
 use crate::surface::tyntec::entity::{TyntecEvent, TyntecOtp};
 use crate::surface::tyntec::error::{
-    Cause, TyntecError, error, invalid, send_refused, unknown_application, unknown_otp,
+    Cause, TyntecError, error, invalid, needs_context, send_refused, unknown_application, unknown_otp,
 };
 
 /// Send a one-time password
@@ -232,6 +232,7 @@ pub(super) async fn check(
         Err(VerifyError::Answered) => Err(call.answered()),
         Err(VerifyError::Unknown) => Err(unknown_otp(&call)),
         Err(VerifyError::ApplicationGone) => Err(unknown_application(&call)),
+        Err(VerifyError::Context { .. }) => Err(needs_context(&call)),
         Err(VerifyError::Store(_)) => Err(unavailable(&call)),
     }
 }

@@ -90,6 +90,8 @@ causes! {
     InvalidIdempotencyKey = 104_011,
     /// The `Idempotency-Key` came with another request before.
     IdempotencyKeyReused = 104_012,
+    /// The number is of a kind that is not sent to, such as premium-rate.
+    LineNotServed = 104_013,
     /// There is no access key id.
     MissingAccessKey = 104_101,
     /// The access key id or its signature opens nothing.
@@ -175,6 +177,17 @@ pub(super) fn send_refused(refusal: &SendRefusal, now: UnixMillis) -> Response {
         }
         SendRefusal::CountryNotServed => {
             bad_request(Cause::CountryNotServed, "Messages to the number's country are not offered.")
+        }
+        SendRefusal::ContextNeeded => bad_request(
+            Cause::InvalidParams,
+            "The template names an amount or a payee, which this interface cannot carry.",
+        ),
+        SendRefusal::LineNotServed(line) => {
+            bad_request(Cause::LineNotServed, format!("to is {}; such numbers are not sent to.", line.words()))
+        }
+        SendRefusal::ChannelNotOffered(channel) => {
+            let detail = format!("No carrier here takes {} messages to this number.", channel.as_str());
+            bad_request(Cause::ChannelUnavailable, detail)
         }
         SendRefusal::TooManySends(next) => {
             let detail = format!("The next message to this number may be sent at {}.", next.to_rfc3339());

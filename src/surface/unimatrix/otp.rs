@@ -209,7 +209,9 @@ async fn verify(api: &Api, mut call: Call) -> Result<Response, Response> {
         Ok(verified) => Ok(given(found(&to, verified.verdict == Verdict::Verified))),
         Err(VerifyError::Answered) => Err(call.answered()),
         // No code, one that was used, one of an application that is gone: a wrong code says no less.
-        Err(VerifyError::Unknown | VerifyError::ApplicationGone) => Ok(given(found(&to, false))),
+        Err(VerifyError::Unknown | VerifyError::ApplicationGone | VerifyError::Context { .. }) => {
+            Ok(given(found(&to, false)))
+        }
         Err(VerifyError::Store(_)) => Err(unavailable(&call)),
     }
 }
@@ -271,7 +273,7 @@ fn read_send(input: &mut Input, account: &AccountId) -> Option<Send> {
         sender,
         caller: None,
         reference: None,
-        terms: Terms { purpose: Some(purpose?), life: Some(life), usual_age, digits_only: true },
+        terms: Terms { purpose: Some(purpose?), life: Some(life), usual_age, digits_only: true, context: None },
     })
 }
 

@@ -8,13 +8,14 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
 use crate::access::credential::{Credential, Proof, PublicName, Signature};
 use crate::clock::UnixMillis;
 use crate::layer::refusal::Presented;
 use crate::secret::from_hex;
+use crate::surface::input::decode;
 
 /// The only algorithm.
 const ALGORITHM: &str = "hmac-sha256";
@@ -64,7 +65,12 @@ impl<'q> Pairs<'q> {
         }
         let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (raw_name, raw_value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok(Pair { raw_name, raw_value, name: decode(raw_name)?, value: decode(raw_value)? })
+            Ok(Pair {
+                raw_name,
+                raw_value,
+                name: decode(raw_name).ok_or(Undecodable)?,
+                value: decode(raw_value).ok_or(Undecodable)?,
+            })
         });
         pairs.collect::<Result<_, _>>().map(Self)
     }
@@ -161,11 +167,6 @@ fn tag(text: &str) -> Option<[u8; 32]> {
     }
     let text: Cow<'_, str> = if text.contains(' ') { text.replace(' ', "+").into() } else { text.into() };
     BASE64.decode(text.as_bytes()).ok()?.try_into().ok()
-}
-
-fn decode(text: &str) -> Result<String, Undecodable> {
-    let spaced: Cow<'_, str> = if text.contains('+') { text.replace('+', " ").into() } else { text.into() };
-    percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned).map_err(|_| Undecodable)
 }
 
 #[cfg(test)]

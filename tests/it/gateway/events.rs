@@ -9,6 +9,9 @@ use super::webhooks::{NUMBER, PRIVATE, send, subscribe, verify};
 use crate::support::receiver::{Received, Receiver, Reply};
 use crate::support::{Gateway, Options, Server};
 
+/// The sandbox' number that no message reaches.
+const UNREACHABLE: &str = "+12025550101";
+
 #[test]
 fn every_kind_of_event_is_told_flat_and_signed() {
     let only_text = "[[delivery.providers]]\nname = \"texts\"\ntype = \"sandbox\"\nchannels = [\"SMS\"]\n";
@@ -28,7 +31,9 @@ fn every_kind_of_event_is_told_flat_and_signed() {
     for _ in 0..3 {
         verify(&mut client, &locked, "1");
     }
-    let spoken = send(&mut client, &json!({"number": NUMBER, "via": "VOICE"}));
+    let lost = send(&mut client, &json!({"number": UNREACHABLE}));
+    let refused = client.post_json("/v1/otp", &json!({"number": NUMBER, "via": "VOICE"})).expect(403).json();
+    assert_eq!(refused["code"], "channel_not_offered", "said at once, and to nobody else");
     let of = |seen: &[Received], otp: &str| -> Vec<String> {
         seen.iter().filter(|one| one.json()["otpId"] == otp).map(Received::event).collect()
     };
@@ -36,11 +41,11 @@ fn every_kind_of_event_is_told_flat_and_signed() {
         of(seen, &expiring).len() == 3
             && of(seen, &otp).len() == 5
             && of(seen, &locked).len() == 6
-            && of(seen, &spoken).len() == 1
+            && of(seen, &lost).len() == 2
     });
     assert_eq!(of(&seen, &otp), ["SENT", "DELIVERED", "WRONG_CODE", "VERIFIED", "DELETED"], "in their order");
     assert_eq!(of(&seen, &expiring), ["SENT", "DELIVERED", "EXPIRED"]);
-    assert_eq!(of(&seen, &spoken), ["UNDELIVERABLE"]);
+    assert_eq!(of(&seen, &lost), ["SENT", "UNDELIVERABLE"]);
     let mut kinds = of(&seen, &locked);
     assert_eq!(kinds.pop().as_deref(), Some("TOO_MANY_ATTEMPTS"));
     assert_eq!(kinds.iter().filter(|kind| *kind == "WRONG_CODE").count(), 3);
@@ -55,7 +60,7 @@ fn every_kind_of_event_is_told_flat_and_signed() {
         assert_eq!(event["eventId"], one.header("webhook-id"));
         assert!(event["occurredAt"].as_str().unwrap().ends_with('Z'));
         assert!(event.as_object().unwrap().values().all(|value| !value.is_object() && !value.is_null()), "{event}");
-        assert_eq!(event["number"], NUMBER);
+        assert_eq!(event["number"], if event["otpId"] == lost { UNREACHABLE } else { NUMBER });
     }
     let told = |name: &str, otp: &str| {
         seen.iter().find(|one| one.event() == name && one.json()["otpId"] == otp).unwrap().json()
@@ -66,8 +71,8 @@ fn every_kind_of_event_is_told_flat_and_signed() {
     let verified = told("VERIFIED", &otp);
     assert_eq!((&verified["otpStatus"], &verified["referenceId"]), (&json!("VERIFIED"), &json!("order 7")));
     assert_eq!(told("DELETED", &otp)["otpStatus"], "VERIFIED", "its last state");
-    assert_eq!(told("DELIVERED", &otp)["detail"], "sandbox");
-    assert_eq!(told("UNDELIVERABLE", &spoken)["detail"], "no provider offers this channel");
+    assert_eq!(told("DELIVERED", &otp)["detail"], "texts");
+    assert_eq!(told("UNDELIVERABLE", &lost)["detail"], "the sandbox' number that cannot be reached");
     let expired = told("EXPIRED", &expiring);
     assert_eq!(expired["occurredAt"], expired["timestampExpire"]);
     let metrics = gateway.server.admin_client().get("/metrics").expect(200).body;

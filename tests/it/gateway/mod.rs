@@ -3,6 +3,7 @@
 mod bad_input;
 mod canary;
 mod concurrency;
+mod context;
 mod drain;
 mod event_delivery;
 mod events;

@@ -64,7 +64,7 @@ fn a_wrong_template_is_refused_with_its_place() {
     for (text, says) in [
         ("no code", "holds {{OTP}}"),
         ("{{OTP}} {{NAME}}", "the one at character 9 is another"),
-        ("{{OTP}} {{AMOUNT}}", "the one at character 9 is another"),
+        ("{{OTP}} {{TOTAL}}", "the one at character 9 is another"),
         ("{{OTP}} {{SEC", "the {{ at character 9 has no }}"),
         ("{{OTP}} SEC}}", "the }} at character 12 has no {{"),
         ("{{OTP}}\u{7}", "control characters"),

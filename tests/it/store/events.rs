@@ -100,7 +100,8 @@ pub(crate) async fn a_change_brings_its_events_and_no_others<S: Store>(world: &W
     assert!(claim(world, &**store).await.is_empty(), "what went before is told to nobody");
     let id = world.send(&**store, 1, 2).await;
     assert_eq!(store.queued_events(), 0, "a send alone is no event");
-    edit(&**store, id, |otp| otp.note_delivery(1, Delivery::Sent, Some("a carrier".to_owned()), otp.created)).await;
+    edit(&**store, id, |otp| assert!(otp.note_delivery(1, Delivery::Sent, Some("a carrier".to_owned()), otp.created)))
+        .await;
     edit(&**store, id, |otp| otp.attempts_allowed = 2).await;
     world.check(&**store, id, "1").await;
     world.check(&**store, id, "2").await;
@@ -121,7 +122,7 @@ pub(crate) async fn a_change_brings_its_events_and_no_others<S: Store>(world: &W
     assert_eq!(drain(world, &**store).await, [WrongCode, WrongCode, TooManyAttempts, Deleted]);
 
     let id = world.send(&**store, 1, 3).await;
-    edit(&**store, id, |otp| otp.note_delivery(1, Delivery::Delivered, None, otp.created)).await;
+    edit(&**store, id, |otp| assert!(otp.note_delivery(1, Delivery::Delivered, None, otp.created))).await;
     edit(&**store, id, |otp| assert!(otp.replace(otp.created))).await;
     assert_eq!(drain(world, &**store).await, [Delivered, Replaced]);
     let id = world.send(&**store, 1, 3).await;

@@ -50,6 +50,8 @@ mod conformance {
         a_change_that_keeps_everything_changes_nothing,
         an_unknown_otp_has_no_records,
         messages_go_to_one_claimant_in_order,
+        a_claim_is_given_back_or_runs_out,
+        a_message_takes_the_place_of_another,
         concurrent_claimants_share_without_overlap,
         a_waiter_wakes_when_a_message_joins,
         a_waiter_wakes_when_a_message_is_due,

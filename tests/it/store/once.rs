@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use otpgate::abuse::{CeilingPolicy, SendLimits};
 use otpgate::idempotency::{
     Answer, Answers as _, CallKey, Found, IdempotencyKey, Keep, Name, Operation, Request, Settled, Ticket,
 };
@@ -14,8 +13,9 @@ use otpgate::otp::code::{Code, EnteredCode};
 use otpgate::otp::command::{DeleteError, Resend, ResendError, Send, SendError, Terms, Verified, VerifyError};
 use otpgate::otp::id::{ApplicationId, OtpId};
 use otpgate::otp::phone::Phone;
+use otpgate::otp::policy::SendPolicy;
 use otpgate::otp::record::Otp;
-use otpgate::otp::service::{Countries, OtpObserver, OtpService, SendPolicy};
+use otpgate::otp::service::{OtpObserver, OtpService};
 use otpgate::otp::store::Outbox as _;
 use otpgate::secret::SystemEntropy;
 
@@ -80,8 +80,7 @@ impl Gateway {
             store.put_application(None, default).await.unwrap();
         }
         let catalogue = Catalogue::new(Arc::clone(&store) as _, Arc::clone(&world.clock) as _, Arc::new(SystemEntropy));
-        let policy =
-            SendPolicy { limits: SendLimits::new(Vec::new()), ceiling: CeilingPolicy(None), countries: Countries::All };
+        let policy = SendPolicy::open();
         let service = OtpService::new(
             Arc::clone(&store) as _,
             Arc::new(catalogue),

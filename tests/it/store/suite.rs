@@ -9,7 +9,7 @@ use otpgate::otp::id::OtpId;
 use otpgate::otp::machine::Verdict;
 use otpgate::otp::outbox::MessageId;
 use otpgate::otp::record::OtpStatus;
-use otpgate::otp::store::{Changes, Erased, OutboxChange, Records, Subject, Touch, change};
+use otpgate::otp::store::{Changes, Erased, LEASE, OutboxChange, Records, Subject, Touch, change};
 
 use super::world::{CODE, LIFETIME, RETENTION, Store, World, delete, e164, edit, message, outbox};
 
@@ -154,6 +154,28 @@ pub(crate) async fn messages_go_to_one_claimant_in_order<S: Store>(world: &World
     assert!(store.claim(world.now(), 10).await.unwrap().is_empty());
     assert_eq!(store.claim(world.now() + SOON, 10).await.unwrap(), [expected]);
     assert_eq!(store.backlog(), 2);
+}
+
+pub(crate) async fn a_claim_is_given_back_or_runs_out<S: Store>(world: &World, store: &Arc<S>) {
+    let (first, second) = (world.send(&**store, 1, 3).await, world.send(&**store, 2, 3).await);
+    let name = |otp| MessageId { otp, number: 1 };
+    assert_eq!(store.claim(world.now(), 10).await.unwrap().len(), 2);
+    store.put_back(name(first), world.now() + SOON).await.unwrap();
+    assert!(store.claim(world.now(), 10).await.unwrap().is_empty());
+    let claimed = store.claim(world.now() + SOON, 10).await.unwrap();
+    assert_eq!(claimed.iter().map(|message| message.id).collect::<Vec<_>>(), [name(first)]);
+    let claimed = store.claim(world.now() + LEASE, 10).await.unwrap();
+    assert_eq!(claimed.iter().map(|message| message.id).collect::<Vec<_>>(), [name(second)], "its lease is over");
+    assert_eq!(store.backlog(), 2);
+}
+
+pub(crate) async fn a_message_takes_the_place_of_another<S: Store>(world: &World, store: &Arc<S>) {
+    let id = world.send(&**store, 1, 3).await;
+    let (old, new) = (MessageId { otp: id, number: 1 }, message(id, 2, world.now()));
+    let expected = new.clone();
+    outbox(&**store, id, move || OutboxChange::Replace(old, new.clone())).await;
+    assert_eq!(store.backlog(), 1);
+    assert_eq!(store.claim(world.now(), 10).await.unwrap(), [expected]);
 }
 
 pub(crate) async fn concurrent_claimants_share_without_overlap<S: Store>(world: &World, store: &Arc<S>) {

@@ -17,7 +17,7 @@ use otpgate::otp::machine::Verdict;
 use otpgate::otp::news::Tally;
 use otpgate::otp::outbox::{Message, MessageBody, MessageId};
 use otpgate::otp::phone::{E164, Phone};
-use otpgate::otp::record::{Delivery, Otp, OtpStatus, Recipient, SealedContent};
+use otpgate::otp::record::{Delivery, Fates, Otp, OtpStatus, Recipient, SealedContent};
 use otpgate::otp::store::{
     ApplicationStore, Changes, Eraser, OtpChange, OtpStore, Outbox, OutboxChange, Records, StoreError, Subject, Touch,
     change,
@@ -101,7 +101,7 @@ impl World {
     pub(crate) fn otp(&self, number: u32, attempts_allowed: u32) -> Otp {
         let (now, number_key) = (self.now(), self.key(number));
         let id = OtpId::generate(now, number_key, &SystemEntropy);
-        let content = SealedContent { code: Code::parse_own(CODE).unwrap(), text: None };
+        let content = SealedContent { code: Code::parse_own(CODE).unwrap(), text: None, context: None };
         Otp {
             id,
             account: self.account.clone(),
@@ -128,6 +128,9 @@ impl World {
             purpose: None,
             usual_age: None,
             news: Tally::default(),
+            second: None,
+            fates: Fates::default(),
+            bound: false,
         }
     }
 
@@ -215,6 +218,6 @@ pub(crate) fn e164(number: u32) -> E164 {
 }
 
 pub(crate) fn message(otp: OtpId, number: u32, due: UnixMillis) -> Message {
-    let body = MessageBody { channel: Channel::Sms, sender: None, caller: None, tries: 0 };
+    let body = MessageBody::new(Channel::Sms, None, None);
     Message { id: MessageId { otp, number }, due, body }
 }

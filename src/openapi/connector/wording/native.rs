@@ -160,6 +160,21 @@ const SCHEMAS: &[Schema] = &[
                 "A reference of your own, such as a case number, which every result repeats.",
             )
             .advanced(),
+            field(
+                "context",
+                "Payment",
+                "The payment that the code confirms. The message shows it, and the code verifies only together with the same payment.",
+            )
+            .advanced(),
+        ],
+    },
+    Schema {
+        name: "ContextBody",
+        title: "Payment",
+        fields: &[
+            field("amount", "Amount", "How much is paid, such as 12.50.").advanced(),
+            field("currency", "Currency", "The currency, as a three-letter ISO 4217 code such as EUR.").advanced(),
+            field("payee", "Payee", "Who is paid, as the person should read it.").advanced(),
         ],
     },
     Schema { name: "ResendBody", title: "Repeated Message", fields: &[VIA, SENDER, CALLER] },
@@ -173,6 +188,12 @@ const SCHEMAS: &[Schema] = &[
                 "maxAge",
                 "Maximum Age",
                 "The greatest age of the code in seconds, when less than its lifetime is wanted.",
+            )
+            .advanced(),
+            field(
+                "context",
+                "Payment",
+                "The payment that the code was sent for. Another amount, currency or payee is a wrong code.",
             )
             .advanced(),
         ],

@@ -1,0 +1,5 @@
+//! From the outbox to the carriers and back.
+
+mod courier;
+mod office;
+mod receipts;
