@@ -3,6 +3,7 @@
 
 mod configured;
 mod figures;
+mod smpp;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,8 +15,9 @@ use tokio::task::JoinSet;
 use crate::access::authenticator::Authenticator;
 use crate::access::nonce;
 pub use crate::app::configured::callbacks;
-use crate::app::configured::{one_access, routes, rules, send_policy, settings};
-use crate::app::figures::sources;
+use crate::app::configured::{Carriers, carriers, one_access, rules, send_policy, settings};
+use crate::app::figures::{smpp_sources, sources};
+use crate::app::smpp::Links;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::delivery::courier::Courier;
@@ -86,6 +88,7 @@ pub struct Gateway {
     stop: watch::Sender<bool>,
     courier: tokio::task::JoinHandle<()>,
     dispatcher: tokio::task::JoinHandle<()>,
+    links: Links,
     tasks: JoinSet<()>,
 }
 
@@ -116,7 +119,7 @@ impl Gateway {
             rules: rules(config),
             observer: Arc::clone(&observers) as _,
         });
-        let (sandbox, routes) = routes(config, &clock, &(desk as Arc<dyn Receipts>));
+        let Carriers { routes, sandbox, smpp } = carriers(config, &clock, &(desk as Arc<dyn Receipts>), &observers);
         let routes = Arc::new(routes);
         let service = OtpService::new(
             Arc::clone(&store) as _,
@@ -226,6 +229,8 @@ impl Gateway {
             observer: Arc::clone(&observers) as _,
         });
         sources(&metrics, &store, &server, &quota, &guard, &authenticator);
+        smpp_sources(&metrics, &smpp);
+        let links = Links::start(&smpp);
 
         let (stop, stopped) = watch::channel(false);
         let nonces_stopped = stopped.clone();
@@ -263,6 +268,7 @@ impl Gateway {
             stop,
             courier,
             dispatcher,
+            links,
             tasks,
         })
     }
@@ -299,6 +305,8 @@ impl Gateway {
             self.courier.abort();
             self.dispatcher.abort();
         }
+        // After the courier: what it had on its way may still be answered.
+        self.links.end().await;
         self.tasks.shutdown().await;
         if let Err(error) = self.quota.save(&*self.store).await {
             tracing::warn!(%error, "the quota's rings could not be saved; the next start begins with empty windows");

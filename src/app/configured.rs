@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::abuse::{CeilingPolicy, SendLimits};
+use crate::app::smpp;
 use crate::clock::Clock;
 use crate::config::{Config, Countries as ConfigCountries, OnUnknown as ConfigUnknown, ProviderKind};
 use crate::delivery::provider::Provider;
@@ -10,6 +11,7 @@ use crate::delivery::receipt::Receipts;
 use crate::delivery::routes::{Lane, Route, Routes};
 use crate::delivery::rules::{OnUnknown, Rules};
 use crate::delivery::sandbox::Sandbox;
+use crate::delivery::smpp::Smpp;
 use crate::events::dispatch::Post;
 use crate::identity::captcha::Captchas;
 use crate::identity::pair::Pairs;
@@ -22,6 +24,7 @@ use crate::secret::SystemEntropy;
 use crate::server::{Deadlines, Limits, Network, Settings, Tls};
 use crate::store::sqlite::SqliteStore;
 use crate::surface::{oneaccess, otp};
+use crate::telemetry::Observers;
 
 pub(super) fn send_policy(config: &Config, routes: &Arc<Routes>) -> SendPolicy {
     SendPolicy {
@@ -49,14 +52,21 @@ pub(super) const fn rules(config: &Config) -> Rules {
     }
 }
 
-/// The carriers and the ways to them; the sandbox beside, where it is one of them.
-pub(super) fn routes(
+/// The carriers and the ways to them, and those of them that are more than that.
+pub(super) struct Carriers {
+    pub(super) routes: Routes,
+    pub(super) sandbox: Option<Arc<Sandbox>>,
+    pub(super) smpp: Vec<Arc<Smpp>>,
+}
+
+pub(super) fn carriers(
     config: &Config,
     clock: &Arc<dyn Clock>,
     receipts: &Arc<dyn Receipts>,
-) -> (Option<Arc<Sandbox>>, Routes) {
+    observers: &Arc<Observers>,
+) -> Carriers {
     let delivery = &config.delivery;
-    let mut sandbox = None;
+    let (mut sandbox, mut centres) = (None, Vec::new());
     let mut lanes = Vec::new();
     for provider in &delivery.providers {
         let carrier: Arc<dyn Provider> = match provider.kind {
@@ -66,8 +76,14 @@ pub(super) fn routes(
                 sandbox = Some(Arc::clone(&one));
                 one
             }
+            ProviderKind::Smpp => {
+                let made = smpp::provider(provider, Arc::clone(receipts), Arc::clone(observers) as _);
+                let Some(one) = made else { continue };
+                centres.push(Arc::clone(&one));
+                one
+            }
             // Refused when the configuration is checked.
-            ProviderKind::Http | ProviderKind::Smpp => continue,
+            ProviderKind::Http => continue,
         };
         let places = usize::try_from(provider.concurrency).unwrap_or(usize::MAX);
         lanes.push(Lane::new(carrier, provider.kind != ProviderKind::Sandbox, places));
@@ -83,7 +99,7 @@ pub(super) fn routes(
         lanes: route.providers.iter().filter_map(place).collect(),
     });
     let routes = routes.collect();
-    (sandbox, Routes::new(lanes, routes))
+    Carriers { routes: Routes::new(lanes, routes), sandbox, smpp: centres }
 }
 
 /// What posts events, to where the configuration lets them go.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::access::authenticator::Authenticator;
+use crate::delivery::smpp::Smpp;
 use crate::events::store::EventQueue as _;
 use crate::layer::guard::Guard;
 use crate::otp::store::Outbox as _;
@@ -10,6 +11,18 @@ use crate::quota::LocalQuota;
 use crate::server::Server;
 use crate::store::sqlite::{SqliteStore, StoreStats};
 use crate::telemetry::{Metrics, SourceKind};
+
+/// Lets the metrics read the state of the links to message centres.
+pub(super) fn smpp_sources(metrics: &Metrics, providers: &[Arc<Smpp>]) {
+    let links: Vec<_> = providers.to_vec();
+    metrics.add_source("smpp_links", "SMPP sessions that are bound", SourceKind::Gauge, move || {
+        links.iter().map(|provider| provider.bound()).sum()
+    });
+    let links: Vec<_> = providers.to_vec();
+    metrics.add_source("smpp_open_submits", "Places in use in the windows of SMPP", SourceKind::Gauge, move || {
+        links.iter().map(|provider| provider.open_submits()).sum()
+    });
+}
 
 /// Lets the metrics read what the parts count themselves.
 pub(super) fn sources(

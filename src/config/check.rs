@@ -3,14 +3,18 @@
 
 use std::path::Path;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use toml::Value;
 
 use super::Config;
 use super::delivery::ProviderKind;
 use super::fault::{ConfigError, Fault};
 use super::sections::StoreUrl;
+use super::smpp::SmppUrl;
 use super::sources::Tree;
 use crate::abuse::SendLimits;
+use crate::otp::channel::Channel;
 use crate::secret::{MasterKey, Secret};
 
 /// What counts as a token: what one guesses must not be.
@@ -46,6 +50,7 @@ fn assemble(mut tree: Tree) -> Result<Assembled, ConfigError> {
     if let Some(url) = &mut config.public_url {
         url.truncate(url.trim_end_matches('/').len());
     }
+    narrow_channels(&mut config, &tree);
     let mut faults = Vec::new();
     check_admin(&mut config, &tree, &mut faults);
     check_files(&config, &tree, &mut faults);
@@ -211,10 +216,48 @@ fn check_providers(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
             None if provider.kind == ProviderKind::Smpp => {
                 wrong("url", "missing; write smpp://user:password@host:port, or smpps:// with TLS".to_owned());
             }
+            Some(url) if provider.kind == ProviderKind::Smpp => {
+                if let Err(problem) = SmppUrl::parse(url) {
+                    wrong("url", problem);
+                }
+            }
             _ => {}
+        }
+        if provider.kind != ProviderKind::Smpp && provider.smpp.is_some() {
+            wrong("smpp", "only a provider of type smpp has it; leave it out".to_owned());
+        }
+        if provider.kind == ProviderKind::Smpp && provider.channels.contains(&Channel::Voice) {
+            wrong("channels", "SMPP carries text messages only; write [\"SMS\"], or leave it out".to_owned());
+        }
+        let authority = provider.smpp.as_ref().and_then(|smpp| smpp.ca_file.as_deref());
+        if let Some(problem) = authority.and_then(authority_fault) {
+            wrong("smpp.ca_file", problem);
         }
         if provider.preset.is_some() && provider.kind != ProviderKind::Http {
             wrong("preset", "only a provider of type http has one; leave it out".to_owned());
+        }
+    }
+}
+
+/// What is wrong with a file of authorities.
+fn authority_fault(file: &Path) -> Option<String> {
+    let certificates = match CertificateDer::pem_file_iter(file) {
+        Ok(certificates) => certificates.collect::<Result<Vec<_>, _>>(),
+        Err(error) => Err(error),
+    };
+    match certificates {
+        Ok(found) if !found.is_empty() => None,
+        Ok(_) => Some(format!("{} holds no certificate; name a PEM file", file.display())),
+        Err(error) => Some(format!("{} cannot be read: {error}; name a PEM file", file.display())),
+    }
+}
+
+/// A carrier that can serve one channel only is not asked for the other: what was not said of channels means what it can.
+fn narrow_channels(config: &mut Config, tree: &Tree) {
+    let given = tree.get("delivery.providers").and_then(Value::as_array).cloned().unwrap_or_default();
+    for (provider, given) in config.delivery.providers.iter_mut().zip(given) {
+        if provider.kind == ProviderKind::Smpp && given.get("channels").is_none() {
+            provider.channels = vec![Channel::Sms];
         }
     }
 }
@@ -294,7 +337,7 @@ mod tests {
         assert_eq!(config.delivery.messages_per_day, Some(1_000));
         assert!(faults.contains("/a.toml: public_url: missing"), "{faults}");
         assert!(faults.contains("/a.toml: delivery.countries: missing"), "{faults}");
-        assert!(faults.contains("/a.toml:3:1: delivery.providers[0].type: \"smpp\" is not available"), "{faults}");
+        assert_eq!(config.delivery.providers[0].channels, [Channel::Sms]);
         assert!(!config.effective_redacted().contains("hunter2"), "{}", config.effective_redacted());
 
         let given = format!(
@@ -302,7 +345,7 @@ mod tests {
         );
         let (config, faults) = assembled(&given);
         assert_eq!((config.limits.sends_per_number.len(), config.delivery.messages_per_day), (0, None));
-        assert_eq!(faults.lines().count(), 1, "{faults}");
+        assert_eq!(faults, "");
         assert_eq!(config.public_url.as_deref(), Some("https://a.example"));
     }
 

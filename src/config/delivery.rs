@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::route::{OnUnknown, Route, second};
 use super::secret_url::SecretUrl;
+use super::smpp::Smpp;
 use super::{duration, limit};
 use crate::otp::channel::Channel;
 use crate::otp::phone::Country;
@@ -42,6 +43,7 @@ impl Default for Delivery {
             channels: both_channels(),
             url: None,
             preset: None,
+            smpp: None,
             concurrency: places(),
         };
         Self {
@@ -134,6 +136,9 @@ pub struct Provider {
     /// Whose interface an `http` provider speaks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
+    /// How an `smpp` provider works, where not by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smpp: Option<Smpp>,
     /// Messages that it is given at once, 1 to 1,000; 64 by default.
     #[serde(default = "places")]
     pub concurrency: u32,
@@ -169,7 +174,7 @@ impl ProviderKind {
     /// Whether this version has it.
     #[must_use]
     pub const fn is_available(self) -> bool {
-        matches!(self, Self::Sandbox)
+        matches!(self, Self::Sandbox | Self::Smpp)
     }
 }
 

@@ -3,7 +3,8 @@
 use toml::{Table, Value};
 
 use super::Config;
-use super::keys::{KEYS, PROVIDER_KEYS, ROUTE_KEYS};
+use super::keys::{KEYS, PROVIDER_KEYS, ROUTE_KEYS, SMPP_KEYS};
+use super::smpp::Smpp;
 use super::sources::Tree;
 
 const EXAMPLE: &str = include_str!("../../otpgate.example.toml");
@@ -38,6 +39,10 @@ fn the_example_lists_every_setting_and_nothing_else() {
         keys.sort_unstable();
         assert_eq!(one.keys().map(String::as_str).collect::<Vec<_>>(), keys);
     }
+    let smpp = table["delivery"]["providers"][0]["smpp"].as_table().unwrap();
+    let mut keys: Vec<_> = SMPP_KEYS.iter().map(|key| key.path).collect();
+    keys.sort_unstable();
+    assert_eq!(smpp.keys().map(String::as_str).collect::<Vec<_>>(), keys);
 }
 
 #[test]
@@ -57,7 +62,14 @@ fn the_example_shows_the_defaults_and_values_that_do() {
     for key in ["certificate", "key"] {
         table["tls"].as_table_mut().unwrap().remove(key).unwrap();
     }
-    for key in ["url", "preset"] {
+    let mut smpp = table["delivery"]["providers"][0]["smpp"].as_table().unwrap().clone();
+    for key in ["source_ton", "source_npi", "ca_file"] {
+        smpp.remove(key).unwrap();
+    }
+    let smpp: Table = toml::from_str(&smpp.to_string()).unwrap();
+    let written: Table = toml::from_str(&toml::to_string(&Smpp::default()).unwrap()).unwrap();
+    assert_eq!(smpp, written);
+    for key in ["url", "preset", "smpp"] {
         table["delivery"]["providers"][0].as_table_mut().unwrap().remove(key).unwrap();
     }
     table["delivery"]["routes"] = Value::Array(Vec::new());

@@ -74,7 +74,29 @@ pub(super) const PROVIDER_KEYS: &[Key] = &[
     key("channels", Kind::Channels),
     key("url", Secret),
     key("preset", Text),
+    key("smpp", Kind::Table(SMPP_KEYS)),
     key("concurrency", Count(1, 1_000)),
+];
+
+/// What its `[delivery.providers.smpp]` may say.
+pub(super) const SMPP_KEYS: &[Key] = &[
+    key("mode", Word(&["transceiver", "pair"])),
+    key("connections", Count(1, 16)),
+    key("window", Count(1, 1_000)),
+    key("per_second", Limit(10_000)),
+    key("bind", Span(1, 60)),
+    key("submit", Span(1, 60)),
+    key("enquire_link", Span(1, 3_600)),
+    key("enquire_link_answer", Span(1, 60)),
+    key("system_type", Kind::Ascii(12)),
+    key("service_type", Kind::Ascii(5)),
+    key("source_ton", Count(0, 6)),
+    key("source_npi", Count(0, 18)),
+    key("data_coding", Count(0, 255)),
+    key("wide_reference", Boolean),
+    key("validity_period", Boolean),
+    key("receipt_ids", Word(&["same", "decimal", "hexadecimal"])),
+    key("ca_file", Path),
 ];
 
 /// What a `[[delivery.routes]]` may say.

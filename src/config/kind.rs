@@ -60,6 +60,10 @@ pub(super) enum Kind {
     Names,
     /// A list of tables with these settings, of which those must be there.
     Tables(&'static [Key], &'static [&'static str]),
+    /// A table of these settings.
+    Table(&'static [Key]),
+    /// A text of so many characters of ASCII at most; it may be empty.
+    Ascii(usize),
 }
 
 /// Where below the setting (`""`, `[1]`, `[0].type`) and what is wrong.
@@ -101,6 +105,10 @@ impl Kind {
             }
             Self::Names => each(value, "names of providers such as [\"main\", \"backup\"]", |_| Ok(())),
             Self::Tables(keys, needed) => check_tables(value, keys, needed),
+            Self::Table(keys) => match value.as_table() {
+                Some(table) => check_table(table, keys),
+                None => vec![(String::new(), "not a table; write it as a section of its own".to_owned())],
+            },
             Self::Secret if value.as_str().is_some_and(|text| !text.is_empty()) => Vec::new(),
             Self::Secret => vec![(String::new(), "not a text, or empty; write a text in quotes".to_owned())],
             _ => match self.check_one(value) {
@@ -152,6 +160,10 @@ impl Kind {
                 is_public_url(text),
             ),
             Self::Word(words) => (format!("one of {}", words.join(", ")), words.contains(&text)),
+            Self::Ascii(most) => (
+                format!("a text of at most {most} characters of ASCII"),
+                value.is_str() && text.len() <= most && text.bytes().all(|byte| byte.is_ascii_graphic()),
+            ),
             Self::Level => (
                 "a level such as info, or a filter such as info,otpgate=debug".to_owned(),
                 !text.is_empty() && EnvFilter::builder().parse(text).is_ok(),
@@ -227,21 +239,28 @@ fn check_tables(value: &Value, keys: &[Key], needed: &[&str]) -> Vec<Wrong> {
             wrong.push((format!("[{index}]"), "not a table; write { name = value }".to_owned()));
             continue;
         };
-        for (name, value) in table {
-            match keys.iter().find(|key| key.path == name) {
-                Some(key) => {
-                    let found = key.kind.check(value).into_iter();
-                    wrong.extend(found.map(|(below, problem)| (format!("[{index}].{name}{below}"), problem)));
-                }
-                None => {
-                    let nearest = nearest(name, keys.iter().map(|key| key.path)).unwrap_or_default();
-                    let words = format!("there is no such setting; did you mean {nearest}?");
-                    wrong.push((format!("[{index}].{name}"), words));
-                }
-            }
-        }
+        let below = check_table(table, keys).into_iter();
+        wrong.extend(below.map(|(below, problem)| (format!("[{index}]{below}"), problem)));
         for name in needed.iter().filter(|name| !table.contains_key(**name)) {
             wrong.push((format!("[{index}].{name}"), "missing".to_owned()));
+        }
+    }
+    wrong
+}
+
+/// What is wrong in a table of these settings, each place with its dot.
+fn check_table(table: &toml::Table, keys: &[Key]) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    for (name, value) in table {
+        match keys.iter().find(|key| key.path == name) {
+            Some(key) => {
+                let found = key.kind.check(value).into_iter();
+                wrong.extend(found.map(|(below, problem)| (format!(".{name}{below}"), problem)));
+            }
+            None => {
+                let nearest = nearest(name, keys.iter().map(|key| key.path)).unwrap_or_default();
+                wrong.push((format!(".{name}"), format!("there is no such setting; did you mean {nearest}?")));
+            }
         }
     }
     wrong

@@ -25,6 +25,7 @@ mod limit;
 pub mod route;
 pub mod secret_url;
 pub mod sections;
+pub mod smpp;
 mod sources;
 
 pub use delivery::{Countries, Delivery, Provider, ProviderKind};
@@ -32,6 +33,7 @@ pub use fault::{ConfigError, Fault, Place};
 pub use route::{OnUnknown, Route};
 pub use secret_url::SecretUrl;
 pub use sections::{Events, Guard, Limits, Log, LogFormat, OneAccess, Quota, Server, Store, StoreUrl, Tls};
+pub use smpp::{Smpp, SmppMode, SmppReceiptIds, SmppUrl};
 pub use sources::{Flags, Sources};
 
 /// The effective configuration. Every value is in its range, and all of them fit together.

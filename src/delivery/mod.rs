@@ -5,7 +5,7 @@
 //! - `routes`, `breaker`: who is given it
 //! - `rules`: what becomes of it, pure
 //! - `desk`, `slip`: what carriers say afterwards, and by which name
-//! - `sandbox`: a provider without a carrier
+//! - `sandbox`: a provider without a carrier; `smpp`: carriers by SMPP
 
 pub mod breaker;
 pub mod courier;
@@ -16,4 +16,5 @@ pub mod routes;
 pub mod rules;
 pub mod sandbox;
 pub mod slip;
+pub mod smpp;
 mod submission;

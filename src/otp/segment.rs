@@ -6,10 +6,10 @@
 
 use std::iter::FusedIterator;
 
-/// The characters of the default alphabet, without the escape.
-const DEFAULT: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
-/// The characters of its extension table.
-const EXTENSION: &str = "\u{c}^{}\\[~]|€";
+/// The characters of the default alphabet in the order of their septets, without the escape (0x1B).
+pub const DEFAULT: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
+/// The characters of its extension table in the order of their septets, each written behind an escape.
+pub const EXTENSION: &str = "\u{c}^{}\\[~]|€";
 
 /// What the characters of a message are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

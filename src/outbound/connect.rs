@@ -27,7 +27,7 @@ use tower::Service;
 use crate::outbound::address::is_public;
 
 /// From the name to the end of the TLS handshake.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 /// For one of a name's addresses: the next one is tried in time.
 const ONE_ADDRESS: Duration = Duration::from_secs(4);
 /// Names that are resolved at once: each takes a thread, of which the store needs some as well.
@@ -56,7 +56,7 @@ impl ConnectError {
             Self::NotPublic => "its name leads to addresses that are not public",
             Self::Refused => "it takes no connections",
             Self::Tls => "the TLS handshake with it failed",
-            Self::NoRoots => "the system has no root certificates to trust it by",
+            Self::NoRoots => "there are no root certificates to trust it by",
             Self::TooSlow => "it did not take the connection in time",
         }
     }
@@ -119,7 +119,7 @@ impl Connector {
             return Ok(Box::new(socket));
         }
         let name = ServerName::try_from(host.to_owned()).map_err(|_| ConnectError::Malformed)?;
-        let tls = self.tls.get_or_try_init(load).await?;
+        let tls = self.tls.get_or_try_init(|| async { over(system_roots().await?, &[b"http/1.1"]) }).await?;
         let stream = tls.connect(name, socket).await.map_err(|_| ConnectError::Tls)?;
         Ok(Box::new(stream))
     }
@@ -158,7 +158,7 @@ pub(super) async fn resolve(reach: Reach, host: &str, port: u16) -> Result<Vec<S
     if admitted.is_empty() { Err(ConnectError::NotPublic) } else { Ok(admitted) }
 }
 
-async fn open(addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
+pub(super) async fn open(addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
     for address in addresses {
         if let Ok(Ok(socket)) = tokio::time::timeout(ONE_ADDRESS, TcpStream::connect(address)).await {
             // A whole request is written at once; where this fails the socket is merely slower.
@@ -170,7 +170,7 @@ async fn open(addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
 }
 
 /// The system's authorities; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
-async fn load() -> Result<TlsConnector, ConnectError> {
+pub(super) async fn system_roots() -> Result<RootCertStore, ConnectError> {
     let loaded = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
     let loaded = loaded.map_err(|_| ConnectError::NoRoots)?;
     for error in &loaded.errors {
@@ -180,11 +180,16 @@ async fn load() -> Result<TlsConnector, ConnectError> {
     if roots.add_parsable_certificates(loaded.certs).0 == 0 {
         return Err(ConnectError::NoRoots);
     }
+    Ok(roots)
+}
+
+/// TLS 1.3 or 1.2 that trusts `roots` and offers these protocols.
+pub(super) fn over(roots: RootCertStore, protocols: &[&[u8]]) -> Result<TlsConnector, ConnectError> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(|_| ConnectError::Tls)?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -174,6 +174,22 @@ label!(
 );
 
 label!(
+    /// What became of a submit by SMPP.
+    SmppSubmit, "outcome", {
+        /// The centre took it.
+        Taken = "taken",
+        /// It was too fast for the centre.
+        Throttled = "throttled",
+        /// The centre, or the link, was out of order.
+        Failed = "failed",
+        /// The centre will never take it.
+        Refused = "refused",
+        /// Nobody knows.
+        Unknown = "unknown",
+    }
+);
+
+label!(
     /// How a provider answered a submission.
     Submission, "outcome", {
         /// It took the message.
@@ -184,6 +200,24 @@ label!(
         Refused = "refused",
         /// It did not say.
         Unknown = "unknown",
+    }
+);
+
+label!(
+    /// What a message centre sent.
+    SmppReceived, "what", {
+        /// A receipt: the phone has it.
+        Delivered = "delivered",
+        /// A receipt: it will not arrive.
+        Failed = "failed",
+        /// A receipt: it is on its way.
+        OnItsWay = "on_its_way",
+        /// A message that a phone sent.
+        Message = "message",
+        /// What cannot be read.
+        Unreadable = "unreadable",
+        /// A receipt that was not kept.
+        NotKept = "not_kept",
     }
 );
 
@@ -239,6 +273,8 @@ mod tests {
         check::<Submission>();
         check::<Receipt>();
         check::<Webhook>();
+        check::<SmppSubmit>();
+        check::<SmppReceived>();
         assert_eq!(StatusClass::of(204).word(), "2xx");
         assert_eq!(StatusClass::of(599).word(), "5xx");
     }

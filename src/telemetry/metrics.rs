@@ -16,8 +16,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::labels::{
-    AuthRefusal, Courier, Label, QuotaVerdict, Receipt, Repetition, SendOutcome, StatusClass, Submission,
-    VerifyOutcome, Webhook,
+    AuthRefusal, Courier, Label, QuotaVerdict, Receipt, Repetition, SendOutcome, SmppReceived, SmppSubmit, StatusClass,
+    Submission, VerifyOutcome, Webhook,
 };
 
 /// Upper ends in seconds: a status is answered in under a millisecond, a send waits for a disk.
@@ -145,6 +145,12 @@ pub struct Metrics {
     pub quota: Tally<QuotaVerdict>,
     /// Calls that came again under a key that is known.
     pub repetitions: Tally<Repetition>,
+    /// Submits by SMPP.
+    pub smpp_submits: Tally<SmppSubmit>,
+    /// What message centres sent.
+    pub smpp_received: Tally<SmppReceived>,
+    /// SMPP links that were bound again.
+    pub smpp_rebinds: Counter,
     /// Sends and resends.
     pub sends: Tally<SendOutcome>,
     /// Verdicts on codes.
@@ -173,6 +179,10 @@ impl Metrics {
         let submissions = counters("provider_submissions", "Submissions to providers, by how they were answered");
         let receipts = counters("provider_receipts", "Receipts of providers, by what they said");
         let webhooks = Tally::of(&counters("webhook_tries", "Tries to tell of an event, by outcome"), &Labels::new());
+        let smpp_submits = Tally::of(&counters("smpp_submits", "Submits by SMPP, by outcome"), &Labels::new());
+        let smpp_received = Tally::of(&counters("smpp_received", "What message centres sent"), &Labels::new());
+        let smpp_rebinds = Counter::default();
+        registry.register("smpp_rebinds", "SMPP links that were bound again", smpp_rebinds.clone());
         let seconds = Histograms::new_with_constructor(latency);
         registry.register(
             "http_request_seconds",
@@ -194,6 +204,9 @@ impl Metrics {
             auth_refusals,
             quota,
             repetitions,
+            smpp_submits,
+            smpp_received,
+            smpp_rebinds,
             sends,
             verifies,
         }

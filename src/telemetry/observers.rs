@@ -7,12 +7,14 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use super::labels::{
-    AuthRefusal, Courier, QuotaVerdict, Receipt, Repetition, SendOutcome, Submission, VerifyOutcome, Webhook,
+    AuthRefusal, Courier, QuotaVerdict, Receipt, Repetition, SendOutcome, SmppReceived, SmppSubmit, Submission,
+    VerifyOutcome, Webhook,
 };
 use super::metrics::{Metrics, ProviderMetrics, RouteMetrics};
 use crate::access::authenticator::Cause;
 use crate::delivery::courier::{Answered, CourierObserver, Outcome};
 use crate::delivery::desk::{DeskObserver, Filed};
+use crate::delivery::smpp::{Received, SmppObserver, Submitted};
 use crate::events::dispatch::{self, DispatchObserver};
 use crate::layer::auth::AuthObserver;
 use crate::layer::idempotency::IdempotencyObserver;
@@ -132,6 +134,33 @@ impl DeskObserver for Observers {
             Filed::Early => Receipt::Early,
         };
         self.of_provider(provider, |metrics| metrics.receipts.add(filed));
+    }
+}
+
+impl SmppObserver for Observers {
+    fn submitted(&self, outcome: Submitted) {
+        self.metrics.smpp_submits.add(match outcome {
+            Submitted::Taken => SmppSubmit::Taken,
+            Submitted::Throttled => SmppSubmit::Throttled,
+            Submitted::Failed => SmppSubmit::Failed,
+            Submitted::Refused => SmppSubmit::Refused,
+            Submitted::Unknown => SmppSubmit::Unknown,
+        });
+    }
+
+    fn received(&self, what: Received) {
+        self.metrics.smpp_received.add(match what {
+            Received::Delivered => SmppReceived::Delivered,
+            Received::Failed => SmppReceived::Failed,
+            Received::OnItsWay => SmppReceived::OnItsWay,
+            Received::Message => SmppReceived::Message,
+            Received::Unreadable => SmppReceived::Unreadable,
+            Received::NotKept => SmppReceived::NotKept,
+        });
+    }
+
+    fn rebound(&self) {
+        self.metrics.smpp_rebinds.inc();
     }
 }
 

@@ -15,7 +15,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("access", &["clock", "secret", "quota", "otp"]),
     ("identity", &["clock", "secret", "otp", "access"]),
     ("events", &["clock", "secret", "otp", "access"]),
-    ("outbound", &["events", "otp", "secret"]),
+    ("outbound", &["delivery", "events", "otp", "secret"]),
     ("server", &["clock"]),
     ("layer", &["clock", "secret", "access", "quota", "idempotency", "server"]),
     ("store", &["clock", "secret", "otp", "access", "quota", "abuse", "events", "idempotency", "identity"]),

@@ -68,6 +68,46 @@ fn every_fault_names_file_line_and_key_and_what_would_be_right() {
             "did you mean channels?",
         ),
         ("[[delivery.providers]]\nname = \"a\"\n", ":1:1: delivery.providers[0].type", "missing"),
+        (
+            "[[delivery.providers]]\nname = \"a\"\ntype = \"smpp\"\n",
+            ":1:1: delivery.providers[0].url",
+            "smpp://user:password@host:port",
+        ),
+        (
+            "[[delivery.providers]]\nname = \"a\"\ntype = \"smpp\"\nurl = \"smpp://u:longer-than-eight@h\"\n",
+            ":4:1: delivery.providers[0].url",
+            "at most 8",
+        ),
+        (
+            "[[delivery.providers]]\nname = \"a\"\ntype = \"smpp\"\nurl = \"smpp://u:p@h\"\nchannels = [\"VOICE\"]\n",
+            ":5:1: delivery.providers[0].channels",
+            "text messages only",
+        ),
+        (
+            "[[delivery.providers]]\nname = \"a\"\ntype = \"smpp\"\nurl = \"smpp://u:p@h\"\n[delivery.providers.smpp]\nwindow = 1001\n",
+            ":6:1: delivery.providers[0].smpp.window",
+            "an integer from 1 to 1000",
+        ),
+        (
+            "[[delivery.providers]]\nname = \"a\"\ntype = \"smpp\"\n[delivery.providers.smpp]\nwindows = 5\n",
+            ":5:1: delivery.providers[0].smpp.windows",
+            "did you mean window?",
+        ),
+        (
+            "[[delivery.providers]]\nname = \"a\"\ntype = \"smpp\"\n[delivery.providers.smpp]\nsystem_type = \"é\"\n",
+            ":5:1: delivery.providers[0].smpp.system_type",
+            "at most 12 characters of ASCII",
+        ),
+        (
+            "[[delivery.providers]]\nname = \"a\"\ntype = \"smpp\"\nurl = \"smpps://u:p@h\"\n[delivery.providers.smpp]\nca_file = \"/nowhere/ca.pem\"\n",
+            ":6:1: delivery.providers[0].smpp.ca_file",
+            "/nowhere/ca.pem cannot be read",
+        ),
+        (
+            "[[delivery.providers]]\nname = \"a\"\ntype = \"sandbox\"\n[delivery.providers.smpp]\n",
+            ":4:21: delivery.providers[0].smpp",
+            "only a provider of type smpp",
+        ),
         ("[log]\nformat = \"xml\"\n", ":2:1: log.format", "one of fmt, json"),
         ("[store]\nurl = \"redis://h\"\n", ":2:1: store.url", "not available in this version"),
         ("master_key_file = \"/nowhere/key\"\n", ":1:1: master_key_file", "openssl rand -hex 32"),

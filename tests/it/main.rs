@@ -23,5 +23,6 @@ mod gateway;
 mod idempotency;
 mod openapi;
 mod quota;
+mod smpp;
 mod store;
 mod support;

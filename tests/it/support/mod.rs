@@ -1,5 +1,6 @@
 //! The built binary as a user has it: started on free ports with a data directory of its own, called over real sockets.
 
+pub(crate) mod centre;
 pub(crate) mod client;
 pub(crate) mod oaep;
 pub(crate) mod receiver;
