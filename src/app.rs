@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 
 use crate::access::authenticator::Authenticator;
 use crate::access::nonce;
-use crate::app::configured::{Carriers, Inbox, carriers, http_carriers, rules, send_policy, settings};
+pub use crate::app::configured::callbacks;
+use crate::app::configured::{Carriers, Inbox, carriers, http_carriers, one_access, rules, send_policy, settings};
 use crate::app::figures::{smpp_sources, sources};
 use crate::app::smpp::Links;
 use crate::carrier::ReceiptReader;
@@ -26,13 +27,13 @@ use crate::delivery::receipt::Receipts;
 use crate::events::backoff::Backoff;
 use crate::events::dispatch::Dispatcher;
 use crate::events::subscriptions::Subscriptions;
+use crate::identity;
 use crate::layer::guard::{Guard, GuardSettings};
 use crate::openapi;
 use crate::otp::answer::KeptAnswers;
 use crate::otp::catalogue::Catalogue;
 use crate::otp::housekeeping;
 use crate::otp::service::OtpService;
-use crate::outbound::{Callbacks, Reach};
 use crate::quota::LocalQuota;
 use crate::secret::SystemEntropy;
 use crate::server::{BindError, Drain, Listener, Server, Settings, Tls, TlsError};
@@ -40,7 +41,9 @@ use crate::stack::{Parts, finish, stack};
 use crate::store::sqlite::SqliteStore;
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
-use crate::surface::{DIALECTS, admin, asked, body_bytes, keyed, open, otp, receipts, tyntec, unimatrix, webhooks};
+use crate::surface::{
+    DIALECTS, admin, asked, body_bytes, keyed, oneaccess, open, otp, receipts, tyntec, unimatrix, webhooks,
+};
 use crate::telemetry::{Metrics, Observers};
 
 /// From the warmed start to the end of its work: what is touched later is needed.
@@ -154,8 +157,7 @@ impl Gateway {
             quota: Arc::clone(&quota) as _,
             clock: Arc::clone(&clock),
         });
-        let reach = if config.events.allow_private_callbacks { Reach::Anywhere } else { Reach::Public };
-        let callbacks = Arc::new(Callbacks::new(reach));
+        let callbacks = callbacks(config);
         let hooks = Arc::new(webhooks::Parts {
             subscriptions: Subscriptions::new(
                 Arc::clone(&store) as _,
@@ -164,12 +166,15 @@ impl Gateway {
                 Arc::new(SystemEntropy),
             ),
             catalogue: Arc::clone(&catalogue),
-            post: Arc::clone(&callbacks) as _,
+            post: Arc::clone(&callbacks),
             guard: guard.clone(),
             base_url: base_url.clone(),
         });
+        let oneaccess = one_access(config, &store, &clock, &api, &guard);
         let keyed_routes = otp::routes().merge(tyntec::routes()).merge(unimatrix::routes()).with_state(api);
-        let (keyed_routes, _) = keyed_routes.merge(webhooks::keyed().with_state(Arc::clone(&hooks))).split_for_parts();
+        let keyed_routes = keyed_routes.merge(webhooks::keyed().with_state(Arc::clone(&hooks)));
+        let (keyed_routes, _) = keyed_routes.merge(oneaccess::routes().with_state(oneaccess)).split_for_parts();
+        let keyed_routes = keyed_routes.merge(oneaccess::not_offered());
         let (capability_routes, _) = webhooks::capabilities().with_state(hooks).split_for_parts();
         let arrivals = Arc::new(receipts::Parts { reader, receipts, guard: guard.clone() });
         let capability_routes = capability_routes.merge(receipts::capabilities(arrivals));
@@ -250,6 +255,7 @@ impl Gateway {
         }
         tasks.spawn(sweep(Arc::clone(&quota), guard));
         tasks.spawn(nonce::sweep(Arc::clone(&store) as _, Arc::clone(&clock), nonces_stopped));
+        tasks.spawn(identity::store::sweep(Arc::clone(&store) as _, Arc::clone(&clock)));
         tasks.spawn(async {
             let _ = tokio::task::spawn_blocking(crate::otp::phone::warm).await;
             // Whoever started it has their first answers by then.

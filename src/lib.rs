@@ -14,6 +14,7 @@ pub mod delivery;
 pub mod events;
 pub mod footprint;
 pub mod idempotency;
+pub mod identity;
 pub mod layer;
 pub mod openapi;
 pub mod otp;

@@ -165,12 +165,14 @@ pub enum Purpose {
     Callback = 6,
     /// (connection, nonce) → what was spent.
     Nonce = 7,
+    /// A session's token, and whom a puzzle was solved for.
+    Identity = 8,
     /// A submission of a message → the proof that a receipt for it comes from who was given it.
     Receipt = 10,
 }
 
 /// All of them, in their order.
-const PURPOSES: [Purpose; 8] = [
+const PURPOSES: [Purpose; 9] = [
     Purpose::Number,
     Purpose::ApiKey,
     Purpose::Cache,
@@ -178,6 +180,7 @@ const PURPOSES: [Purpose; 8] = [
     Purpose::Unsubscribe,
     Purpose::Callback,
     Purpose::Nonce,
+    Purpose::Identity,
     Purpose::Receipt,
 ];
 
@@ -270,7 +273,7 @@ impl Keyring {
     /// HMAC-SHA-256 over the parts, each preceded by its length, so that no two lists of parts are the same bytes.
     #[must_use]
     pub fn hash(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
-        let [number, api_key, cache, idempotency, unsubscribe, callback, nonce, receipt] = &self.hashing;
+        let [number, api_key, cache, idempotency, unsubscribe, callback, nonce, identity, receipt] = &self.hashing;
         let key = match purpose {
             Purpose::Number => number,
             Purpose::ApiKey => api_key,
@@ -279,6 +282,7 @@ impl Keyring {
             Purpose::Unsubscribe => unsubscribe,
             Purpose::Callback => callback,
             Purpose::Nonce => nonce,
+            Purpose::Identity => identity,
             Purpose::Receipt => receipt,
         };
         let mut context = hmac::Context::with_key(key);

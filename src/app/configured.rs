@@ -14,10 +14,18 @@ use crate::delivery::routes::{Lane, Route, Routes};
 use crate::delivery::rules::{OnUnknown, Rules};
 use crate::delivery::sandbox::Sandbox;
 use crate::delivery::smpp::Smpp;
+use crate::events::dispatch::Post;
+use crate::identity::captcha::Captchas;
+use crate::identity::pair::Pairs;
+use crate::identity::session::Sessions;
+use crate::identity::signature::Signatures;
+use crate::layer::guard::Guard;
 use crate::otp::policy::{Countries, SendPolicy};
-use crate::outbound::HttpProvider;
+use crate::outbound::{Callbacks, HttpProvider, Reach};
 use crate::secret::SystemEntropy;
 use crate::server::{Deadlines, Limits, Network, Settings, Tls};
+use crate::store::sqlite::SqliteStore;
+use crate::surface::{oneaccess, otp};
 use crate::telemetry::Observers;
 
 pub(super) fn send_policy(config: &Config, routes: &Arc<Routes>) -> SendPolicy {
@@ -116,6 +124,38 @@ pub(super) fn carriers(config: &Config, clock: &Arc<dyn Clock>, inbox: &Inbox, o
     });
     let routes = routes.collect();
     Carriers { routes: Routes::new(lanes, routes), sandbox, smpp: centres }
+}
+
+/// What posts events, to where the configuration lets them go.
+#[must_use]
+pub fn callbacks(config: &Config) -> Arc<dyn Post> {
+    let reach = if config.events.allow_private_callbacks { Reach::Anywhere } else { Reach::Public };
+    Arc::new(Callbacks::new(reach))
+}
+
+/// The dialect that signs in. Its threads and keys come with the first call that needs them.
+pub(super) fn one_access(
+    config: &Config,
+    store: &Arc<SqliteStore>,
+    clock: &Arc<dyn Clock>,
+    api: &otp::Api,
+    guard: &Guard,
+) -> oneaccess::Api {
+    let (keyring, entropy) = (store.keyring(), Arc::new(SystemEntropy));
+    let pairs = Arc::new(Pairs::new(Arc::clone(store) as _, Arc::clone(&keyring)));
+    let signatures = Signatures::new(Arc::clone(&pairs), Arc::clone(clock));
+    Arc::new(oneaccess::Parts::new(
+        Arc::clone(&api.otps),
+        Arc::clone(&api.catalogue),
+        Captchas::new(Arc::clone(store) as _, Arc::clone(&keyring), Arc::clone(clock), Arc::clone(&entropy) as _),
+        (pairs, signatures),
+        Sessions::new(Arc::clone(store) as _, Arc::clone(&keyring), Arc::clone(clock), entropy),
+        Arc::clone(store) as _,
+        keyring,
+        guard.clone(),
+        Arc::clone(clock),
+        config.oneaccess.country,
+    ))
 }
 
 pub(super) fn settings(config: &Config, tls: Option<Tls>) -> Settings {

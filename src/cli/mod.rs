@@ -147,7 +147,8 @@ fn run(cli: Cli, environment: Environment, out: &mut dyn Write) -> Result<(), Cl
         }
         Command::Webhooks(args) => {
             let config = args.data.clone().load(environment)?;
-            at_desk(&config, async |desk| webhooks::run(args.command, desk, out).await)
+            let post = crate::app::callbacks(&config);
+            at_desk(&config, async |desk| webhooks::run(args.command, &*post, desk, out).await)
         }
         Command::Provider(args) => {
             let config = args.data.clone().load(environment)?;
@@ -211,6 +212,7 @@ mod tests {
             "check-config f",
             "erase --number +4915112345678",
             "webhooks list --account a --json",
+            "webhooks create --format oneaccess --callback https://a/b --connection con_0123456789abcdef --events SENT,VERIFIED",
             "webhooks rotate sub_0123456789abcdef --overlap 24h --json",
             "webhooks delete sub_0123456789abcdef",
             "webhooks dead",

@@ -2,8 +2,8 @@
 //! misspelt keys and the ranges all come from these two tables; the defaults are in the structs.
 
 use super::kind::Kind::{
-    self, Address, Boolean, Count, Countries, Level, Limit, Names, Networks, Path, Prefixes, PublicUrl, Rates, Seconds,
-    Secret, Span, Spans, StoreUrl, Tables, Text, Word,
+    self, Address, Boolean, Count, Countries, Level, Limit, Names, Networks, OneCountry, Path, Prefixes, PublicUrl,
+    Rates, Seconds, Secret, Span, Spans, StoreUrl, Tables, Text, Word,
 };
 
 /// One setting.
@@ -60,6 +60,7 @@ pub(super) const KEYS: &[Key] = &[
     key("delivery.second_channel", Word(&["none", "SMS", "VOICE"])),
     key("delivery.providers", Tables(PROVIDER_KEYS, &["name", "type"])),
     key("delivery.routes", Tables(ROUTE_KEYS, &["providers"])),
+    key("oneaccess.country", OneCountry),
     key("events.allow_private_callbacks", Boolean),
     key("events.retries", Spans(20, 7 * DAY)),
     key("log.format", Word(&["fmt", "json"])),

@@ -45,6 +45,8 @@ pub(super) enum Kind {
     Spans(usize, u64),
     /// ISO 3166-1 codes, or `"all"`.
     Countries,
+    /// One ISO 3166-1 code.
+    OneCountry,
     /// `SMS`, `VOICE` or both.
     Channels,
     /// One of these words.
@@ -152,6 +154,7 @@ impl Kind {
                     span.is_some_and(in_range),
                 )
             }
+            Self::OneCountry => ("a country such as \"CN\"".to_owned(), text.parse::<Country>().is_ok()),
             Self::Address => (
                 "an IP address and a port, such as 127.0.0.1:8080 or [::]:8080".to_owned(),
                 text.parse::<SocketAddr>().is_ok(),
@@ -344,6 +347,7 @@ mod tests {
             (Spans(2, 60), "[]", "[\"1s\", \"1s\", \"1s\"]"),
             (Countries, "\"all\"", "\"DE\""),
             (Countries, "[\"DE\", \"at\"]", "[\"XX\"]"),
+            (OneCountry, "\"cn\"", "\"XX\""),
             (Channels, "[\"sms\", \"VOICE\"]", "[\"fax\"]"),
             (Prefixes, "[\"+49151\"]", "[\"49151\"]"),
             (Names, "[\"main\"]", "[]"),

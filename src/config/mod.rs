@@ -34,7 +34,7 @@ pub use fault::{ConfigError, Fault, Place};
 pub use http_carrier::HttpCarrier;
 pub use route::{OnUnknown, Route};
 pub use secret_url::SecretUrl;
-pub use sections::{Events, Guard, Limits, Log, LogFormat, Quota, Server, Store, StoreUrl, Tls};
+pub use sections::{Events, Guard, Limits, Log, LogFormat, OneAccess, Quota, Server, Store, StoreUrl, Tls};
 pub use smpp::{Smpp, SmppMode, SmppReceiptIds, SmppUrl};
 pub use sources::{Flags, Sources};
 
@@ -79,6 +79,8 @@ pub struct Config {
     pub limits: Limits,
     /// How messages leave.
     pub delivery: Delivery,
+    /// The dialect of OneAccess.
+    pub oneaccess: OneAccess,
     /// Callbacks.
     pub events: Events,
     /// The log.
@@ -104,6 +106,7 @@ impl Default for Config {
             guard: Guard::default(),
             limits: Limits::default(),
             delivery: Delivery::default(),
+            oneaccess: OneAccess::default(),
             events: Events::default(),
             log: Log::default(),
         }

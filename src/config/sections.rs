@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::duration;
 use super::secret_url::SecretUrl;
 use crate::abuse::Rate;
+use crate::otp::phone::Country;
 
 /// `[tls]`: the public listener's certificate. Without it the listener speaks plain HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,6 +187,20 @@ pub struct Limits {
     /// Sends to one number, resends included; all rates hold at once. Empty: no limit. Empty by default; with a real
     /// provider [`crate::abuse::SendLimits::for_real_carriers`].
     pub sends_per_number: Vec<Rate>,
+}
+
+/// `[oneaccess]`: the dialect of OneAccess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OneAccess {
+    /// The country that a number without `+` is read in. CN by default.
+    pub country: Country,
+}
+
+impl Default for OneAccess {
+    fn default() -> Self {
+        Self { country: Country::CHINA }
+    }
 }
 
 /// `[events]`: callbacks.

@@ -14,11 +14,12 @@ use tokio::task::JoinSet;
 use crate::access::store::ConnectionStore;
 use crate::clock::{Clock, UnixMillis};
 use crate::events::backoff::Backoff;
+use crate::events::callback;
 use crate::events::queue::{Queued, Settled, Settlement};
 use crate::events::settler;
-use crate::events::signing::signatures;
+use crate::events::signing::{SigningSecret, signatures};
 use crate::events::store::{EventQueue, SubscriptionStore};
-use crate::events::subscription::{Gone, Subscription};
+use crate::events::subscription::{Format, Gone, Subscription};
 use crate::otp::store::{Later, StoreError, WriteError};
 use crate::secret::{Entropy, Keyring, Secret};
 
@@ -41,14 +42,25 @@ const MISSING_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Letter {
     /// Where to, byte for byte as it was given.
     pub url: Secret,
-    /// `webhook-id`.
+    /// `webhook-id`, where it is sent.
     pub id: String,
-    /// `webhook-timestamp`: whole seconds since 1970.
-    pub timestamp: u64,
-    /// `webhook-signature`.
-    pub signature: String,
+    /// What shows who posts it.
+    pub proof: Proof,
     /// The JSON.
     pub body: Vec<u8>,
+}
+
+/// What shows who posts an event, beside what may be in its body.
+pub enum Proof {
+    /// Standard Webhooks.
+    Signature {
+        /// `webhook-timestamp`: whole seconds since 1970.
+        timestamp: u64,
+        /// `webhook-signature`.
+        signature: String,
+    },
+    /// A token, in `Authorization`.
+    Bearer(Secret),
 }
 
 /// What came of a post.
@@ -92,6 +104,9 @@ pub trait Post: Send + Sync + 'static {
 
     /// Posts one event. Ends within a bounded time.
     fn post(&self, letter: Letter) -> Later<'_, Posted>;
+
+    /// Posts a question. The body of what was answered with 200; or why there is none, in words without an address.
+    fn ask(&self, letter: Letter) -> Later<'_, Result<Vec<u8>, &'static str>>;
 }
 
 /// Words an event as JSON. The same event is always worded the same.
@@ -222,11 +237,32 @@ impl Dispatcher {
         let Some(url) = subscription.open_url(&self.keyring).filter(|_| !secrets.is_empty()) else {
             return Ok(self.dead(event, "its address or its secret cannot be opened", now));
         };
-        let body = self.wording.word(event);
-        let (id, timestamp) = (event.address.event.to_string(), now.0 / 1_000);
-        let signature = signatures(&secrets, &id, timestamp, &body);
-        let posted = self.post.post(Letter { url, id, timestamp, signature, body }).await;
+        let letter = self.letter(event, &subscription, url, &secrets, now);
+        let posted = self.post.post(letter).await;
         Ok(self.settlement(event, &subscription, posted).await)
+    }
+
+    fn letter(
+        &self,
+        event: &Queued,
+        subscription: &Subscription,
+        url: Secret,
+        secrets: &[SigningSecret],
+        now: UnixMillis,
+    ) -> Letter {
+        let (id, body) = (event.address.event.to_string(), self.wording.word(event));
+        match (subscription.format, secrets) {
+            (Format::OneAccess, [newest, ..]) => {
+                let data = String::from_utf8_lossy(&body);
+                let what = (id, event.notice.name.as_str(), &*data);
+                callback::letter((subscription, url, newest), what, &self.keyring, &*self.entropy, now)
+            }
+            _ => {
+                let timestamp = now.0 / 1_000;
+                let signature = signatures(secrets, &id, timestamp, &body);
+                Letter { url, id, proof: Proof::Signature { timestamp, signature }, body }
+            }
+        }
     }
 
     async fn settlement(&self, event: &Queued, subscription: &Subscription, posted: Posted) -> Settlement {

@@ -8,6 +8,7 @@
 //! Knows no HTTP server, no URL, no SQL: addresses are texts that the [`dispatch::Post`] port judges and posts to.
 
 pub mod backoff;
+pub mod callback;
 pub mod dispatch;
 pub mod fanout;
 pub mod queue;

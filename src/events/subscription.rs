@@ -138,6 +138,23 @@ pub struct Gone {
     pub times: u32,
 }
 
+/// In whose form a receiver is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Standard Webhooks: the event as it is, signed in the header.
+    #[default]
+    Standard,
+    /// OneAccess' event callbacks.
+    OneAccess,
+}
+
+impl Format {
+    fn is_standard(&self) -> bool {
+        *self == Self::Standard
+    }
+}
+
 /// One subscription.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
@@ -163,6 +180,9 @@ pub struct Subscription {
     /// Whether its receiver says that it is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone: Option<Gone>,
+    /// In whose form it is told.
+    #[serde(default, skip_serializing_if = "Format::is_standard")]
+    pub format: Format,
 }
 
 impl Subscription {
@@ -244,6 +264,7 @@ mod tests {
             url: Subscription::seal_url(id, keyring, "https://a/b"),
             secrets: Vec::new(),
             gone: None,
+            format: Format::Standard,
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::access::connection::ConnectionId;
 use crate::clock::Clock;
 use crate::events::store::SubscriptionStore;
-use crate::events::subscription::{SUBSCRIPTIONS_PER_ACCOUNT, Subscription, SubscriptionId};
+use crate::events::subscription::{Format, SUBSCRIPTIONS_PER_ACCOUNT, Subscription, SubscriptionId};
 use crate::otp::id::{AccountId, ApplicationId};
 use crate::otp::news::EventNames;
 use crate::otp::store::{StoreError, WriteError};
@@ -130,6 +130,7 @@ impl Subscriptions {
             url: Subscription::seal_url(id, &self.keyring, wish.url.expose()),
             secrets: Vec::new(),
             gone: None,
+            format: Format::Standard,
         };
         let secret = made.rotate(std::time::Duration::ZERO, &self.keyring, &*self.entropy, now);
         (made, secret.to_text())

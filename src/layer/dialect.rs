@@ -76,6 +76,7 @@ impl<S: Service<Request>> Service<Request> for DialectService<S> {
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let dialect = self.dialects.of(request.uri().path());
+        let dialect = dialect.tuned(&request).unwrap_or(dialect);
         request.extensions_mut().insert(Spoken(dialect));
         self.inner.call(request)
     }

@@ -15,6 +15,8 @@ use std::time::Duration;
 use axum::body::Body;
 use governor::clock::QuantaInstant;
 use governor::middleware::NoOpMiddleware;
+use moka::sync::Cache;
+use tokio::time::Instant;
 use tower::{Layer as _, Service};
 use tower_governor::governor::{Governor, GovernorConfig, GovernorConfigBuilder};
 use tower_governor::key_extractor::KeyExtractor;
@@ -27,6 +29,9 @@ use crate::server::Peer;
 
 /// Addresses that share a bucket once the table is full.
 const SHARED_BUCKETS: u64 = 1_024;
+
+/// Addresses that are remembered to have no failure left.
+const SPENT: u64 = 10_000;
 
 /// How many failures an address has.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +71,7 @@ impl KeyExtractor for PeerKey {
     type Key = GuardKey;
 
     fn extract<T>(&self, request: &http::Request<T>) -> Result<Self::Key, GovernorError> {
-        let address = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), Peer::guard_key);
+        let address = address(request.extensions());
         // Counts failures since the last sweep as if each came from a new address: never too low.
         if self.known.fetch_add(1, Ordering::Relaxed) < self.limit {
             Ok(GuardKey::Address(address))
@@ -76,12 +81,19 @@ impl KeyExtractor for PeerKey {
     }
 }
 
+/// Whom a failure is charged to.
+fn address(extensions: &http::Extensions) -> IpAddr {
+    extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), Peer::guard_key)
+}
+
 /// The guard: answers refused requests with 401 until an address has failed too often, then with 429.
 #[derive(Clone)]
 pub struct Guard {
     refused: Governor<PeerKey, NoOpMiddleware<QuantaInstant>, Refuse, Body>,
     config: Arc<GovernorConfig<PeerKey, NoOpMiddleware<QuantaInstant>>>,
     known: Arc<AtomicUsize>,
+    /// Until when an address has no failure left, where a failure costs more than an answer.
+    spent: Cache<IpAddr, Instant>,
 }
 
 /// Put into the governor's request: what it lets through is answered so.
@@ -115,7 +127,31 @@ impl Guard {
             response.extensions_mut().insert(Wait(wait));
             response
         });
-        Self { refused: layer.layer(Refuse), config, known }
+        let spent = Cache::builder().max_capacity(SPENT).time_to_live(Duration::from_secs(3_600)).build();
+        Self { refused: layer.layer(Refuse), config, known, spent }
+    }
+
+    /// The refusal of an address that has no failure left. To be asked before work that a failure would have wasted, and
+    /// that [`Guard::charge`] is told of.
+    #[must_use]
+    pub fn turns_away(&self, extensions: &http::Extensions) -> Option<Refusal> {
+        let until = self.spent.get(&address(extensions))?;
+        let left = until.saturating_duration_since(Instant::now());
+        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+        (seconds > 0).then_some(Refusal::Guarded { retry_after: seconds })
+    }
+
+    /// Charges an address for a failure. The refusal, where it had none left.
+    pub async fn charge(&self, extensions: &http::Extensions) -> Option<Refusal> {
+        let mut bare = Request::default();
+        *bare.extensions_mut() = extensions.clone();
+        let answered = match self.refused.clone().call(bare).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        let Wait(retry_after) = *answered.extensions().get::<Wait>()?;
+        self.spent.insert(address(extensions), Instant::now() + Duration::from_secs(retry_after));
+        Some(Refusal::Guarded { retry_after })
     }
 
     /// Answers a request whose credential opened nothing, and charges its address. `refusal` is for an address that has not

@@ -103,6 +103,11 @@ pub trait Dialect: Send + Sync + 'static {
     /// The credential of a request.
     fn credential<'r>(&self, request: &'r Request) -> Presented<'r>;
 
+    /// Who words the refusals of this request, where that depends on what it asks for (such as its language).
+    fn tuned(&self, _request: &Request) -> Option<&'static dyn Dialect> {
+        None
+    }
+
     /// The answer to a refused request.
     fn refuse(&self, refusal: &Refusal, stamp: Stamp) -> Response;
 }

@@ -14,7 +14,7 @@ use crate::openapi::walk::{ConversionError, Converted, Node};
 use crate::surface;
 
 /// The security schemes of keyed operations: name, where it is sent, as what, and what it is.
-const SCHEMES: [(&str, &str, &str, &str); 2] = [
+const SCHEMES: [(&str, &str, &str, &str); 3] = [
     ("apikey", "header", "apikey", "The key of a connection, as `otpgate key create` prints it once."),
     (
         "accessKeyId",
@@ -23,17 +23,24 @@ const SCHEMES: [(&str, &str, &str, &str); 2] = [
         "The access key id of a connection, as `otpgate key create --json` prints it. The call is signed with its secret, \
          unless the key was made with `--allow-simple`.",
     ),
+    (
+        "clientId",
+        "header",
+        "X-client-id",
+        "The client id of a connection that was made with `--allow-client-id`. It is public.",
+    ),
 ];
 /// The members of a path item that are operations.
 pub(super) const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 /// Every tag that an operation may bear, in the order of the reference. Only those in use are written.
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 8] = [
     ("otp", "Send, resend, check and delete one-time passwords."),
     ("applications", "The settings that one-time passwords are sent with. Writing needs the scope admin."),
     ("connection", "Who the caller is, and what is left of its quota."),
     ("webhooks", "Subscriptions to what becomes of one-time passwords."),
     ("tyntec", "The same under the paths, parameters and answers of the tyntec 2FA API, version 1."),
     ("unimatrix", "The same under the path, actions and answers of Unimatrix' otp.send and otp.verify."),
+    ("oneaccess", "Verification codes under the paths, parameters and answers of the OneAccess SDK API, version 2."),
     ("health", "Whether the gateway lives and can do its work. No API key is needed."),
 ];
 const DESCRIPTION: &str = "Send one-time passwords by text message or call, and check them. Every call is \
@@ -61,6 +68,7 @@ pub fn surfaces() -> Vec<Surface> {
         Surface::of(surface::otp::routes()),
         Surface::of(surface::tyntec::routes()),
         Surface::of(surface::unimatrix::routes()),
+        Surface::of(surface::oneaccess::routes()),
         Surface::of(surface::webhooks::keyed()),
         Surface::of(surface::webhooks::capabilities()),
         Surface::of(surface::open::health()),

@@ -61,6 +61,9 @@ impl From<E164> for String {
 pub struct Country([u8; 2]);
 
 impl Country {
+    /// The People's Republic of China.
+    pub const CHINA: Self = Self(*b"CN");
+
     /// The two letters.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -69,6 +72,21 @@ impl Country {
 
     fn region(self) -> Option<Region> {
         Region::from_str(self.as_str()).ok()
+    }
+
+    /// Every country of the phone metadata, by its letters.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let regions = PHONE_NUMBER_UTIL.get_supported_regions();
+        let mut all: Vec<Self> = regions.filter_map(|region| region.to_string().parse().ok()).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Its calling code, without `+`.
+    #[must_use]
+    pub fn calling_code(self) -> Option<i32> {
+        PHONE_NUMBER_UTIL.get_country_code_for_region(self.region()?)
     }
 }
 
@@ -340,6 +358,16 @@ fn cause(error: ParseError) -> PhoneError {
 /// request threads.
 pub fn warm() {
     let _ = Phone::parse("+12025550123", None);
+}
+
+#[cfg(test)]
+impl Country {
+    /// A mobile number of the country as the metadata has one, written nationally without a trunk prefix.
+    pub(crate) fn mobile_example(self) -> Option<String> {
+        let kind = PhoneNumberType::Mobile;
+        let example = PHONE_NUMBER_UTIL.get_example_number_for_type_and_region(self.region()?, kind).ok()?;
+        Some(rlibphonenumber::get_national_significant_number_owned(&example))
+    }
 }
 
 #[cfg(test)]

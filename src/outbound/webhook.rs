@@ -4,11 +4,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, Request, Uri};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Request, Uri};
 use http_body_util::Full;
 
-use crate::events::dispatch::{CallbackFault, Letter, Post, Posted};
+use crate::events::dispatch::{CallbackFault, Letter, Post, Posted, Proof};
 use crate::events::subscription::CALLBACK_BYTES;
 use crate::otp::store::Later;
 use crate::outbound::client::{Client, SendError};
@@ -64,16 +64,35 @@ impl Post for Callbacks {
             }
         })
     }
+
+    fn ask(&self, letter: Letter) -> Later<'_, Result<Vec<u8>, &'static str>> {
+        Box::pin(async move {
+            let request = request(letter, self.reach).ok_or("its address is not allowed")?;
+            match self.client.send(request).await {
+                Ok(answer) if answer.status == http::StatusCode::OK => Ok(answer.body.to_vec()),
+                Ok(_) => Err("it did not answer with 200"),
+                Err(SendError::NotConnected(why)) => Err(why),
+                Err(SendError::TooSlow) => Err("it did not answer in time"),
+                Err(SendError::Broken) => Err("the connection broke before it answered"),
+            }
+        })
+    }
 }
 
 fn request(letter: Letter, reach: Reach) -> Option<Request<Full<Bytes>>> {
     let uri = parse(letter.url.expose(), reach).ok()?;
-    let request = Request::post(uri)
-        .header(CONTENT_TYPE, "application/json")
-        .header(USER_AGENT, AGENT)
-        .header("webhook-id", letter.id)
-        .header("webhook-timestamp", letter.timestamp)
-        .header("webhook-signature", letter.signature);
+    let request = Request::post(uri).header(CONTENT_TYPE, "application/json").header(USER_AGENT, AGENT);
+    let request = match letter.proof {
+        Proof::Signature { timestamp, signature } => request
+            .header("webhook-id", letter.id)
+            .header("webhook-timestamp", timestamp)
+            .header("webhook-signature", signature),
+        Proof::Bearer(token) => {
+            let mut token = HeaderValue::try_from(format!("Bearer {}", token.expose())).ok()?;
+            token.set_sensitive(true);
+            request.header(AUTHORIZATION, token)
+        }
+    };
     request.body(Full::new(Bytes::from(letter.body))).ok()
 }
 
@@ -182,8 +201,7 @@ mod tests {
             let letter = |url: &str| Letter {
                 url: crate::secret::Secret::new(url.to_owned()),
                 id: "i".to_owned(),
-                timestamp: 1,
-                signature: String::new(),
+                proof: Proof::Signature { timestamp: 1, signature: String::new() },
                 body: Vec::new(),
             };
             let refused = Posted::NoAnswer("its name leads to addresses that are not public");

@@ -3,6 +3,7 @@
 //! Must not know how anything is encoded: what goes in comes out.
 
 mod events;
+mod identity;
 mod nonces;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -52,6 +53,7 @@ pub struct MemoryStore {
     state: Mutex<State>,
     pending: Pending,
     events: events::Events,
+    identity: identity::Identity,
     nonces: nonces::Nonces,
     generation: AtomicU64,
     retention: Duration,
@@ -71,6 +73,7 @@ impl MemoryStore {
             state: Mutex::default(),
             pending: Pending::default(),
             events: events::events(retention),
+            identity: identity::Identity::default(),
             nonces: nonces::Nonces::default(),
             generation: AtomicU64::new(0),
             retention,
@@ -303,6 +306,7 @@ impl Eraser for MemoryStore {
             }
             state.numbers.remove(&key);
             self.events.erase(key);
+            self.identity.erase(key);
             state.answers.retain(|_, (answer, _)| answer.number != Some(key));
             self.pending.apply(steps);
             Ok(erased)

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod extract;
 pub mod input;
 mod once;
+pub mod oneaccess;
 pub mod open;
 pub mod otp;
 pub mod problem;
@@ -24,7 +25,7 @@ use crate::layer::limits::BODY_BYTES;
 /// Which dialect speaks where.
 pub const DIALECTS: Dialects = Dialects {
     paths: &[(unimatrix::PATH, &unimatrix::Unimatrix)],
-    prefixes: &[(tyntec::PREFIX, &tyntec::Tyntec)],
+    prefixes: &[(tyntec::PREFIX, &tyntec::Tyntec), (oneaccess::PREFIX, &oneaccess::ONE_ACCESS)],
     native: &problem::Native,
 };
 
@@ -33,7 +34,8 @@ pub const DIALECTS: Dialects = Dialects {
 pub fn keyed(method: &Method, path: &str) -> bool {
     let capability = [webhooks::CAPABILITIES, receipts::CAPABILITIES].iter().any(|prefix| path.starts_with(prefix));
     let native = path.starts_with("/v1/") && !capability;
-    native || path.starts_with(tyntec::PREFIX) || unimatrix::keyed(method, path)
+    let prefixed = path.starts_with(tyntec::PREFIX) || path.starts_with(oneaccess::PREFIX);
+    native || prefixed || unimatrix::keyed(method, path)
 }
 
 /// The largest body of a path, in bytes.
@@ -46,8 +48,12 @@ pub fn body_bytes(path: &str) -> usize {
 #[must_use]
 pub fn asked(request: &Request) -> Option<Asked> {
     let (method, path) = (request.method(), request.uri().path());
+    let query = || request.uri().query().unwrap_or_default().to_owned();
+    if let Some(operation) = oneaccess::operation(method, path) {
+        return Some(Asked { operation, query: query(), fields: oneaccess::fields(request) });
+    }
     let Some(operation) = otp::operation(method, path).or_else(|| tyntec::operation(method, path)) else {
         return unimatrix::asked(request);
     };
-    Some(Asked { operation, query: request.uri().query().unwrap_or_default().to_owned(), fields: Vec::new() })
+    Some(Asked { operation, query: query(), fields: Vec::new() })
 }

@@ -54,9 +54,13 @@ class Gateway:
         arguments = [self.binary, *words, "--data-dir", f"{self.data}/d"]
         return subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
 
+    def connection(self, *flags):
+        """A new connection, with all that is shown of it once."""
+        return json.loads(self.command("key", "create", "--name", "client", "--json", *flags))
+
     def key(self, *flags):
         """A new API key."""
-        return json.loads(self.command("key", "create", "--name", "client", "--json", *flags))["key"]
+        return self.connection(*flags)["key"]
 
     def messages(self, number):
         """What the sandbox holds for a number, newest first. The courier works after the answer: wait for the count."""

@@ -13,11 +13,12 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("idempotency", &["clock", "secret"]),
     ("otp", &["clock", "secret", "abuse", "idempotency"]),
     ("access", &["clock", "secret", "quota", "otp"]),
+    ("identity", &["clock", "secret", "otp", "access"]),
     ("events", &["clock", "secret", "otp", "access"]),
     ("outbound", &["clock", "events", "otp", "secret", "delivery", "carrier"]),
     ("server", &["clock"]),
     ("layer", &["clock", "secret", "access", "quota", "idempotency", "server"]),
-    ("store", &["clock", "secret", "otp", "access", "quota", "abuse", "events", "idempotency"]),
+    ("store", &["clock", "secret", "otp", "access", "quota", "abuse", "events", "idempotency", "identity"]),
     ("delivery", &["clock", "secret", "otp", "abuse", "idempotency"]),
     ("carrier", &["clock", "secret", "otp", "delivery"]),
     (
@@ -30,6 +31,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "access",
             "quota",
             "idempotency",
+            "identity",
             "layer",
             "server",
             "delivery",
@@ -51,6 +53,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "delivery",
             "events",
             "footprint",
+            "identity",
             "layer",
             "openapi",
             "otp",
@@ -163,7 +166,7 @@ fn a_wrong_import_is_seen() {
 
 #[test]
 fn the_domain_knows_no_transport_and_no_storage() {
-    for folder in ["otp", "access", "quota", "abuse", "idempotency", "events"] {
+    for folder in ["otp", "access", "quota", "abuse", "idempotency", "identity", "events"] {
         let mut paths = Vec::new();
         sources(&root().join("src").join(folder), &mut paths);
         for path in paths {

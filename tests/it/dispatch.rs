@@ -13,7 +13,7 @@ use otpgate::events::dispatch::{
 };
 use otpgate::events::queue::Queued;
 use otpgate::events::store::{EventQueue as _, SubscriptionStore as _};
-use otpgate::events::subscription::{Subscription, SubscriptionId};
+use otpgate::events::subscription::{Format, Subscription, SubscriptionId};
 use otpgate::otp::id::AccountId;
 use otpgate::otp::news::EventNames;
 use otpgate::otp::store::Later;
@@ -60,6 +60,10 @@ impl Post for Script {
         let answer = (self.answer)(calls.len());
         calls.push((self.clock.now(), letter.id, letter.url.expose().to_owned()));
         Box::pin(async move { answer })
+    }
+
+    fn ask(&self, _: Letter) -> Later<'_, Result<Vec<u8>, &'static str>> {
+        Box::pin(std::future::ready(Err("nobody is asked here")))
     }
 }
 
@@ -138,6 +142,7 @@ fn subscription(keyring: &Keyring, account: &AccountId, connection: &Connection)
         url: Subscription::seal_url(id, keyring, url),
         secrets: Vec::new(),
         gone: None,
+        format: Format::Standard,
     };
     made.rotate(Duration::ZERO, keyring, &SystemEntropy, START);
     made

@@ -272,7 +272,8 @@ fn every_operation_of_every_dialect_has_its_place() {
         "VerifyOTP" => Some(Operation::Verify),
         "DeleteOTP" => Some(Operation::Delete),
         // One path, whose query says what is asked for.
-        "Unimatrix_Call" => Some(Operation::Send),
+        "Unimatrix_Call" | "OneAccess_SendSms" => Some(Operation::Send),
+        "OneAccess_VerifySms" | "OneAccess_Login" | "OneAccess_MfaSms" => Some(Operation::Verify),
         _ => None,
     };
     let document = otpgate::openapi::document(otpgate::openapi::Format::V31, None).unwrap();
@@ -295,7 +296,7 @@ fn every_operation_of_every_dialect_has_its_place() {
             );
         }
     }
-    assert_eq!(found, 9);
+    assert_eq!(found, 13);
     let verify = Uri::from_static("/?timestamp=1763764437&action=otp.verify");
     assert_eq!(operation(&Method::POST, &verify), Some(Operation::Verify));
     assert_eq!(operation(&Method::GET, &verify), None);

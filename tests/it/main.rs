@@ -12,6 +12,7 @@
 
 mod access;
 mod architecture;
+mod captcha;
 mod config;
 mod connector;
 mod delivery;

@@ -62,6 +62,7 @@ fn as_json(subscription: &Subscription, desk: &Desk<'_>) -> serde_json::Value {
         "host": host(subscription, desk),
         "created": subscription.created.to_rfc3339(),
         "secrets": subscription.live_secrets(desk.keyring, desk.now()).len(),
+        "format": subscription.format,
         "state": state(subscription),
     })
 }

@@ -6,8 +6,10 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 
 use crate::cli::{CliError, DataArgs, Desk};
+use crate::events::dispatch::Post;
 use crate::events::subscription::{Subscription, SubscriptionId};
 
+pub mod create;
 pub mod dead;
 pub mod delete;
 pub mod list;
@@ -28,6 +30,8 @@ pub struct WebhooksArgs {
 /// What can be done with subscriptions and their events.
 #[derive(Debug, Subcommand)]
 pub enum WebhooksCommand {
+    /// Tell a receiver in another system's form, after it was asked
+    Create(create::CreateArgs),
     /// List subscriptions, without their addresses and secrets
     List(list::ListArgs),
     /// Give a subscription a new signing secret; the old one signs along for a while
@@ -44,8 +48,14 @@ pub enum WebhooksCommand {
 ///
 /// # Errors
 /// [`CliError::Data`] for what names no subscription, [`CliError::StoreFailed`] for a failure of the store.
-pub async fn run(command: WebhooksCommand, desk: &Desk<'_>, out: &mut dyn Write) -> Result<(), CliError> {
+pub async fn run(
+    command: WebhooksCommand,
+    post: &dyn Post,
+    desk: &Desk<'_>,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
     match command {
+        WebhooksCommand::Create(args) => create::run(args, post, desk, out).await,
         WebhooksCommand::List(args) => list::run(args, desk, out).await,
         WebhooksCommand::Rotate(args) => rotate::run(args, desk, out).await,
         WebhooksCommand::Delete(args) => delete::run(args, desk, out).await,

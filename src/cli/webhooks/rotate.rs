@@ -9,7 +9,8 @@ use super::find;
 use crate::cli::desk::WRITES;
 use crate::cli::{CliError, Desk};
 use crate::config::duration;
-use crate::events::subscription::SubscriptionId;
+use crate::events::callback::signature_key;
+use crate::events::subscription::{Format, SubscriptionId};
 use crate::otp::store::WriteError;
 
 /// The longest overlap.
@@ -42,7 +43,11 @@ pub async fn run(args: RotateArgs, desk: &Desk<'_>, out: &mut dyn Write) -> Resu
     for _ in 0..WRITES {
         let before = find(args.subscription, desk).await?;
         let (mut after, now) = (before.clone(), desk.now());
-        let secret = after.rotate(args.overlap, desk.keyring, desk.entropy, now).to_text();
+        let secret = after.rotate(args.overlap, desk.keyring, desk.entropy, now);
+        let secret = match after.format {
+            Format::Standard => secret.to_text(),
+            Format::OneAccess => signature_key(&secret),
+        };
         match desk.subscriptions.put_subscription(Some(before), after.clone()).await {
             Ok(()) => {}
             Err(WriteError::Conflict) => continue,
@@ -63,6 +68,9 @@ pub async fn run(args: RotateArgs, desk: &Desk<'_>, out: &mut dyn Write) -> Resu
             after.id,
             secret.expose()
         )?;
+        if after.format == Format::OneAccess {
+            return Ok(writeln!(out, "A callback has one signature: the old key signs nothing any more.")?);
+        }
         return Ok(writeln!(
             out,
             "The old one signs along until {ends}. Give the new one to the receiver before then."

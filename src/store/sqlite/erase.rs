@@ -21,7 +21,7 @@ use crate::otp::store::{Erased, Eraser, Later, OtpChange, StoreError};
 use crate::store::rules;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::writer::Reach;
-use crate::store::sqlite::{answers, events, records};
+use crate::store::sqlite::{answers, events, identity, records};
 
 /// How long the log is tried to be emptied: a reader may hold it, or another checkpoint be at work.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -59,6 +59,7 @@ impl SqliteStore {
             }
             records::put_number(sql, key, &NumberRecord::default())?;
             events::erase(sql, key)?;
+            identity::erase(sql, key)?;
             answers::forget_answers(sql, key)?;
             Ok(Some(erased))
         });

@@ -9,6 +9,7 @@
 //! - `nonces`: what proved a call, and must not prove another
 //! - `settings`, `rings`, `erase`: what is not an OTP
 //! - `events`, `subscribers`: who is told of what becomes of one, and what waits to be told
+//! - `identity`: pairs of keys, tried puzzles and sessions
 //! - `fault`: what an error means, and the latch of a fatal one
 //!
 //! What is acknowledged is durable: write-ahead log, `synchronous = FULL`, and no answer before the commit returned.
@@ -21,6 +22,7 @@ mod events;
 mod fault;
 mod files;
 mod group;
+mod identity;
 mod nonces;
 mod open;
 mod reader;

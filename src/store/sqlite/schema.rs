@@ -67,6 +67,18 @@ const STEPS: &[&str] = &[
     CREATE TABLE nonce (key BLOB PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE INDEX nonce_until ON nonce (until);
 ",
+    "
+    CREATE TABLE key_pair (connection INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
+    CREATE TABLE captcha (
+        seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, expires INTEGER NOT NULL, solved_for BLOB
+    ) STRICT;
+    CREATE INDEX captcha_expires ON captcha (expires);
+    CREATE TABLE session (
+        key BLOB PRIMARY KEY, number BLOB NOT NULL, expires INTEGER NOT NULL, body BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX session_number ON session (number, expires);
+    CREATE INDEX session_expires ON session (expires);
+",
 ];
 
 /// The version that a file has after every step.

@@ -12,6 +12,8 @@ mod idempotency;
 mod idempotency_faults;
 mod keys;
 mod native;
+mod oneaccess;
+mod oneaccess_events;
 mod quota;
 mod startup;
 mod templates;

@@ -124,7 +124,8 @@ fn an_unlimited_connection_has_no_quota_and_says_so() {
 #[test]
 fn one_connection_has_exactly_n_calls_in_all_dialects_mixed() {
     let gateway = Gateway::start();
-    let made = gateway.create_key(&["--allow-simple", "--calls", "50", "--period", "20"]);
+    let made = gateway.create_key(&["--allow-simple", "--allow-client-id", "--calls", "50", "--period", "20"]);
+    let client_id = made["clientId"].as_str().unwrap();
     let key = made["key"].as_str().unwrap();
     let address = gateway.server.public;
     // Exactly that many in every window, counted from outside: each call's start and end, and whether it was admitted.
@@ -138,6 +139,8 @@ fn one_connection_has_exactly_n_calls_in_all_dialects_mixed() {
                     let mut node = Signer::signed(address, made, Habit::Node);
                     let mut python = Signer::signed(address, made, Habit::Python);
                     let mut simple = Signer::simple(address, made);
+                    let mut app = crate::support::Client::new(address, None);
+                    let named = [("X-client-id", client_id)];
                     let check = json!({"to": "+14155552671", "code": "4711"});
                     let mut calls = Vec::new();
                     for call in 0.. {
@@ -145,12 +148,14 @@ fn one_connection_has_exactly_n_calls_in_all_dialects_mixed() {
                         if started > Duration::from_secs(30) {
                             break;
                         }
-                        let answer = match (call + thread) % 6 {
+                        let answer = match (call + thread) % 8 {
                             0 => client.get("/v1/connection"),
                             1 => client.get("/2fa/v1/otp/x"),
                             2 => node.call("otp.verify", &check),
                             3 => python.call("otp.nothing", &check),
                             4 => simple.call("otp.verify", &check),
+                            5 => app.call("GET", "/api/v2/sdk/server-date", &named, ""),
+                            6 => app.call("POST", "/api/v2/sdk/sms/send", &named, "{}"),
                             _ => client.post_json("/v1/otp", &json!({"number": "x"})),
                         };
                         let refused = answer.status == 429;

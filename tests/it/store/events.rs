@@ -7,7 +7,7 @@ use otpgate::access::connection::ConnectionId;
 use otpgate::events::fanout::Fanout;
 use otpgate::events::queue::{Queued, Settled, Settlement};
 use otpgate::events::store::EventQueue;
-use otpgate::events::subscription::{SUBSCRIPTIONS_PER_ACCOUNT, Subscription, SubscriptionId};
+use otpgate::events::subscription::{Format, SUBSCRIPTIONS_PER_ACCOUNT, Subscription, SubscriptionId};
 use otpgate::otp::housekeeping;
 use otpgate::otp::id::AccountId;
 use otpgate::otp::news::{EventName, EventNames};
@@ -32,6 +32,7 @@ fn subscription(world: &World, url: &str, events: EventNames) -> Subscription {
         url: Subscription::seal_url(id, &world.keyring, url),
         secrets: Vec::new(),
         gone: None,
+        format: Format::Standard,
     };
     made.rotate(Duration::ZERO, &world.keyring, &SystemEntropy, world.now());
     made

@@ -2,6 +2,7 @@
 
 mod answers;
 mod events;
+mod identity;
 mod model;
 mod nonces;
 mod once;
@@ -74,6 +75,13 @@ mod conformance {
         an_answer_does_not_outlast_the_number_it_shows,
         answers_go_with_their_number,
         housekeeping_drops_what_holds_no_more,
+    );
+    conformance!(identity:
+        the_first_pair_stays,
+        a_puzzle_is_tried_and_spent_once,
+        a_session_lives_until_it_ends,
+        a_session_is_replaced_by_one,
+        a_number_has_so_many_sessions_and_no_more,
     );
     conformance!(nonces:
         a_nonce_is_spent_once,

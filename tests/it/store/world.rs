@@ -9,6 +9,7 @@ use otpgate::access::nonce::NonceStore;
 use otpgate::access::store::ConnectionStore;
 use otpgate::clock::{Clock, ManualClock, UnixMillis};
 use otpgate::events::store::{EventQueue, SubscriptionStore};
+use otpgate::identity::store::IdentityStore;
 use otpgate::otp::channel::Channel;
 use otpgate::otp::code::{Code, EnteredCode};
 use otpgate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
@@ -32,11 +33,27 @@ pub(crate) const CODE: &str = "012345";
 
 /// All the ports of a store.
 pub(crate) trait Store:
-    OtpStore + Outbox + Eraser + ApplicationStore + ConnectionStore + SubscriptionStore + EventQueue + NonceStore
+    OtpStore
+    + Outbox
+    + Eraser
+    + ApplicationStore
+    + ConnectionStore
+    + SubscriptionStore
+    + EventQueue
+    + NonceStore
+    + IdentityStore
 {
 }
 impl<T> Store for T where
-    T: OtpStore + Outbox + Eraser + ApplicationStore + ConnectionStore + SubscriptionStore + EventQueue + NonceStore
+    T: OtpStore
+        + Outbox
+        + Eraser
+        + ApplicationStore
+        + ConnectionStore
+        + SubscriptionStore
+        + EventQueue
+        + NonceStore
+        + IdentityStore
 {
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod carrier;
 pub(crate) mod centre;
 pub(crate) mod client;
+pub(crate) mod oaep;
 pub(crate) mod receiver;
 pub(crate) mod signer;
 
