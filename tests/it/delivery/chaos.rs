@@ -13,7 +13,7 @@ use otpgate::delivery::provider::Provider;
 use otpgate::delivery::receipt::{About, Fate, Ticket};
 use otpgate::otp::channel::Via;
 use otpgate::otp::outbox::MessageId;
-use otpgate::otp::record::{Delivery, Fates, OtpStatus};
+use otpgate::otp::record::{Delivery, EventKind, Fates, OtpStatus};
 use otpgate::otp::store::Outbox as _;
 use otpgate::outbound::HttpProvider;
 use otpgate::secret::{Keyring, Secret, SystemEntropy};
@@ -205,7 +205,7 @@ async fn through_bad_carriers(count: usize, seed: u64) {
         of_message.entry(ticket.message).or_default().push(*conduct);
         *conducts.entry(*conduct).or_default() += 1;
     }
-    let (mut ends, mut repeated): (BTreeMap<&str, usize>, _) = (BTreeMap::new(), 0);
+    let (mut ends, mut repeated, mut late): (BTreeMap<&str, usize>, _, _) = (BTreeMap::new(), 0, 0);
     for id in &sent {
         let otp = office.otp(*id).await;
         let message = MessageId { otp: *id, number: 1 };
@@ -214,8 +214,16 @@ async fn through_bad_carriers(count: usize, seed: u64) {
         assert!(perhaps.len() <= 2, "{id} may have left {} times: {perhaps:?}", perhaps.len());
         if let [first, _] = perhaps[..] {
             repeated += 1;
-            assert!(first.leaves_doubt(), "{id} was taken and submitted again: {perhaps:?}");
             assert!(otp.fates.repeated & Fates::bit(1) != 0, "{id} was repeated and does not say so");
+            // An answer that comes after our patience leaves us in doubt too.
+            late += usize::from(!first.leaves_doubt());
+            let doubt = otp.events.iter().position(|event| event.kind == EventKind::DeliverOtpResUnknown);
+            let again = otp.events.iter().position(|event| event.text.as_deref() == Some("SMS, repeated"));
+            assert!(
+                doubt.is_some() && doubt < again,
+                "{id} was repeated without a doubt: {perhaps:?} {:?}",
+                otp.events
+            );
         }
         let over = otp.status_at(otp.expire) == OtpStatus::Expired;
         *ends.entry(otp.delivery.as_str()).or_default() += 1;
@@ -226,7 +234,11 @@ async fn through_bad_carriers(count: usize, seed: u64) {
         }
     }
     assert!(of_message.is_empty(), "messages that nobody sent: {}", of_message.len());
-    println!("{conducts:?}; {repeated} repeated; {ends:?}; circuits {:?}", office.noted.circuits.lock().len());
+    println!(
+        "{conducts:?}; {repeated} repeated, {late} of them after an answer that came too late; {ends:?}; circuits {:?}",
+        office.noted.circuits.lock().len()
+    );
+    assert!(late * 10 <= repeated, "of {repeated} repeats {late} were taken at first");
     assert!(repeated > count / 200 && conducts.len() == 8, "the carriers were too good");
     assert!(ends["DELIVERED"] > count * 3 / 5, "{ends:?}");
 }
