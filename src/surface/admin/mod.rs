@@ -1,30 +1,21 @@
 //! The admin listener: metrics, the sandbox's messages as JSON and as a page. Loopback by default; elsewhere it wants a token.
 
+mod messages;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use askama::Template;
 use axum::Router;
 use axum::routing::get;
 use futures_util::future::Either;
 use http::{HeaderValue, StatusCode};
-use serde::Serialize;
 use tower::Service;
 
-use crate::delivery::sandbox::{Sandbox, Shown};
+use crate::delivery::sandbox::Sandbox;
 use crate::layer::{Request, Response};
-use crate::otp::channel::Channel;
-use crate::otp::segment::Extent;
 use crate::secret::{Secret, equal};
-use crate::surface::answer::{bytes_of, challenge, json};
-use crate::surface::input::Input;
-use crate::surface::open::html;
-
-/// Messages on the page.
-const PAGE: usize = 50;
-/// Messages in one JSON answer.
-const LIST: usize = 1_000;
+use crate::surface::answer::{bytes_of, challenge};
 
 /// What the admin listener shows.
 #[derive(Clone)]
@@ -33,63 +24,6 @@ pub struct Admin {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The sandbox, while it is in use.
     pub sandbox: Option<Arc<Sandbox>>,
-}
-
-/// A message of the sandbox.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct MessageEntity {
-    otp_id: String,
-    number: String,
-    channel: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sender: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    caller: Option<String>,
-    text: String,
-    /// Of a text message: what it takes.
-    #[serde(flatten)]
-    extent: Option<ExtentEntity>,
-    code: String,
-    created_at: String,
-}
-
-/// What a text message takes.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ExtentEntity {
-    alphabet: &'static str,
-    units: usize,
-    segments: usize,
-}
-
-impl From<&Shown> for MessageEntity {
-    fn from(shown: &Shown) -> Self {
-        let message = &shown.message;
-        let extent = (message.channel == Channel::Sms).then(|| Extent::of(&message.text));
-        Self {
-            otp_id: message.id.otp.to_string(),
-            number: message.number.as_str().to_owned(),
-            channel: message.channel.as_str(),
-            sender: message.sender.as_ref().map(|sender| sender.as_str().to_owned()),
-            caller: message.caller.as_ref().map(|caller| caller.as_str().to_owned()),
-            text: message.text.to_string(),
-            extent: extent.map(|Extent { alphabet, units, segments }| ExtentEntity {
-                alphabet: alphabet.as_str(),
-                units,
-                segments,
-            }),
-            code: message.code.expose().to_owned(),
-            created_at: shown.created.to_rfc3339(),
-        }
-    }
-}
-
-/// The page that shows the sandbox's messages.
-#[derive(Template)]
-#[template(path = "sandbox.html")]
-struct SandboxPage {
-    messages: Vec<MessageEntity>,
 }
 
 /// The routes of the admin listener.
@@ -106,29 +40,8 @@ pub fn routes(admin: Admin) -> Router {
     let Some(sandbox) = admin.sandbox else { return router };
     let for_page = Arc::clone(&sandbox);
     router
-        .route("/", get(move || std::future::ready(page(&for_page))))
-        .route("/sandbox/messages", get(move |request: Request| std::future::ready(messages(&sandbox, &request))))
-}
-
-fn page(sandbox: &Sandbox) -> Response {
-    let messages = sandbox.messages(None, PAGE).iter().map(MessageEntity::from).collect();
-    match (SandboxPage { messages }).render() {
-        Ok(text) => html(text),
-        Err(error) => {
-            tracing::error!(%error, "the sandbox page could not be written");
-            crate::surface::answer::empty(StatusCode::INTERNAL_SERVER_ERROR)
-        }
-    }
-}
-
-fn messages(sandbox: &Sandbox, request: &Request) -> Response {
-    let mut input = Input::query(request.uri().query().unwrap_or_default());
-    // A `+` that was not encoded arrives as a space.
-    let number = input.text("number").map(|number| number.trim().to_owned());
-    let number = number.map(|number| if number.starts_with('+') { number } else { format!("+{number}") });
-    let shown = sandbox.messages(number.as_deref(), LIST);
-    let entities: Vec<_> = shown.iter().map(MessageEntity::from).collect();
-    json(StatusCode::OK, &entities)
+        .route("/", get(move || std::future::ready(messages::page(&for_page))))
+        .route("/sandbox/messages", get(move |request: Request| std::future::ready(messages::list(&sandbox, &request))))
 }
 
 /// Asks for the token, where one is set: `Authorization: Bearer …`.

@@ -15,6 +15,7 @@ mod native;
 mod oneaccess;
 mod oneaccess_events;
 mod quota;
+mod sandbox;
 mod startup;
 mod templates;
 mod tls;
