@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -97,6 +98,28 @@ pub(crate) fn run(address: SocketAddr, connections: usize, calls: usize, make: &
     });
     let figures = Figures::of(each.take(), began.elapsed());
     Figures { failed: failed.get(), captured: captured.take(), ..figures }
+}
+
+/// Sends a request every `pace` on one connection until it is `over`; how many were not answered with 200. What came too late
+/// because an answer took longer is made up for.
+pub(crate) fn paced(address: SocketAddr, pace: Duration, over: &AtomicBool, make: &dyn Fn(usize) -> Call) -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        let (mut answer, mut failed) = (Vec::with_capacity(4096), 0);
+        let mut ticks = tokio::time::interval(pace);
+        for index in 0.. {
+            ticks.tick().await;
+            if over.load(Ordering::Relaxed) {
+                break;
+            }
+            let Call(request) = make(index);
+            socket.write_all(&request).await.unwrap();
+            failed += usize::from(read(&mut socket, &mut answer).await != 200);
+        }
+        failed
+    })
 }
 
 /// Reads one answer with a length; its status.

@@ -9,6 +9,8 @@ use super::disk::Disk;
 use super::load::{Call, run};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_otpgate");
+/// The configuration file beside the data directory, where there is one.
+const CONFIG: &str = "otpgate.toml";
 
 /// A mobile number of each of thirty countries.
 pub(crate) const THIRTY_COUNTRIES: [&str; 30] = [
@@ -64,9 +66,27 @@ impl Gateway {
     }
 
     pub(crate) fn on(disk: Disk) -> Self {
+        Self::with(disk, "")
+    }
+
+    /// With this configuration file.
+    pub(crate) fn configured(config: &str) -> Self {
+        Self::with(Disk::Own, config)
+    }
+
+    fn with(disk: Disk, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        if !config.is_empty() {
+            std::fs::write(folder.path().join(CONFIG), config).unwrap();
+        }
         let (child, address) = spawn(folder.path(), &disk);
         Self { folder, disk, child, address }
+    }
+
+    /// Sends it a signal by its name, such as `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -105,6 +125,10 @@ fn spawn(folder: &std::path::Path, disk: &Disk) -> (Child, SocketAddr) {
     let mut command = Command::new(BINARY);
     command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", &format!("127.0.0.1:{port}"), "--data-dir"]);
     command.arg(folder.join("data")).stdout(Stdio::piped()).stderr(Stdio::null());
+    let config = folder.join(CONFIG);
+    if config.exists() {
+        command.arg("--config").arg(config);
+    }
     disk.under(&mut command);
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -38,6 +38,7 @@ impl OtpObserver for Nobody {
     fn sent(&self, _: &Result<Arc<Otp>, SendError>) {}
     fn resent(&self, _: &Result<Arc<Otp>, ResendError>) {}
     fn checked(&self, _: &Result<Verified, VerifyError>) {}
+    fn near_ceiling(&self, _: &AccountId, _: Option<otpgate::otp::phone::Country>) {}
 }
 
 impl CourierObserver for Nobody {

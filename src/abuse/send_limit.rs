@@ -144,6 +144,12 @@ impl CeilingPolicy {
             _ => Ok(spent.saturating_add(1)),
         }
     }
+
+    /// Whether `spent` is the count at which four fifths are used up: of all sends of a day one finds it so.
+    #[must_use]
+    pub fn is_near(self, spent: u32) -> bool {
+        self.0.is_some_and(|ceiling| u64::from(spent) == (u64::from(ceiling) * 4).div_ceil(5))
+    }
 }
 
 /// What a ceiling counts: the messages of an account to a country on a day (UTC).
@@ -171,6 +177,19 @@ mod tests {
 
     fn at(seconds: u64) -> UnixMillis {
         UnixMillis(seconds * 1_000)
+    }
+
+    #[test]
+    fn one_send_of_a_day_finds_four_fifths_used_up() {
+        for ceiling in [1_u32, 2, 3, 5, 7, 50, 1_000, u32::MAX] {
+            let policy = CeilingPolicy(Some(ceiling));
+            let counts = (1..=ceiling.min(1_000)).filter(|spent| policy.is_near(*spent)).collect::<Vec<_>>();
+            if ceiling <= 1_000 {
+                assert_eq!(counts.len(), 1, "{ceiling}");
+                assert!(u64::from(counts[0]) * 5 >= u64::from(ceiling) * 4, "{ceiling}");
+            }
+        }
+        assert!(!CeilingPolicy(None).is_near(1));
     }
 
     #[test]

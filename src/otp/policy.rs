@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::abuse::{CeilingPolicy, NumberRecord, SendLimits, SpendKey};
 use crate::clock::UnixMillis;
@@ -122,6 +123,29 @@ impl SendPolicy {
             spent: self.ceiling.0.is_some().then_some(spent),
             ..Changes::default()
         })
+    }
+}
+
+/// Whether a change found four fifths of the day's messages used up. Costs nothing where there is no ceiling.
+#[derive(Clone)]
+pub(super) struct Near(Option<Arc<AtomicBool>>);
+
+impl Near {
+    /// For the change and for who reads it afterwards.
+    pub(super) fn watch(policy: &SendPolicy) -> (Self, Self) {
+        let near = Self(policy.ceiling.0.is_some().then(Arc::default));
+        (near.clone(), near)
+    }
+
+    /// The last run of a change is the one that counts.
+    pub(super) fn note(&self, policy: &SendPolicy, counted: &Changes) {
+        if let Some(near) = &self.0 {
+            near.store(counted.spent.is_some_and(|spent| policy.ceiling.is_near(spent)), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn is_noted(&self) -> bool {
+        self.0.as_ref().is_some_and(|near| near.load(Ordering::Relaxed))
     }
 }
 

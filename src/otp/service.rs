@@ -22,8 +22,8 @@ use crate::otp::machine::Verdict;
 use crate::otp::news::Tally;
 use crate::otp::once::once;
 use crate::otp::outbox::Message;
-use crate::otp::phone::Phone;
-use crate::otp::policy::SendPolicy;
+use crate::otp::phone::{Country, Phone};
+use crate::otp::policy::{Near, SendPolicy};
 use crate::otp::record::{Delivery, Fates, Otp, OtpStatus, Recipient, SealedContent};
 use crate::otp::store::{Changes, OtpChange, OtpStore, OutboxChange, Records, StoreError, Subject, Touch};
 use crate::otp::template::Template;
@@ -40,6 +40,8 @@ pub trait OtpObserver: std::marker::Send + Sync + 'static {
     fn sent(&self, result: &Result<Arc<Otp>, SendError>);
     /// A resend ended.
     fn resent(&self, result: &Result<Arc<Otp>, ResendError>);
+    /// Four fifths of an account's messages of a day to a country are used up.
+    fn near_ceiling(&self, account: &AccountId, country: Option<Country>);
     /// A check ended.
     fn checked(&self, result: &Result<Verified, VerifyError>);
 }
@@ -106,9 +108,11 @@ impl OtpService {
         let touch = Touch { subject: subject(otp.number_key, otp.purpose.as_ref()), spend, answer: None };
         let policy = Arc::clone(&self.policy);
         let otp = Arc::new(otp);
+        let (near, seen) = Near::watch(&policy);
         let verdict =
             once(&*self.store, &self.keyring, touch, keep, now, move |records| match policy.admit(records, now) {
                 Ok(counted) => {
+                    near.note(&policy, &counted);
                     let mut changes = Changes {
                         otp: OtpChange::Put(Arc::clone(&otp)),
                         outbox: OutboxChange::Put(message.clone()),
@@ -119,7 +123,18 @@ impl OtpService {
                 }
                 Err(refusal) => (Changes::default(), Err(SendError::Refused(refusal))),
             });
-        verdict.await?
+        let verdict: Result<Arc<Otp>, SendError> = verdict.await?;
+        self.tell(&seen, &verdict);
+        verdict
+    }
+
+    /// Tells the operator, once a day, that an account's messages to a country come to an end.
+    fn tell<E>(&self, seen: &Near, verdict: &Result<Arc<Otp>, E>) {
+        if let Ok(otp) = verdict
+            && seen.is_noted()
+        {
+            self.observer.near_ceiling(&otp.account, otp.country);
+        }
     }
 
     fn draft(&self, wish: Send, application: &Application, now: UnixMillis) -> (Otp, Message) {
@@ -207,6 +222,7 @@ impl OtpService {
         };
         let touch = Touch { subject: Subject::Otp(id), spend: self.policy.spend_key(&otp, now), answer: None };
         let (policy, account) = (Arc::clone(&self.policy), account.clone());
+        let (near, seen) = Near::watch(&policy);
         let verdict = once(&*self.store, &self.keyring, touch, keep, now, move |records| {
             let Some(mut otp) = owned(records, &account) else {
                 return (Changes::default(), Err(ResendError::Unknown));
@@ -223,6 +239,7 @@ impl OtpService {
             }
             match policy.admit(records, now) {
                 Ok(counted) => {
+                    near.note(&policy, &counted);
                     otp.second = second;
                     let message = otp.queue(channel, wish.sender.clone(), wish.caller.clone(), now);
                     let otp = Arc::new(otp);
@@ -236,7 +253,9 @@ impl OtpService {
                 Err(refusal) => (Changes::default(), Err(ResendError::Refused(refusal))),
             }
         });
-        verdict.await?
+        let verdict: Result<Arc<Otp>, ResendError> = verdict.await?;
+        self.tell(&seen, &verdict);
+        verdict
     }
 
     /// The OTP, as committed. None when there is no such OTP, or it is another account's.

@@ -155,6 +155,8 @@ pub struct Metrics {
     pub sends: Tally<SendOutcome>,
     /// Verdicts on codes.
     pub verifies: Tally<VerifyOutcome>,
+    /// How often four fifths of a day's messages were used up.
+    pub ceilings_near: Counter,
 }
 
 impl Metrics {
@@ -189,6 +191,9 @@ impl Metrics {
             "From request to answer, by dialect and route template",
             seconds.clone(),
         );
+        let ceilings_near = Counter::default();
+        let near = "Accounts' messages of a day to a country of which four fifths were used up";
+        registry.register("ceilings_near", near, ceilings_near.clone());
         let circuits = Family::<Labels, Gauge>::default();
         let open = "1 while a provider is left alone because it failed again and again";
         registry.register("provider_circuit_open", open, circuits.clone());
@@ -209,6 +214,7 @@ impl Metrics {
             smpp_rebinds,
             sends,
             verifies,
+            ceilings_near,
         }
     }
 

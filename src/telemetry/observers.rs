@@ -21,7 +21,9 @@ use crate::layer::idempotency::IdempotencyObserver;
 use crate::layer::quota::QuotaObserver;
 use crate::layer::trace::Observer;
 use crate::otp::command::{ResendError, SendError, SendRefusal, Verified, VerifyError};
+use crate::otp::id::AccountId;
 use crate::otp::machine::Verdict;
+use crate::otp::phone::Country;
 use crate::otp::record::{Otp, OtpStatus};
 use crate::otp::service::OtpObserver;
 
@@ -188,6 +190,12 @@ const fn refused(refusal: &SendRefusal) -> SendOutcome {
 }
 
 impl OtpObserver for Observers {
+    fn near_ceiling(&self, account: &AccountId, country: Option<Country>) {
+        let country = country.as_ref().map_or("ZZ", Country::as_str);
+        tracing::warn!(%account, country, "four fifths of the day's messages of an account to a country are used up");
+        self.metrics.ceilings_near.inc();
+    }
+
     fn sent(&self, result: &Result<Arc<Otp>, SendError>) {
         self.metrics.sends.add(match result {
             Ok(_) => SendOutcome::Queued,

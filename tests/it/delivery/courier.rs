@@ -248,6 +248,7 @@ async fn exactly_as_many_messages_leave_as_the_ceiling_allows() {
     }
     office.settled().await;
     assert_eq!(carrier.seen().len(), 50);
+    assert_eq!(*office.noted.near.lock(), 1, "the operator is told once, at 40");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

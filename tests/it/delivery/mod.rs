@@ -1,5 +1,6 @@
 //! From the outbox to the carriers and back.
 
+mod chaos;
 mod courier;
 mod http;
 mod http_canary;

@@ -24,7 +24,7 @@ use otpgate::otp::policy::SendPolicy;
 use otpgate::otp::record::{Otp, OtpEvent};
 use otpgate::otp::service::{OtpObserver, OtpService};
 use otpgate::otp::store::{ApplicationStore, Later, OtpStore, Outbox};
-use otpgate::secret::SystemEntropy;
+use otpgate::secret::{Keyring, SystemEntropy};
 use otpgate::store::sqlite::{Mode, Options, SqliteStore};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -115,12 +115,17 @@ impl Provider for Carrier {
 pub(crate) struct Noted {
     pub(crate) circuits: Mutex<Vec<(String, bool)>>,
     pub(crate) filed: Mutex<BTreeMap<String, usize>>,
+    /// How often a ceiling came near.
+    pub(crate) near: Mutex<usize>,
 }
 
 impl OtpObserver for Noted {
     fn sent(&self, _: &Result<Arc<Otp>, SendError>) {}
     fn resent(&self, _: &Result<Arc<Otp>, ResendError>) {}
     fn checked(&self, _: &Result<Verified, VerifyError>) {}
+    fn near_ceiling(&self, _: &AccountId, _: Option<otpgate::otp::phone::Country>) {
+        *self.near.lock() += 1;
+    }
 }
 
 impl CourierObserver for Noted {
@@ -165,6 +170,16 @@ pub(crate) struct Office {
 impl Office {
     /// Opens over the store in `dir`; carriers are tried in this order.
     pub(crate) async fn open(dir: &Path, plan: &Plan, carriers: &[Arc<Carrier>]) -> Self {
+        let carriers: Vec<_> = carriers.iter().map(|carrier| Arc::clone(carrier) as Arc<dyn Provider>).collect();
+        Self::open_with(dir, plan, |_, _| carriers).await
+    }
+
+    /// The same with providers that need the store's keys and the clock.
+    pub(crate) async fn open_with(
+        dir: &Path,
+        plan: &Plan,
+        providers: impl FnOnce(&Arc<Keyring>, &Arc<dyn Clock>) -> Vec<Arc<dyn Provider>>,
+    ) -> Self {
         let store = Arc::new(SqliteStore::open(Options::new(dir, Mode::Server)).unwrap());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let account = AccountId::default_account();
@@ -174,7 +189,7 @@ impl Office {
         let catalogue = Arc::new(Catalogue::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::new(SystemEntropy)));
         let ceiling = CeilingPolicy(plan.ceiling);
         let rules = Rules { on_unknown: plan.on_unknown, receipt_within: plan.within, ceiling };
-        let lanes = carriers.iter().map(|carrier| Lane::new(Arc::clone(carrier) as _, true, 64)).collect();
+        let lanes = providers(&store.keyring(), &clock).into_iter().map(|one| Lane::new(one, true, 64)).collect();
         let routes = Arc::new(Routes::new(lanes, Vec::new()));
         let noted = Arc::new(Noted::default());
         let policy =

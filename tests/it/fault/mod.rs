@@ -17,6 +17,7 @@ mod history;
 mod inject;
 mod load;
 mod model;
+mod queued;
 mod random;
 mod sync;
 mod torn;

@@ -27,6 +27,7 @@ impl OtpObserver for Nobody {
     fn sent(&self, _: &Result<Arc<Otp>, SendError>) {}
     fn resent(&self, _: &Result<Arc<Otp>, ResendError>) {}
     fn checked(&self, _: &Result<Verified, VerifyError>) {}
+    fn near_ceiling(&self, _: &otpgate::otp::id::AccountId, _: Option<otpgate::otp::phone::Country>) {}
 }
 
 /// A gateway without HTTP: the service, and what the layer asks.
