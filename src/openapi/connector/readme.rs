@@ -134,7 +134,15 @@ Verify succeeds for a wrong code too: **Verified** is false. Branch on it and on
 
 ### Without a carrier
 A gateway on the sandbox sends nothing: the operator reads the messages on its admin page. A code of your own in **OTP Code**
-of the send action is known to you anyway.";
+of the send action is known to you anyway. Messages are delivered at once, but for these numbers, which belong to nobody:
+
+| number | Delivery Status |
+|---|---|
+| +12025550101 | SENT, after a second UNDELIVERABLE |
+| +12025550102 | SENT, after ten seconds DELIVERED |
+| +12025550103 | UNDELIVERABLE |
+| +12025550104 | stays QUEUED: the carrier does not say whether it took the message |
+| +12025550105 | stays SENT |";
 
 const COMPATIBLE_START: &str = "## Getting Started
 1. Import this definition as a custom connector and make a connection with an API key of otpgate.

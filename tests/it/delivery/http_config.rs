@@ -141,6 +141,20 @@ fn the_documentation_s_lines_are_right() {
     }
 }
 
+/// What docs/delivery.md shows is, put together, one configuration.
+#[test]
+fn the_configuration_of_the_delivery_page_is_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/delivery.md")).unwrap();
+    let blocks: Vec<_> = text.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
+    assert_eq!(blocks.len(), 3);
+    let (code, shown, stderr) = check(folder.path(), &blocks.concat(), &[("TWILIO_TOKEN", "t")]);
+    assert_eq!(code, 0, "{stderr}");
+    for line in ["name = \"smsc\"", "prefixes = [\"+49151\"]", "providers = [\"twilio\", \"smsc\"]"] {
+        assert!(shown.contains(line), "{line} in {shown}");
+    }
+}
+
 /// A carrier that has no preset, with a body in each form.
 #[test]
 fn a_carrier_of_one_s_own_is_described() {

@@ -151,3 +151,21 @@ fn markup_in_a_message_stays_text_and_the_page_asks_nobody_else() {
     assert!(policy.starts_with("default-src 'none'; style-src 'unsafe-inline';"), "{policy}");
     assert!(!policy.contains("script-src"), "{policy}");
 }
+
+#[test]
+fn without_a_receipt_a_call_follows_where_the_caller_left_the_choice_and_a_doubt_is_repeated_once() {
+    let gateway = Gateway::with("[delivery]\nreceipt_within = \"300ms\"\nsecond_channel = \"VOICE\"\n");
+    let mut client = gateway.client();
+    let silent = send(&mut client, &json!({"number": "+12025550105"}));
+    let chosen = send(&mut client, &json!({"number": "+12025550104", "via": "SMS"}));
+    arrives(&gateway, &silent, "SENT", &[ASKED, SUCCESS, ASKED, SUCCESS]);
+    let call = gateway.server.message("+12025550105", |message| message["channel"] == "VOICE");
+    let codes = gateway.server.admin_client().get("/sandbox/messages?number=%2B12025550105").json();
+    assert!(codes.as_array().unwrap().iter().all(|one| one["code"] == call["code"]), "one code: {codes}");
+
+    arrives(&gateway, &chosen, "QUEUED", &[ASKED, "DELIVER_OTP_RES_UNKNOWN", "DELIVER_OTP_RES_UNKNOWN"]);
+    std::thread::sleep(Duration::from_secs(1));
+    let shown = gateway.server.admin_client().get("/sandbox/messages?number=%2B12025550104").json();
+    let channels: Vec<_> = shown.as_array().unwrap().iter().map(|one| one["channel"].as_str().unwrap()).collect();
+    assert_eq!(channels, ["SMS", "SMS"], "twice at most, and no call for who chose SMS");
+}
