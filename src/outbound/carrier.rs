@@ -57,7 +57,9 @@ impl HttpProvider {
         *wire.method_mut() = request.method;
         *wire.uri_mut() = request.uri;
         wire.headers_mut().extend(request.headers);
-        let answer = match self.client.send(wire).await {
+        // A connection that takes long to open must not carry a code past its life.
+        let sending = tokio::time::timeout(message.life, self.client.send(wire));
+        let answer = match sending.await.unwrap_or(Err(SendError::TooSlow)) {
             Ok(answer) => answer,
             // Nothing left: the next one may have it at once.
             Err(SendError::NotConnected(why)) => {
