@@ -35,6 +35,11 @@ fn main() {
     println!("listening on {}", centre.address());
     // Until whoever started it is gone.
     let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    // What the client wrote last may still be on its way to the thread that reads it.
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while (centre.seen().unbinds == 0 || centre.unacknowledged() > 0) && std::time::Instant::now() < patience {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     let seen = centre.seen();
     println!("{} binds, {} unbinds, {} enquiries", seen.binds.len(), seen.unbinds, seen.enquiries);
     assert_eq!(centre.unacknowledged(), 0, "every receipt was taken");
