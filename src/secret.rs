@@ -234,6 +234,24 @@ impl Keyring {
         Self::from_bytes(bytes)
     }
 
+    /// The keys that follow from `master`: for a store that many processes share and that may have to be made anew under
+    /// their feet. Whoever makes it again with the same master key makes the same keys.
+    #[must_use]
+    pub fn of_master(master: &MasterKey) -> Self {
+        let root = hmac::Key::new(hmac::HMAC_SHA256, &*master.0);
+        let mut bytes = Zeroizing::new([0; KEY_BYTES * 2]);
+        for (half, name) in bytes.chunks_exact_mut(KEY_BYTES).zip([b"otpgate keyring: hashing", b"otpgate keyring: sealing"]) {
+            half.copy_from_slice(hmac::sign(&root, name).as_ref());
+        }
+        Self::from_bytes(bytes)
+    }
+
+    /// Whether these are the same keys.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        equal(&*self.bytes, &*other.bytes)
+    }
+
     fn from_bytes(bytes: Zeroizing<[u8; KEY_BYTES * 2]>) -> Self {
         let (hashing, sealing) = bytes.split_at(KEY_BYTES);
         let root = hmac::Key::new(hmac::HMAC_SHA256, hashing);
@@ -436,6 +454,9 @@ mod tests {
         assert_eq!(ring.hash(Purpose::Number, &[b"a"]), again.hash(Purpose::Number, &[b"a"]));
         assert!(Keyring::unwrap(&other, &wrapped).is_err());
         assert!(Keyring::unwrap(&master, "zz").is_err());
+        assert!(again.is(&ring) && !Keyring::of_master(&master).is(&ring));
+        assert!(Keyring::of_master(&master).is(&Keyring::of_master(&master)));
+        assert!(!Keyring::of_master(&master).is(&Keyring::of_master(&other)));
     }
 
     #[test]

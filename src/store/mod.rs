@@ -2,6 +2,7 @@
 //!
 //! - `memory`: all of it in one process' memory: for tests, and the model that the others are held against
 //! - `sqlite`: the embedded store, one directory, one server
+//! - `redis`: the shared store of many replicas, on Redis or Valkey
 //! - `packed`, `checksum`: how a record becomes bytes, and how damaged ones are noticed
 //! - `notices`: the events that wait for their subscribers, and who has claimed which
 //! - `pending`: the messages that are not settled yet, in the order in which they are due
@@ -15,6 +16,7 @@ mod notices;
 mod packed;
 mod pending;
 mod rules;
+pub mod redis;
 pub mod sqlite;
 
 use std::time::Duration;

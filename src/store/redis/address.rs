@@ -1,0 +1,136 @@
+//! The address of the store: `redis://[user[:password]@]host[:port][,host[:port]…][/database][?master=name]`, or `rediss://` for
+//! TLS. What stands there (one server, sentinels, a cluster) the server says itself. Knows no connection.
+
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo};
+
+use crate::secret::Secret;
+
+/// Where Redis listens when the address does not say.
+const PORT: u16 = 6_379;
+/// Seeds that one address may name.
+const SEEDS: usize = 32;
+
+/// One server to begin with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seed {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+/// The parts of an address.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Address {
+    pub(super) seeds: Vec<Seed>,
+    tls: bool,
+    user: Option<String>,
+    password: Option<Secret>,
+    database: i64,
+    /// What the sentinels call the primary.
+    pub(super) master: String,
+}
+
+/// The text is no address of a Redis or Valkey.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("redis://user:password@host:port/database (rediss:// for TLS, several hosts with commas, ?master=NAME for sentinels)")]
+pub struct MalformedAddress;
+
+impl Address {
+    /// Reads an address. User and password may be percent-encoded.
+    ///
+    /// # Errors
+    /// [`MalformedAddress`].
+    pub fn parse(text: &str) -> Result<Self, MalformedAddress> {
+        let (scheme, rest) = text.split_once("://").ok_or(MalformedAddress)?;
+        let tls = match scheme {
+            "redis" => false,
+            "rediss" => true,
+            _ => return Err(MalformedAddress),
+        };
+        let (user, rest) = rest.rsplit_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (hosts, database) = rest.split_once('/').unwrap_or((rest, ""));
+        let seeds: Vec<_> = hosts.split(',').map(seed).collect::<Result<_, _>>()?;
+        if seeds.len() > SEEDS {
+            return Err(MalformedAddress);
+        }
+        let database = if database.is_empty() { 0 } else { database.parse().map_err(|_| MalformedAddress)? };
+        let mut master = "mymaster".to_owned();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some(("master", name)) if !name.is_empty() => name.clone_into(&mut master),
+                _ => return Err(MalformedAddress),
+            }
+        }
+        let decoded = |text: &str| {
+            let bytes = percent_encoding::percent_decode_str(text).decode_utf8();
+            bytes.map(std::borrow::Cow::into_owned).map_err(|_| MalformedAddress)
+        };
+        let (user, password) = match user.map(|user| user.split_once(':').unwrap_or((user, ""))) {
+            None => (None, None),
+            Some((user, password)) => (Some(decoded(user)?), Some(Secret::new(decoded(password)?))),
+        };
+        let user = user.filter(|user| !user.is_empty());
+        let password = password.filter(|password| !password.expose().is_empty());
+        Ok(Self { seeds, tls, user, password, database, master })
+    }
+
+    /// How to connect to `seed` as a server of data.
+    pub(super) fn server(&self, seed: &Seed) -> redis::RedisResult<ConnectionInfo> {
+        let mut settings = RedisConnectionInfo::default().set_db(self.database);
+        if let Some(user) = &self.user {
+            settings = settings.set_username(user);
+        }
+        if let Some(password) = &self.password {
+            settings = settings.set_password(password.expose());
+        }
+        Ok(self.reach(seed).into_connection_info()?.set_redis_settings(settings))
+    }
+
+    fn reach(&self, seed: &Seed) -> ConnectionAddr {
+        let Seed { host, port } = seed.clone();
+        if self.tls {
+            ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+        } else {
+            ConnectionAddr::Tcp(host, port)
+        }
+    }
+
+    /// The hosts, without anything that is secret: for a message.
+    #[must_use]
+    pub fn hosts(&self) -> String {
+        self.seeds.iter().map(|seed| format!("{}:{}", seed.host, seed.port)).collect::<Vec<_>>().join(",")
+    }
+}
+
+fn seed(text: &str) -> Result<Seed, MalformedAddress> {
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0).ok_or(MalformedAddress);
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']').ok_or(MalformedAddress)?;
+        (host, rest.strip_prefix(':').map_or(Ok(PORT), port)?)
+    } else {
+        match text.split_once(':') {
+            None => (text, PORT),
+            Some((host, digits)) => (host, port(digits)?),
+        }
+    };
+    if host.is_empty() { Err(MalformedAddress) } else { Ok(Seed { host: host.to_owned(), port }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_its_parts() {
+        let plain = Address::parse("redis://localhost").unwrap();
+        assert_eq!((plain.hosts().as_str(), plain.tls, plain.database), ("localhost:6379", false, 0));
+        let full = Address::parse("rediss://us%40er:p%2Fw:d@a:1,[::1]:2,b/7?master=main").unwrap();
+        assert_eq!((full.hosts().as_str(), full.tls, full.database), ("a:1,::1:2,b:6379", true, 7));
+        assert_eq!((full.user.as_deref(), full.master.as_str()), (Some("us@er"), "main"));
+        assert_eq!(full.password.as_ref().map(Secret::expose), Some("p/w:d"));
+        assert!(!format!("{full:?}").contains("p/w:d"));
+        for wrong in ["redis://", "http://a", "redis://a:0", "redis://a/x", "redis://a?x=1", "redis://a,,b", "redis://[::1"] {
+            assert_eq!(Address::parse(wrong), Err(MalformedAddress), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Opening the store: what the first start makes, and what makes a store that was emptied ours again.
+//!
+//! Two processes may begin at once: the description of the store is written by one of them, and each completes the markers
+//! after it. A marker that is missing later says that the place was emptied.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Cmd, FromRedisValue as _, Value};
+
+use crate::clock::{Clock, SystemClock};
+use crate::otp::application::Application;
+use crate::otp::id::{AccountId, ApplicationId};
+use crate::secret::{Entropy, Keyring, MasterKey, SystemEntropy, to_hex};
+use crate::store::redis::address::Address;
+use crate::store::redis::connect::{ConnectError, Connector, LAYOUT, meta};
+use crate::store::redis::link::{Connection, Live};
+use crate::store::redis::place::{Kind, Place};
+
+/// How to open the store.
+pub struct Options {
+    /// Where it is.
+    pub address: Address,
+    /// The operator's master key.
+    pub master: MasterKey,
+    /// How long a call may take: what is not answered by then is refused. 10 ms to 10 s.
+    pub timeout: Duration,
+    /// On how many of the store's replicas a verdict has to be before anybody is told of it; 0 to 16.
+    pub wait_replicas: u32,
+    /// How long after its final state an OTP keeps its number.
+    pub retention: Duration,
+    /// OTPs remembered, to be checked against the store when they are changed.
+    pub cached_otps: u64,
+    /// Whether this process hands out messages and events: a gateway does, a command does not.
+    pub server: bool,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Options {
+    /// The defaults: 100 ms a call, no waiting for replicas, 30 days of retention.
+    #[must_use]
+    pub fn new(address: Address, master: MasterKey) -> Self {
+        Self {
+            address,
+            master,
+            timeout: Duration::from_millis(100),
+            wait_replicas: 0,
+            retention: Duration::from_secs(30 * 24 * 60 * 60),
+            cached_otps: 50_000,
+            server: true,
+            clock: Arc::new(SystemClock::new()),
+            entropy: Arc::new(SystemEntropy),
+        }
+    }
+}
+
+/// What was opened.
+pub(super) struct Opened {
+    pub(super) live: Live,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) connector: Connector,
+    pub(super) first_start: bool,
+}
+
+/// What `otpgate store init` found and did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Initialised {
+    /// There was nothing: the store was made.
+    Made,
+    /// It had lost markers: they were written anew, and every quota begins fully charged.
+    Again,
+    /// It was whole: nothing was done.
+    Already,
+}
+
+/// Writes the description of the store and its first application, unless there is one.
+const BEGIN: &str = "if redis.call('EXISTS',KEYS[1])==1 then return 0 end \
+    redis.call('HSET',KEYS[1],'layout',ARGV[1],'keyring',ARGV[2],'marker',ARGV[3],'charged_at',ARGV[4]) \
+    redis.call('HSETNX',KEYS[2],ARGV[5],ARGV[6]) return 1";
+
+/// Opens the store; makes it where there is nothing.
+pub(super) async fn open(options: &Options, master: Arc<MasterKey>) -> Result<Opened, ConnectError> {
+    let mut connector =
+        Connector { address: options.address.clone(), timeout: options.timeout, keyring: None, master };
+    let mut connection = connector.reach().await?;
+    let (found, first_start) = match meta(&mut connection).await? {
+        Some(found) => (found, false),
+        None => {
+            let made = begin(&mut connection, options, &connector.master, 0).await?;
+            (meta(&mut connection).await?.ok_or(ConnectError::Uninitialised)?, made)
+        }
+    };
+    let keyring = Keyring::unwrap(&connector.master, &found.keyring).map_err(|_| ConnectError::WrongMasterKey)?;
+    let keyring = Arc::new(keyring);
+    if !found.whole {
+        mark(&mut connection, &found.marker).await?;
+    }
+    connector.keyring = Some(Arc::clone(&keyring));
+    let live = Live { connection, marker: Arc::from(found.marker), charged_at: found.charged_at };
+    connector.probe(&live).await?;
+    Ok(Opened { live, keyring, connector, first_start })
+}
+
+/// Makes the store ours again after it was emptied, wholly or in part.
+///
+/// # Errors
+/// [`ConnectError`].
+pub async fn initialise(options: &Options, master: MasterKey) -> Result<Initialised, ConnectError> {
+    let master = Arc::new(master);
+    let connector =
+        Connector { address: options.address.clone(), timeout: options.timeout, keyring: None, master: Arc::clone(&master) };
+    let mut connection = connector.reach().await?;
+    let now = server_time(&mut connection).await?;
+    let Some(found) = meta(&mut connection).await? else {
+        begin(&mut connection, options, &master, now).await?;
+        let found = meta(&mut connection).await?.ok_or(ConnectError::Uninitialised)?;
+        mark(&mut connection, &found.marker).await?;
+        return Ok(Initialised::Made);
+    };
+    Keyring::unwrap(&master, &found.keyring).map_err(|_| ConnectError::WrongMasterKey)?;
+    let live = Live { connection: connection.clone(), marker: Arc::from(found.marker.clone()), charged_at: 0 };
+    if found.whole && all_marked(&connector, &live).await? {
+        return Ok(Initialised::Already);
+    }
+    let marker = new_marker(&*options.entropy);
+    send(&mut connection, "HDEL", &[&Place::Settings.key(Kind::Meta, b""), b"whole"]).await?;
+    let charged = now.to_string();
+    let meta_key = Place::Settings.key(Kind::Meta, b"");
+    send(&mut connection, "HSET", &[&meta_key, b"marker", marker.as_bytes(), b"charged_at", charged.as_bytes()]).await?;
+    mark(&mut connection, marker.as_bytes()).await?;
+    Ok(Initialised::Again)
+}
+
+async fn all_marked(connector: &Connector, live: &Live) -> Result<bool, ConnectError> {
+    for place in Place::shards().chain([Place::Settings]) {
+        let mut connection = live.connection.clone();
+        let found = send(&mut connection, "GET", &[&place.key(Kind::Marker, b"")]).await?;
+        if Option::<Vec<u8>>::from_redis_value(found).ok().flatten().as_deref() != Some(&*live.marker) {
+            return Ok(false);
+        }
+    }
+    connector.probe(live).await.map(|()| true)
+}
+
+fn new_marker(entropy: &dyn Entropy) -> String {
+    let mut bytes = [0; 8];
+    entropy.fill(&mut bytes);
+    to_hex(&bytes)
+}
+
+async fn begin(
+    connection: &mut Connection,
+    options: &Options,
+    master: &MasterKey,
+    charged_at: u64,
+) -> Result<bool, ConnectError> {
+    // The same keys from the same master key: gateways that are running know the store again.
+    let keyring = Keyring::of_master(master).wrap(master);
+    let application = Application::new(
+        ApplicationId::generate(&*options.entropy),
+        1,
+        AccountId::default_account(),
+        Application::default_name(),
+        options.clock.now(),
+    );
+    let body = serde_json::to_string(&application).map_err(|error| ConnectError::Unexpected(error.to_string()))?;
+    let mut eval = Cmd::new();
+    eval.arg("EVAL").arg(BEGIN).arg(2);
+    eval.arg(Place::Settings.key(Kind::Meta, b"")).arg(Place::Settings.key(Kind::Applications, b""));
+    eval.arg(LAYOUT).arg(keyring).arg(new_marker(&*options.entropy)).arg(charged_at);
+    eval.arg(application.id.to_string()).arg(body);
+    let answer = connection.send(&eval).await.map_err(|error| ConnectError::of(&error))?;
+    Ok(answer == Value::Int(1))
+}
+
+/// Writes every marker, and then that they are.
+async fn mark(connection: &mut Connection, marker: &[u8]) -> Result<(), ConnectError> {
+    for place in Place::shards().chain([Place::Settings]) {
+        send(connection, "SET", &[&place.key(Kind::Marker, b""), marker]).await?;
+    }
+    send(connection, "HSET", &[&Place::Settings.key(Kind::Meta, b""), b"whole", b"1"]).await.map(drop)
+}
+
+/// The store's clock, in milliseconds since 1970.
+pub(super) async fn server_time(connection: &mut Connection) -> Result<u64, ConnectError> {
+    let answer = send(connection, "TIME", &[]).await?;
+    let unexpected = || ConnectError::Unexpected("it does not tell the time".to_owned());
+    let parts = Vec::<u64>::from_redis_value(answer).map_err(|_| unexpected())?;
+    match parts.as_slice() {
+        [seconds, micros] => Ok(seconds.saturating_mul(1_000) + micros / 1_000),
+        _ => Err(unexpected()),
+    }
+}
+
+async fn send(connection: &mut Connection, name: &str, arguments: &[&[u8]]) -> Result<Value, ConnectError> {
+    let mut command = Cmd::new();
+    command.arg(name);
+    for argument in arguments {
+        command.arg(*argument);
+    }
+    connection.send(&command).await.map_err(|error| ConnectError::of(&error))
+}
