@@ -5,6 +5,7 @@ pub(crate) mod centre;
 pub(crate) mod client;
 pub(crate) mod oaep;
 pub(crate) mod receiver;
+pub(crate) mod redis;
 pub(crate) mod signer;
 
 use std::io::{BufRead as _, BufReader, Read as _};
