@@ -24,6 +24,7 @@ mod place;
 mod records;
 mod script;
 mod spend;
+mod standing;
 mod write;
 
 use std::fmt;
@@ -75,6 +76,7 @@ pub struct RedisStore {
     first_start: bool,
     /// Whether this process hands out messages and events.
     server: bool,
+    reachable: Arc<watch::Sender<bool>>,
     /// What was committed or read lately, to be checked by the commit that relies on it.
     otps: Cache<OtpId, Seen<Option<Arc<Otp>>>>,
     numbers: Cache<NumberKey, Seen<NumberRecord>>,
@@ -107,7 +109,10 @@ impl RedisStore {
         let pending = Arc::<Pending>::default();
         let (held, to) = (Arc::downgrade(&pending), Arc::downgrade(&link));
         tokio::spawn(outbox::renew(held, to, Arc::clone(&options.clock)));
+        let reachable = Arc::new(watch::Sender::new(true));
+        tokio::spawn(standing::follow(link.health(), Arc::clone(&reachable)));
         let store = Self {
+            reachable,
             link,
             keyring: opened.keyring,
             fanout: Fanout::new(Arc::clone(&options.entropy), options.retention),
@@ -126,6 +131,10 @@ impl RedisStore {
             written: Horizon::new(LOOK),
             spent_days: Horizon::new(LOOK),
         };
+        if store.server {
+            let looked = store.look_around().await;
+            looked.map_err(|_| ConnectError::Unreachable("it does not answer".to_owned()))?;
+        }
         Ok(store)
     }
 
@@ -145,6 +154,12 @@ impl RedisStore {
     #[must_use]
     pub fn health(&self) -> watch::Receiver<Health> {
         self.link.health()
+    }
+
+    /// Calls sent to the store, and those of them that failed.
+    #[must_use]
+    pub fn calls(&self) -> (u64, u64) {
+        self.link.figures()
     }
 
     /// What lies under a key.
