@@ -4,6 +4,7 @@
 //! - `link`: the one connection, and what becomes of calls when it breaks; `fault`: what an error means
 //! - `place`: where things lie; `script`: how a step is run there; `commit`: the one step that changes records
 //! - `change`: the store port over it; `records`: what lies under a key
+//! - `quota`: the quota, by one script (`quota_script`) and what is still true of its refusals (`refusals`)
 //!
 //! What is acknowledged is in the store's memory, and on as many of its replicas as the operator asked for; whether it
 //! outlasts the store's own crash is the store's setting (`appendonly`). No rule of the domain is written in a script.
@@ -14,6 +15,9 @@ mod fault;
 mod link;
 mod open;
 mod place;
+mod quota;
+mod quota_script;
+mod refusals;
 mod script;
 
 use std::fmt;
@@ -30,6 +34,7 @@ pub use address::{Address, MalformedAddress};
 pub use connect::ConnectError;
 pub use link::Health;
 pub use open::{Initialised, Options, initialise};
+pub use quota::RedisQuota;
 
 /// The shared store. What it does for one replica ends when it is dropped; claims of it end with their leases.
 pub struct RedisStore {
