@@ -35,6 +35,40 @@ macro_rules! conformance {
                     crate::store::$suite::$name(&world, &store).await;
                 })+
             }
+            mod redis {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let (world, redis) = (crate::store::world::World::new(), crate::support::redis::Redis::start());
+                    let store = std::sync::Arc::new(world.redis(&redis).await);
+                    let world = world.with_keyring(store.keyring());
+                    crate::store::$suite::$name(&world, &store).await;
+                })+
+            }
+        }
+    };
+}
+
+/// One test for each function of a suite and each adapter.
+macro_rules! embedded {
+    ($suite:ident: $($name:ident),+ $(,)?) => {
+        mod $suite {
+            mod memory {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let world = crate::store::world::World::new();
+                    let store = std::sync::Arc::new(world.memory());
+                    crate::store::$suite::$name(&world, &store).await;
+                })+
+            }
+            mod sqlite {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let (world, dir) = (crate::store::world::World::new(), tempfile::tempdir().unwrap());
+                    let store = std::sync::Arc::new(world.sqlite(dir.path()));
+                    let world = world.with_keyring(store.keyring());
+                    crate::store::$suite::$name(&world, &store).await;
+                })+
+            }
         }
     };
 }
@@ -60,7 +94,7 @@ mod conformance {
         pruning_keeps_what_a_rule_may_ask_for,
         an_erased_number_leaves_only_its_statistics,
     );
-    conformance!(events:
+    embedded!(events:
         a_subscription_is_written_over_what_it_names,
         a_change_brings_its_events_and_no_others,
         only_who_is_interested_is_told,
@@ -76,19 +110,19 @@ mod conformance {
         answers_go_with_their_number,
         housekeeping_drops_what_holds_no_more,
     );
-    conformance!(identity:
+    embedded!(identity:
         the_first_pair_stays,
         a_puzzle_is_tried_and_spent_once,
         a_session_lives_until_it_ends,
         a_session_is_replaced_by_one,
         a_number_has_so_many_sessions_and_no_more,
     );
-    conformance!(nonces:
+    embedded!(nonces:
         a_nonce_is_spent_once,
         of_many_who_spend_a_nonce_one_finds_it_fresh,
         nonces_are_dropped_when_they_are_over_step_by_step,
     );
-    conformance!(purposes:
+    embedded!(purposes:
         the_newest_code_of_a_purpose_holds,
         no_purpose_verifies_another,
         one_of_many_checks_by_purpose_succeeds,
@@ -96,10 +130,10 @@ mod conformance {
         a_check_says_how_old_a_code_may_be_where_its_send_lets_it,
         a_number_has_a_bounded_count_of_purposes,
     );
-    conformance!(once:
+    embedded!(once:
         racers_commit_once,
     );
-    conformance!(settings:
+    embedded!(settings:
         a_setting_is_written_over_what_it_names,
         aliases_and_the_default_are_unique,
         accounts_do_not_share_applications,
