@@ -4,6 +4,7 @@
 //! - `link`: the one connection, and what becomes of calls when it breaks; `fault`: what an error means
 //! - `place`: where things lie; `script`: how a step is run there; `commit`: the one step that changes records
 //! - `change`: the store port over it; `records`: what lies under a key
+//! - `quota`: the quota, by one script (`quota_script`) and what is still true of its refusals (`refusals`)
 //!
 //! What is acknowledged is in the store's memory, and on as many of its replicas as the operator asked for; whether it
 //! outlasts the store's own crash is the store's setting (`appendonly`). No rule of the domain is written in a script.
@@ -21,7 +22,10 @@ mod link;
 mod open;
 mod outbox;
 mod place;
+mod quota;
+mod quota_script;
 mod records;
+mod refusals;
 mod script;
 mod spend;
 mod standing;
@@ -60,6 +64,7 @@ pub use address::{Address, MalformedAddress};
 pub use connect::ConnectError;
 pub use link::Health;
 pub use open::{Initialised, Options, initialise};
+pub use quota::RedisQuota;
 
 /// How long what other replicas wrote for the sweeps may stay unseen.
 const LOOK: Duration = Duration::from_secs(5);
