@@ -376,7 +376,7 @@ impl Gateway {
 /// The quota that fits the store.
 async fn quota(backing: &Backing, clock: &Arc<dyn Clock>) -> (Arc<dyn Quota>, Option<Rings>) {
     match backing {
-        Backing::Redis(store) => (Arc::new(RedisQuota::new(store, Arc::clone(clock))), None),
+        Backing::Redis(store) => (Arc::new(RedisQuota::new(store)), None),
         Backing::Sqlite(store) => {
             let quota = Arc::new(LocalQuota::new(Arc::clone(clock)));
             if let Err(error) = quota.load(&**store).await {
