@@ -132,6 +132,21 @@ impl Pending {
         }
     }
 
+    /// The message as it is known here, claimed or not.
+    pub(super) fn held(&self, id: MessageId) -> Option<Message> {
+        self.state.lock().messages.get(&id).map(|entry| entry.message.clone())
+    }
+
+    /// Every message that is known here.
+    pub(super) fn all(&self) -> Vec<MessageId> {
+        self.state.lock().messages.keys().copied().collect()
+    }
+
+    /// Wakes whoever waits: there may be something to claim elsewhere.
+    pub(super) fn wake(&self) {
+        self.joined.notify_waiters();
+    }
+
     /// Messages that are not settled, claimed ones too.
     pub(super) fn len(&self) -> usize {
         self.state.lock().messages.len()

@@ -24,6 +24,7 @@ use crate::events::queue::{Address, EventId};
 use crate::events::subscription::SubscriptionId;
 use crate::otp::id::NumberKey;
 use crate::otp::store::StoreError;
+use crate::store::redis::RedisStore;
 use crate::store::redis::index;
 use crate::store::redis::lines::{Lines, Turn};
 use crate::store::redis::link::Link;
@@ -32,10 +33,12 @@ use crate::store::redis::queue;
 use crate::store::redis::reply::read;
 use crate::store::redis::row::{address_of, otp_and_due};
 
-pub(super) use crate::store::redis::row::row_bytes;
+pub(super) use crate::store::redis::row::{address_bytes, row_bytes};
 
 /// How often each replica looks for what was not relayed, and how long the queues are.
 const SWEEP: Duration = Duration::from_secs(1);
+/// After how many of these it looks for queues that the index does not name: a failover may have lost a mark.
+const MEND: u32 = 10;
 /// Younger rows are left to the process that committed them.
 const OWNERS: Duration = Duration::from_secs(2);
 /// What is being relayed when a number is erased has arrived by then.
@@ -85,11 +88,6 @@ impl Events {
         }
     }
 
-    /// Whether a subscriber's queue takes one more, as far as is known here.
-    pub(super) fn has_room(&self, subscription: SubscriptionId) -> bool {
-        self.lines.has_room(subscription)
-    }
-
     /// Relays rows that a commit left in `place`. They count as queued from this call on; the rest is done by the future, which
     /// may be waited for or spawned. What it cannot do is left for the sweep.
     pub(super) fn relay(
@@ -124,7 +122,7 @@ impl Events {
             done.extend(events.into_iter().map(|event| Address { subscription: id, event }));
         }
         if !marks.is_empty() {
-            if self.link.run(index::mark(&marks)).await.is_err() {
+            if self.link.run_durably(index::mark(&marks)).await.is_err() {
                 return;
             }
             self.moved.notify_one();
@@ -143,7 +141,7 @@ impl Events {
     ) -> Option<(SubscriptionId, UnixMillis, Vec<EventId>)> {
         let events = rows.iter().map(|(event, ..)| *event).collect();
         let due = rows.iter().map(|(_, due, _)| *due).min()?;
-        let answer = self.link.run(queue::join(id, self.clock.now(), rows)).await.ok()?;
+        let answer = self.link.run_durably(queue::join(id, self.clock.now(), rows)).await.ok()?;
         let (waiting, lost): (usize, u64) = read(answer).ok()?;
         turn.waits(waiting);
         self.lost.fetch_add(lost, Ordering::Relaxed);
@@ -196,14 +194,38 @@ impl Events {
         Ok(found.iter().filter_map(|id| index::subscription(id)).collect())
     }
 
+    /// Marks the queues in which something waits though the index does not name them.
+    async fn mend(&self) -> Result<(), StoreError> {
+        let known: Vec<String> = read(self.link.run(index::subscriptions()).await?)?;
+        let named = self.queues().await?;
+        let known = known.iter().filter_map(|id| id.parse().ok());
+        let unnamed: Vec<SubscriptionId> = known.filter(|id| !named.contains(id)).collect();
+        let lengths = join_all(unnamed.iter().map(|id| self.link.run(queue::length(*id)))).await;
+        let mut marks = Vec::new();
+        for (id, length) in unnamed.into_iter().zip(lengths) {
+            if read::<usize>(length?)? > 0 {
+                marks.push((id, self.clock.now()));
+            }
+        }
+        if !marks.is_empty() {
+            self.link.run(index::mark(&marks)).await?;
+        }
+        Ok(())
+    }
+
     /// Sweeps and counts, for as long as somebody holds the store.
     pub(super) async fn watch(events: Weak<Self>) {
+        let mut rounds = 0_u32;
         loop {
             tokio::time::sleep(SWEEP).await;
             let Some(events) = events.upgrade() else { return };
             // Refused now, done a second later: nothing is lost meanwhile.
             let _swept = events.sweep().await;
             let _counted = events.count().await;
+            rounds = rounds.wrapping_add(1);
+            if rounds.is_multiple_of(MEND) {
+                let _mended = events.mend().await;
+            }
         }
     }
 
@@ -240,5 +262,26 @@ impl Events {
         }
         self.moved.notify_one();
         Ok(())
+    }
+}
+
+impl RedisStore {
+    /// Whether a subscriber's queue takes one more, as far as is known here.
+    pub(super) fn has_room(&self, subscription: SubscriptionId) -> bool {
+        self.events.lines.has_room(subscription)
+    }
+
+    /// Relays rows that a commit has just left in `place`, beside whoever made it. They count as queued when this returns.
+    pub(super) fn relay_soon(&self, place: Place, rows: Vec<(Address, Vec<u8>)>) {
+        tokio::spawn(self.events.relay(place, rows));
+    }
+
+    /// Drops whatever is queued about a number.
+    ///
+    /// # Errors
+    /// [`StoreError`]: some of it may be there still.
+    pub(super) async fn erase_events(&self, number: NumberKey) -> Result<(), StoreError> {
+        let all = self.all_queues().await?;
+        self.events.erase(number, all).await
     }
 }

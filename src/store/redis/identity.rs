@@ -130,16 +130,16 @@ fn live(key: SessionKey, number: NumberKey, row: &[u8], now: UnixMillis) -> Opti
     (now < expires).then(|| KeptSession { key, number, expires, body: Sealed::from_bytes(body.to_vec()) })
 }
 
-/// Ends the sessions of a number, and forgets whose they were.
-///
-/// # Errors
-/// [`StoreError`]: they may have ended.
-pub(super) async fn erase(store: &RedisStore, number: NumberKey) -> Result<(), StoreError> {
-    let keys: Vec<Vec<u8>> = read(store.link.run_durably(of_number(&ERASE, number)).await?)?;
-    store.forget_pointers(&keys).await
-}
-
 impl RedisStore {
+    /// Ends the sessions of a number, and forgets whose they were.
+    ///
+    /// # Errors
+    /// [`StoreError`]: they may have ended.
+    pub(super) async fn erase_sessions(&self, number: NumberKey) -> Result<(), StoreError> {
+        let keys: Vec<Vec<u8>> = read(self.link.run_durably(of_number(&ERASE, number)).await?)?;
+        self.forget_pointers(&keys).await
+    }
+
     /// Whose session this is.
     async fn number_of(&self, key: SessionKey) -> Result<Option<NumberKey>, StoreError> {
         let found: Option<Vec<u8>> = read(self.link.run(of_pointer(&GET, &key)).await?)?;

@@ -53,6 +53,12 @@ pub(super) fn all() -> Call {
     of(&ALL)
 }
 
+/// Answers the ids of all subscriptions, whether or not anything waits for them.
+pub(super) fn subscriptions() -> Call {
+    static KEYS: Lazy = Lazy::new(|| Lua::guarded("return redis.call('HKEYS',KEYS[2])"));
+    Call::new(&KEYS, Place::Settings).key(Kind::Subscriptions, b"")
+}
+
 /// A queue by its bytes.
 pub(super) fn subscription(bytes: &[u8]) -> Option<SubscriptionId> {
     bytes.try_into().ok().map(SubscriptionId::from_bytes)

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
-use redis::{Cmd, RedisFuture, Value};
+use redis::{Cmd, RedisResult, Value};
 use tokio::sync::{Notify, watch};
 
 use crate::otp::store::StoreError;
@@ -34,11 +34,12 @@ pub(super) enum Connection {
 
 impl Connection {
     /// Sends one command and waits for its answer.
-    pub(super) fn send<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        match self {
-            Self::One(connection) => connection.req_packed_command(command),
-            Self::Cluster(connection) => connection.req_packed_command(command),
-        }
+    pub(super) async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
+        let answer = match self {
+            Self::One(connection) => connection.req_packed_command(command).await,
+            Self::Cluster(connection) => connection.req_packed_command(command).await,
+        };
+        answer?.extract_error()
     }
 
     /// Whether it leads to a cluster.
@@ -168,7 +169,7 @@ impl Link {
                 cluster.route_command(wait, RoutingInfo::SingleNode(SingleNodeRoutingInfo::SpecificNode(route))).await
             }
         };
-        match answer {
+        match answer.and_then(Value::extract_error) {
             Ok(Value::Int(count)) if count >= i64::from(self.replicas) => Ok(()),
             Ok(_) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);

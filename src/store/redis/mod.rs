@@ -13,45 +13,75 @@
 //! outlasts the store's own crash is the store's setting (`appendonly`). No rule of the domain is written in a script.
 
 mod address;
+mod answers;
+mod change;
+mod commit;
 mod connect;
+mod erase;
 mod events;
 mod fault;
+mod horizon;
 mod identity;
 mod index;
 mod lines;
 mod link;
 mod nonces;
 mod open;
+mod outbox;
 mod place;
 mod queue;
 mod queues;
+mod records;
 mod reply;
+mod rings;
 mod row;
 mod script;
 mod settings;
+mod spend;
 mod subscriptions;
 mod view;
+mod write;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use moka::sync::Cache;
+use redis::{Cmd, FromRedisValue as _};
 use tokio::sync::watch;
 
-use crate::clock::Clock;
+use crate::abuse::NumberRecord;
+use crate::clock::{Clock, UnixMillis};
 use crate::events::fanout::Fanout;
-use crate::events::queue::Address as EventAddress;
-use crate::otp::store::StoreError;
+use crate::idempotency::ReplayKey;
+use crate::otp::answer::{AnswerStore, KeptAnswer};
+use crate::otp::id::{NumberKey, OtpId};
+use crate::otp::outbox::{Message, MessageId};
+use crate::otp::phone::E164;
+use crate::otp::record::Otp;
+use crate::otp::store::{
+    Changes, Erased, Eraser, Later, OtpStore, Outbox, Records, StoreError, Subject, Touch, Transition, change,
+};
 use crate::secret::{Entropy, Keyring};
+use crate::store::pending::Pending;
+use crate::store::redis::change::{Seen, seen_otp};
+use crate::store::redis::commit::{Commit, unreadable};
 use crate::store::redis::events::Events;
+use crate::store::redis::horizon::Horizon;
 use crate::store::redis::link::Link;
-use crate::store::redis::place::Place;
+use crate::store::redis::place::{Kind, Place};
 use crate::store::redis::view::View;
+use crate::store::{LONGEST_RATE, PRUNE_STEP, first_day_kept};
 
 pub use address::{Address, MalformedAddress};
 pub use connect::ConnectError;
 pub use link::Health;
 pub use open::{Initialised, Options, initialise};
+
+/// How long what other replicas wrote for the sweeps may stay unseen.
+const LOOK: Duration = Duration::from_secs(5);
+/// Daily counts remembered.
+const COUNTS: u64 = 10_000;
 
 /// The shared store. What it does for one replica ends when it is dropped; claims of it end with their leases.
 pub struct RedisStore {
@@ -61,6 +91,20 @@ pub struct RedisStore {
     clock: Arc<dyn Clock>,
     retention: Duration,
     first_start: bool,
+    /// Whether this process hands out messages and events.
+    server: bool,
+    /// What was committed or read lately, to be checked by the commit that relies on it.
+    otps: Cache<OtpId, Seen<Option<Arc<Otp>>>>,
+    numbers: Cache<NumberKey, Seen<NumberRecord>>,
+    spent: Cache<Vec<u8>, u32>,
+    /// The messages that this process has claimed.
+    pending: Arc<Pending>,
+    outbox: outbox::Outbox,
+    dues: Horizon,
+    answer_dues: Horizon,
+    written: Horizon,
+    spent_days: Horizon,
+    /// What was seen of the settings, and who is told of what.
     view: Arc<View>,
     events: Arc<Events>,
 }
@@ -77,12 +121,12 @@ impl RedisStore {
     /// # Errors
     /// [`ConnectError`].
     pub async fn open(options: Options) -> Result<Self, ConnectError> {
-        let master = Arc::new(
-            crate::secret::MasterKey::parse(&options.master.to_hex()).map_err(|_| ConnectError::WrongMasterKey)?,
-        );
-        let opened = open::open(&options, master).await?;
+        let opened = open::open(&options).await?;
         let link = Arc::new(Link::new(opened.live, options.timeout, options.wait_replicas));
         tokio::spawn(Link::watch(Arc::downgrade(&link), opened.connector));
+        let pending = Arc::<Pending>::default();
+        let (held, to) = (Arc::downgrade(&pending), Arc::downgrade(&link));
+        tokio::spawn(outbox::renew(held, to, Arc::clone(&options.clock)));
         let fanout = Fanout::new(Arc::clone(&options.entropy), options.retention);
         let view = Arc::new(View::new(fanout));
         let events = Arc::new(Events::new(Arc::clone(&link), Arc::clone(&options.clock)));
@@ -93,16 +137,27 @@ impl RedisStore {
             tokio::spawn(View::watch(Arc::downgrade(&view), Arc::clone(&link)));
             tokio::spawn(Events::watch(Arc::downgrade(&events)));
         }
-        Ok(Self {
+        let store = Self {
             link,
             keyring: opened.keyring,
             entropy: options.entropy,
             clock: options.clock,
             retention: options.retention,
             first_start: opened.first_start,
+            server: options.server,
+            otps: Cache::new(options.cached_otps),
+            numbers: Cache::new(options.cached_otps),
+            spent: Cache::new(COUNTS),
+            pending,
+            outbox: outbox::Outbox::default(),
+            dues: Horizon::new(LOOK),
+            answer_dues: Horizon::new(LOOK),
+            written: Horizon::new(LOOK),
+            spent_days: Horizon::new(LOOK),
             view,
             events,
-        })
+        };
+        Ok(store)
     }
 
     /// Whether this process made the store.
@@ -123,9 +178,114 @@ impl RedisStore {
         self.link.health()
     }
 
-    /// Relays the rows that a commit left in `place` to the queues of their subscriptions ([`Events::relay`]): they count as
-    /// queued from this call on, and the future may be waited for or spawned.
-    fn relay(&self, place: Place, rows: Vec<(EventAddress, Vec<u8>)>) -> impl Future<Output = ()> + Send + use<> {
-        self.events.relay(place, rows)
+    /// What lies under a key.
+    async fn get(&self, place: Place, kind: Kind, id: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut get = Cmd::new();
+        get.arg("GET").arg(place.key(kind, id));
+        Option::<Vec<u8>>::from_redis_value(self.link.send(&get).await?).map_err(|_| unreadable())
+    }
+
+    async fn fetch(&self, id: OtpId) -> Result<Option<Arc<Otp>>, StoreError> {
+        let bytes = self.get(Place::of_otp(id), Kind::Otp, &id.bytes()).await?;
+        let seen = seen_otp(bytes.as_deref())?;
+        let otp = seen.value.clone();
+        if otp.is_some() {
+            self.otps.insert(id, seen);
+        }
+        Ok(otp)
+    }
+
+    async fn prune_now(&self, now: UnixMillis) -> Result<(), StoreError> {
+        let before = UnixMillis(first_day_kept(now).saturating_sub(1));
+        for due in self.spent_days.due(&self.link, Kind::SpentDays, before, PRUNE_STEP).await? {
+            let mut commit = Commit::new(due.place);
+            commit.delete(Kind::Spent, &due.member);
+            commit.unrank(Kind::SpentDays, b"", &due.member);
+            commit.run(&self.link).await?;
+            self.spent.invalidate(&due.member);
+        }
+        for due in self.written.due(&self.link, Kind::Written, now, PRUNE_STEP).await? {
+            let Ok(key) = due.member.as_slice().try_into().map(NumberKey::from_bytes) else { continue };
+            let mut commit = Commit::new(due.place);
+            // Looked at again later: a record with failures stays until there is a right code.
+            commit.rank(Kind::Written, b"", (now + LONGEST_RATE).0, &due.member);
+            commit.run(&self.link).await?;
+            let touch = Touch { subject: Subject::Number(key), spend: None, answer: None };
+            // Reading has pruned it already: it is written as it was read, and goes where nothing is left.
+            change(self, touch, |records: &Records| {
+                let number = records.number.is_empty().then(|| records.number.clone());
+                (Changes { number, ..Changes::default() }, ())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+impl OtpStore for RedisStore {
+    /// Another replica may have changed any OTP: nothing is at hand without asking.
+    fn recall(&self, _: OtpId) -> Option<Arc<Otp>> {
+        None
+    }
+
+    fn otp(&self, id: OtpId) -> Later<'_, Result<Option<Arc<Otp>>, StoreError>> {
+        Box::pin(self.fetch(id))
+    }
+
+    fn of_number(&self, key: NumberKey, limit: usize) -> Later<'_, Result<Vec<Arc<Otp>>, StoreError>> {
+        Box::pin(self.otps_of_number(key, limit))
+    }
+
+    fn change(&self, touch: Touch, transition: Transition) -> Later<'_, Result<(), StoreError>> {
+        Box::pin(self.change_now(touch, transition))
+    }
+
+    fn due(&self, now: UnixMillis, limit: usize) -> Later<'_, Result<Vec<OtpId>, StoreError>> {
+        Box::pin(async move {
+            let due = self.dues.due(&self.link, Kind::Due, now, limit).await?;
+            Ok(due.into_iter().filter_map(|due| due.member.as_slice().try_into().ok().map(OtpId::from_bytes)).collect())
+        })
+    }
+
+    fn prune(&self, now: UnixMillis) -> Later<'_, Result<(), StoreError>> {
+        Box::pin(self.prune_now(now))
+    }
+}
+
+impl AnswerStore for RedisStore {
+    fn answer(&self, key: ReplayKey) -> Later<'_, Result<Option<Arc<KeptAnswer>>, StoreError>> {
+        Box::pin(self.find_answer(key))
+    }
+
+    fn drop_answers(&self, now: UnixMillis, limit: usize) -> Later<'_, Result<usize, StoreError>> {
+        Box::pin(self.drop_due_answers(now, limit))
+    }
+}
+
+impl Outbox for RedisStore {
+    fn claim(&self, now: UnixMillis, limit: usize) -> Later<'_, Result<Vec<Message>, StoreError>> {
+        Box::pin(self.claim_messages(now, limit))
+    }
+
+    fn put_back(&self, id: MessageId, due: UnixMillis) -> Later<'_, Result<(), StoreError>> {
+        Box::pin(self.free_message(id, due))
+    }
+
+    fn wait(&self) -> Later<'_, ()> {
+        Box::pin(self.wait_for_messages())
+    }
+
+    fn backlog(&self) -> usize {
+        self.outbox.len()
+    }
+}
+
+impl Eraser for RedisStore {
+    fn erase(&self, key: NumberKey) -> Later<'_, Result<Erased, StoreError>> {
+        Box::pin(self.erase_now(key))
+    }
+
+    fn purge<'a>(&'a self, number: &'a E164) -> Later<'a, Result<bool, StoreError>> {
+        Box::pin(self.purge_now(number))
     }
 }

@@ -22,7 +22,7 @@ pub struct Options {
     /// Where it is.
     pub address: Address,
     /// The operator's master key.
-    pub master: MasterKey,
+    pub master: Arc<MasterKey>,
     /// How long a call may take: what is not answered by then is refused. 10 ms to 10 s.
     pub timeout: Duration,
     /// On how many of the store's replicas a verdict has to be before anybody is told of it; 0 to 16.
@@ -45,7 +45,7 @@ impl Options {
     pub fn new(address: Address, master: MasterKey) -> Self {
         Self {
             address,
-            master,
+            master: Arc::new(master),
             timeout: Duration::from_millis(100),
             wait_replicas: 0,
             retention: Duration::from_secs(30 * 24 * 60 * 60),
@@ -82,7 +82,8 @@ const BEGIN: &str = "if redis.call('EXISTS',KEYS[1])==1 then return 0 end \
     redis.call('HSETNX',KEYS[2],ARGV[5],ARGV[6]) return 1";
 
 /// Opens the store; makes it where there is nothing.
-pub(super) async fn open(options: &Options, master: Arc<MasterKey>) -> Result<Opened, ConnectError> {
+pub(super) async fn open(options: &Options) -> Result<Opened, ConnectError> {
+    let master = Arc::clone(&options.master);
     let mut connector =
         Connector { address: options.address.clone(), timeout: options.timeout, keyring: None, master };
     let mut connection = connector.reach().await?;
@@ -108,8 +109,8 @@ pub(super) async fn open(options: &Options, master: Arc<MasterKey>) -> Result<Op
 ///
 /// # Errors
 /// [`ConnectError`].
-pub async fn initialise(options: &Options, master: MasterKey) -> Result<Initialised, ConnectError> {
-    let master = Arc::new(master);
+pub async fn initialise(options: &Options) -> Result<Initialised, ConnectError> {
+    let master = Arc::clone(&options.master);
     let connector =
         Connector { address: options.address.clone(), timeout: options.timeout, keyring: None, master: Arc::clone(&master) };
     let mut connection = connector.reach().await?;

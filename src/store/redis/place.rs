@@ -46,8 +46,9 @@ pub(super) enum Kind {
     AnswerDue = b'A',
     /// In which shard an answer lies, and who is about to write it.
     AnswerPlace = b'i',
-    /// A daily count.
+    /// A daily count, and those of a shard by their day.
     Spent = b's',
+    SpentDays = b'y',
     /// Events that were committed and are not in their subscription's queue yet: a hash from their addresses.
     Events = b'e',
     /// The ring of a connection's quota.
@@ -157,8 +158,8 @@ impl Place {
 mod tests {
     use super::*;
 
-    const SLOT_A7: u16 = 0;
-    const SLOT_S: u16 = 0;
+    const SLOT_A7: u16 = 16_047;
+    const SLOT_S: u16 = 3_828;
 
     #[test]
     fn a_name_is_short_and_carries_its_tag() {

@@ -12,7 +12,6 @@ use crate::clock::UnixMillis;
 use crate::events::queue::{Address, DeadLetter, EventId, Queued, Settled, Settlement};
 use crate::events::store::{DEAD_PER_SUBSCRIPTION, EventQueue};
 use crate::events::subscription::{Subscription, SubscriptionId};
-use crate::otp::id::NumberKey;
 use crate::otp::store::{Later, StoreError};
 use crate::store::redis::reply::read;
 use crate::store::redis::settings::Table;
@@ -40,18 +39,9 @@ fn by_queue<T>(all: impl IntoIterator<Item = (SubscriptionId, T)>) -> BTreeMap<S
     found
 }
 
-/// Drops whatever is queued about a number.
-///
-/// # Errors
-/// [`StoreError`]: some of it may be there still.
-pub(super) async fn erase(store: &RedisStore, number: NumberKey) -> Result<(), StoreError> {
-    let all = store.all_queues().await?;
-    store.events.erase(number, all).await
-}
-
 impl RedisStore {
     /// Every queue that something may lie in.
-    async fn all_queues(&self) -> Result<Vec<SubscriptionId>, StoreError> {
+    pub(super) async fn all_queues(&self) -> Result<Vec<SubscriptionId>, StoreError> {
         let (_, kept) = self.table::<Subscription>(Table::Subscriptions).await?;
         let mut all = self.events.queues().await?;
         all.extend(kept.iter().map(|kept| kept.id));
@@ -192,7 +182,9 @@ impl EventQueue for RedisStore {
                 self.link.run(index::mark(&marks)).await?;
             }
             let mut claims = self.events.claims.lock();
-            queues.values().flatten().for_each(|one| drop(claims.remove(&one.address)));
+            for one in queues.values().flatten() {
+                claims.remove(&one.address);
+            }
             drop(claims);
             self.events.moved.notify_one();
             Ok(())

@@ -12,8 +12,10 @@ use zeroize::Zeroizing;
 use crate::clock::UnixMillis;
 use crate::events::queue::{Address, DeadLetter, EventId, Notice, Queued};
 use crate::events::subscription::SubscriptionId;
+use crate::otp::store::StoreError;
 use crate::secret::{Keyring, Sealed};
 use crate::store::packed::{pack, unpack};
+use crate::store::redis::commit::unreadable;
 
 /// The form that is written here.
 const FORM: u8 = 1;
@@ -21,11 +23,6 @@ const FORM: u8 = 1;
 const ADDRESS: usize = 24;
 /// Bytes of an answer that are kept: they are words of ours.
 const ANSWER: usize = 500;
-
-/// Why a row cannot be read. Nothing of it is said: it holds a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an event's row cannot be read")]
-pub(super) struct Unreadable;
 
 /// A seal opens in its own row only.
 fn context(address: Address) -> Vec<u8> {
@@ -55,9 +52,9 @@ pub(super) fn event_of(bytes: &[u8]) -> Option<EventId> {
 /// The row of an event.
 ///
 /// # Errors
-/// [`Unreadable`]: what happened cannot be written.
-pub(super) fn row_bytes(keyring: &Keyring, event: &Queued) -> Result<Vec<u8>, Unreadable> {
-    let plain = pack(&*event.notice).map(Zeroizing::new).map_err(|_| Unreadable)?;
+/// [`StoreError::Unavailable`]: what happened cannot be written.
+pub(super) fn row_bytes(keyring: &Keyring, event: &Queued) -> Result<Vec<u8>, StoreError> {
+    let plain = pack(&*event.notice).map(Zeroizing::new).map_err(|_| unreadable())?;
     let sealed = keyring.seal(&context(event.address), &plain);
     let otp = &event.notice.otp;
     let mut row = Vec::with_capacity(55 + sealed.bytes().len());

@@ -1,6 +1,7 @@
 //! Applications and connections: few rows, each the JSON of a record. A write reads what its rule asks for, decides here, and
 //! commits in one step that finds the generation as it was read: whatever was written in between makes it read again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -138,6 +139,14 @@ impl RedisStore {
         }
         self.view.saw(&generation);
         Ok(true)
+    }
+
+    /// The accounts that anything was ever written for.
+    pub(super) async fn accounts(&self) -> Result<BTreeSet<AccountId>, StoreError> {
+        let (_, applications) = self.table::<Application>(Table::Applications).await?;
+        let (_, connections) = self.table::<Connection>(Table::Connections).await?;
+        let accounts = applications.into_iter().map(|kept| kept.account);
+        Ok(accounts.chain(connections.into_iter().map(|kept| kept.account)).collect())
     }
 
     /// What has this id now, whose the names are, and the generation.

@@ -11,7 +11,7 @@ use otpgate::otp::id::OtpId;
 use otpgate::otp::record::Otp;
 use otpgate::otp::store::{Changes, OtpChange, Records, Subject, Touch, change};
 
-use super::world::{CODE, RETENTION, Store, World, delete, e164};
+use super::world::{CODE, RETENTION, Otps, World, delete, e164};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MILLI: Duration = Duration::from_millis(1);
@@ -40,21 +40,21 @@ fn kept(world: &World, key: &str, body: &str, otp: Option<&Otp>) -> KeptAnswer {
 }
 
 /// Keeps an answer in a change of its own.
-async fn keep<S: Store>(store: &Arc<S>, subject: Subject, kept: &KeptAnswer) {
+async fn keep<S: Otps>(store: &Arc<S>, subject: Subject, kept: &KeptAnswer) {
     let kept = kept.clone();
     let put = move |_: &Records| (Changes { answer: Some(Box::new(kept.clone())), ..Changes::default() }, ());
     change(&**store, Touch { subject, spend: None, answer: None }, put).await.unwrap();
 }
 
 /// What a change under `key` reads.
-async fn seen<S: Store>(store: &Arc<S>, key: ReplayKey) -> Option<(KeptAnswer, Option<OtpId>)> {
+async fn seen<S: Otps>(store: &Arc<S>, key: ReplayKey) -> Option<(KeptAnswer, Option<OtpId>)> {
     let touch = Touch { subject: Subject::Nobody, spend: None, answer: Some(key) };
     let records = change(&**store, touch, |records: &Records| (Changes::default(), records.clone())).await.unwrap();
     assert_eq!((&records.otp, records.number.is_empty(), records.spent), (&None, true, 0), "nobody's records");
     records.kept.map(|kept| (KeptAnswer::clone(&kept.answer), kept.otp.map(|otp| otp.id)))
 }
 
-pub(crate) async fn an_answer_is_kept_with_its_change<S: Store>(world: &World, store: &Arc<S>) {
+pub(crate) async fn an_answer_is_kept_with_its_change<S: Otps>(world: &World, store: &Arc<S>) {
     let otp = world.otp(1, 3);
     let (kept, id) = (kept(world, "k", "one", Some(&otp)), otp.id);
     assert_eq!((store.answer(kept.key).await.unwrap(), seen(store, kept.key).await), (None, None));
@@ -74,7 +74,7 @@ pub(crate) async fn an_answer_is_kept_with_its_change<S: Store>(world: &World, s
     assert_eq!(seen(store, kept.key).await, Some((kept, None)));
 }
 
-pub(crate) async fn an_answer_takes_the_place_of_another<S: Store>(world: &World, store: &Arc<S>) {
+pub(crate) async fn an_answer_takes_the_place_of_another<S: Otps>(world: &World, store: &Arc<S>) {
     let first = kept(world, "k", "one", None);
     keep(store, Subject::Nobody, &first).await;
     world.clock.advance(MILLI);
@@ -86,7 +86,7 @@ pub(crate) async fn an_answer_takes_the_place_of_another<S: Store>(world: &World
     assert_eq!(store.drop_answers(second.expires, 10).await, Ok(1));
 }
 
-pub(crate) async fn answers_are_dropped_step_by_step<S: Store>(world: &World, store: &Arc<S>) {
+pub(crate) async fn answers_are_dropped_step_by_step<S: Otps>(world: &World, store: &Arc<S>) {
     let mut all = Vec::new();
     for number in 0..10 {
         all.push(kept(world, &format!("k{number}"), "x", None));
@@ -105,7 +105,7 @@ pub(crate) async fn answers_are_dropped_step_by_step<S: Store>(world: &World, st
     assert_eq!(store.drop_answers(all[9].expires, 4).await, Ok(0));
 }
 
-pub(crate) async fn an_answer_does_not_outlast_the_number_it_shows<S: Store>(world: &World, store: &Arc<S>) {
+pub(crate) async fn an_answer_does_not_outlast_the_number_it_shows<S: Otps>(world: &World, store: &Arc<S>) {
     let id = world.send(&**store, 1, 3).await;
     world.check(&**store, id, CODE).await;
     let over = world.now() + RETENTION;
@@ -125,7 +125,7 @@ pub(crate) async fn an_answer_does_not_outlast_the_number_it_shows<S: Store>(wor
     assert_eq!(store.drop_answers(world.now() + DAY, 10).await, Ok(1));
 }
 
-pub(crate) async fn answers_go_with_their_number<S: Store>(world: &World, store: &Arc<S>) {
+pub(crate) async fn answers_go_with_their_number<S: Otps>(world: &World, store: &Arc<S>) {
     let mut all = Vec::new();
     for number in [1, 1, 2] {
         let id = world.send(&**store, number, 3).await;
@@ -145,7 +145,7 @@ pub(crate) async fn answers_go_with_their_number<S: Store>(world: &World, store:
     assert_eq!(left, [false, false, true, true]);
 }
 
-pub(crate) async fn housekeeping_drops_what_holds_no_more<S: Store>(world: &World, store: &Arc<S>) {
+pub(crate) async fn housekeeping_drops_what_holds_no_more<S: Otps>(world: &World, store: &Arc<S>) {
     let (first, second) = (kept(world, "first", "x", None), kept(world, "second", "x", None));
     keep(store, Subject::Nobody, &first).await;
     world.clock.advance(DAY);

@@ -172,6 +172,21 @@ async fn what_its_process_did_not_relay_the_others_relay_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_the_index_has_lost_is_found_again() {
+    let (world, redis, one, other) = pair().await;
+    subscribe(&world, &*one, "https://a").await;
+    happen(&world, &one, 1).await;
+    happen(&world, &one, 2).await;
+    assert_eq!(claim(&world, &*one).await.len(), 1);
+    assert_eq!(redis.cli(&["DEL", "og{s}E"]), "1");
+    world.clock.advance(LEASE);
+    assert!(claim(&world, &*other).await.is_empty(), "nobody knows where to look");
+    while claim(&world, &*other).await.is_empty() {
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_takes_no_more_and_counts_what_it_loses() {
     let (world, redis, one, other) = pair().await;
     subscribe(&world, &*one, "https://a").await;

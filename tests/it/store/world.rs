@@ -22,20 +22,26 @@ use otpgate::otp::store::{
     ApplicationStore, Changes, Eraser, OtpChange, OtpStore, Outbox, OutboxChange, Records, StoreError, Subject, Touch,
     change,
 };
-use otpgate::secret::{Keyring, SystemEntropy};
+use otpgate::secret::{Keyring, MasterKey, SystemEntropy};
 use otpgate::store::memory::MemoryStore;
+use otpgate::store::redis::{self, Address, RedisStore};
 use otpgate::store::sqlite::{Mode, Options, SqliteStore};
+
+use crate::support::redis::Redis;
 
 pub(crate) const START: UnixMillis = UnixMillis(1_763_764_437_120);
 pub(crate) const RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub(crate) const LIFETIME: Duration = Duration::from_secs(300);
+pub(crate) const MASTER: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 pub(crate) const CODE: &str = "012345";
+
+/// The ports about codes.
+pub(crate) trait Otps: OtpStore + Outbox + Eraser {}
+impl<T: OtpStore + Outbox + Eraser> Otps for T {}
 
 /// All the ports of a store.
 pub(crate) trait Store:
-    OtpStore
-    + Outbox
-    + Eraser
+    Otps
     + ApplicationStore
     + ConnectionStore
     + SubscriptionStore
@@ -45,9 +51,7 @@ pub(crate) trait Store:
 {
 }
 impl<T> Store for T where
-    T: OtpStore
-        + Outbox
-        + Eraser
+    T: Otps
         + ApplicationStore
         + ConnectionStore
         + SubscriptionStore
@@ -87,6 +91,19 @@ impl World {
 
     pub(crate) fn sqlite(&self, dir: &Path) -> SqliteStore {
         SqliteStore::open(self.options(dir, Mode::Server)).unwrap()
+    }
+
+    /// A replica on a Redis, with this world's clock; the calls of a test share two cores with others.
+    pub(crate) async fn redis(&self, redis: &Redis) -> RedisStore {
+        RedisStore::open(self.redis_options(&redis.address())).await.unwrap()
+    }
+
+    pub(crate) fn redis_options(&self, address: &str) -> redis::Options {
+        let mut options = redis::Options::new(Address::parse(address).unwrap(), MasterKey::parse(MASTER).unwrap());
+        options.clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        options.retention = RETENTION;
+        options.timeout = Duration::from_secs(5);
+        options
     }
 
     pub(crate) fn now(&self) -> UnixMillis {

@@ -1,0 +1,379 @@
+//! The store port: what is remembered is tried first, and the commit says whether it was right. So a change that nobody got in
+//! the way of is one step, and one that somebody did is one more, with what lies there now.
+//!
+//! What is remembered is never shown to anybody unchecked: a transition that writes nothing is run again on what was read.
+
+use std::sync::Arc;
+
+use redis::{FromRedisValue as _, Value};
+
+use crate::abuse::NumberRecord;
+use crate::events::queue::Address;
+use crate::otp::answer::{Kept, KeptAnswer};
+use crate::otp::id::{NumberKey, OtpId};
+use crate::otp::outbox::Stage;
+use crate::otp::record::Otp;
+use crate::otp::store::{Changes, OtpChange, OutboxChange, Records, StoreError, Subject, Touch, Transition};
+use crate::store::pending::Step;
+use crate::store::redis::RedisStore;
+use crate::store::redis::answers::Reservation;
+use crate::store::redis::commit::{Commit, Outcome, mark, unreadable};
+use crate::store::redis::place::{Kind, Place};
+use crate::store::redis::records;
+use crate::store::redis::script::{Call, Lazy, Lua};
+use crate::store::redis::spend::Spend;
+
+/// Tries of one change. Each loses to one that succeeded; a number that is fought for this hard is refused.
+const TRIES: usize = 256;
+
+/// An OTP, and its number's record.
+static LOAD: Lazy = Lazy::new(|| {
+    Lua::guarded(
+        "local v=redis.call('GET',KEYS[2]) if not v then return {false,false} end \
+         return {v,redis.call('GET',ARGV[2]..string.sub(v,1,16))}",
+    )
+});
+
+/// A number's record, and the OTPs that hold for a purpose of it.
+static HELD: Lazy = Lazy::new(|| {
+    Lua::guarded(
+        "local v=redis.call('GET',KEYS[2]) if not v then return {false} end local found={v} \
+         for i=0,string.byte(v,1)-1 do local id=string.sub(v,2+i*16,17+i*16) \
+         local otp=redis.call('GET',ARGV[2]..id) if otp then found[#found+1]=id found[#found+1]=otp end end return found",
+    )
+});
+
+/// A record as it was read or is remembered, with what it is compared by; empty for none.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen<T> {
+    pub(super) value: T,
+    pub(super) mark: Vec<u8>,
+}
+
+/// What a change begins with.
+struct Snapshot {
+    /// The OTP that was looked for.
+    id: Option<OtpId>,
+    otp: Seen<Option<Arc<Otp>>>,
+    /// The number whose record was read.
+    key: Option<NumberKey>,
+    number: Seen<NumberRecord>,
+    /// It was read, not remembered.
+    fresh: bool,
+}
+
+impl RedisStore {
+    pub(super) async fn change_now(&self, touch: Touch, mut transition: Transition) -> Result<(), StoreError> {
+        let place = match (&touch.subject, touch.answer) {
+            (Subject::Number(key) | Subject::Purpose(key, _), _) => Place::of_number(*key),
+            (Subject::Otp(id) | Subject::OtpAlone(id), _) => Place::of_otp(*id),
+            (Subject::Nobody, Some(key)) => Place::of_answer(key),
+            (Subject::Nobody, None) => Place::Shard(0),
+        };
+        let mut reservation = match touch.answer {
+            Some(key) => Some(self.reserve(key, place).await?),
+            None => None,
+        };
+        let mut spend = match &touch.spend {
+            Some(key) => Some(Spend::begin(self, place, key).await?),
+            None => None,
+        };
+        let done = self.try_change(&touch, place, &mut transition, reservation.as_mut(), spend.as_mut()).await;
+        if let Some(spend) = spend {
+            spend.end(self).await;
+        }
+        if let Some(reservation) = reservation {
+            self.release(reservation);
+        }
+        done
+    }
+
+    async fn try_change(
+        &self,
+        touch: &Touch,
+        place: Place,
+        transition: &mut Transition,
+        mut reservation: Option<&mut Reservation>,
+        mut spend: Option<&mut Spend>,
+    ) -> Result<(), StoreError> {
+        let mut snapshot = self.remembered(&touch.subject);
+        for _ in 0..TRIES {
+            let seen = match snapshot.take() {
+                Some(seen) => seen,
+                None => self.load(&touch.subject).await?,
+            };
+            let kept = match reservation.as_ref().and_then(|reservation| reservation.kept.clone()) {
+                Some(answer) => Some(self.with_otp(answer, &seen).await?),
+                None => None,
+            };
+            let spent = spend.as_ref().map_or(0, |spend| spend.count());
+            let records = Records { otp: seen.otp.value.clone(), number: seen.number.value.clone(), spent, kept };
+            let changes = transition(&records);
+            let Some(prepared) = self.prepare(touch, place, &seen, changes, reservation.as_deref_mut(), spend.as_deref_mut()).await?
+            else {
+                if seen.fresh { return Ok(()) } else { continue };
+            };
+            let Prepared { commit, after } = prepared;
+            match commit.run(&self.link).await? {
+                Outcome::Done(counts) => {
+                    if let Some(reservation) = reservation {
+                        reservation.wrote = after.answered;
+                    }
+                    if let Some(spend) = spend {
+                        spend.committed();
+                    }
+                    self.follow(place, after, &counts);
+                    return Ok(());
+                }
+                Outcome::Moved(values) => snapshot = self.moved(touch, &seen, &after, values, spend.as_deref_mut()).await?,
+            }
+        }
+        Err(StoreError::Unavailable)
+    }
+
+    /// What is remembered of the subject; none where it has to be read.
+    fn remembered(&self, subject: &Subject) -> Option<Snapshot> {
+        let number = |key: NumberKey| self.numbers.get(&key).map(|seen| self.pruned(&seen));
+        let nothing = Snapshot { id: None, otp: Seen::default(), key: None, number: Seen::default(), fresh: false };
+        match subject {
+            // Mostly nobody has sent to it for long: the commit says if somebody has.
+            Subject::Number(key) => {
+                Some(Snapshot { key: Some(*key), number: number(*key).unwrap_or_default(), ..nothing })
+            }
+            Subject::Otp(id) => {
+                let otp = self.otps.get(id)?;
+                let key = otp.value.as_ref()?.number_key;
+                Some(Snapshot { id: Some(*id), otp, key: Some(key), number: number(key)?, fresh: false })
+            }
+            Subject::OtpAlone(id) => Some(Snapshot { id: Some(*id), otp: self.otps.get(id)?, ..nothing }),
+            Subject::Purpose(key, purpose) => {
+                let number = number(*key)?;
+                let holding = number.value.holding(purpose.as_str()).map(OtpId::from_bytes);
+                let otp = match holding {
+                    Some(id) => self.otps.get(&id)?,
+                    None => Seen::default(),
+                };
+                Some(Snapshot { id: holding, otp, key: Some(*key), number, fresh: false })
+            }
+            Subject::Nobody => Some(Snapshot { fresh: true, ..nothing }),
+        }
+    }
+
+    fn pruned(&self, seen: &Seen<NumberRecord>) -> Seen<NumberRecord> {
+        let mut seen = seen.clone();
+        seen.value.prune(self.clock.now(), crate::store::LONGEST_RATE);
+        seen
+    }
+
+    async fn load(&self, subject: &Subject) -> Result<Snapshot, StoreError> {
+        let nothing = Snapshot { id: None, otp: Seen::default(), key: None, number: Seen::default(), fresh: true };
+        Ok(match subject {
+            Subject::Nobody => nothing,
+            Subject::Number(key) => {
+                let bytes = self.get(Place::of_number(*key), Kind::Number, &key.bytes()).await?;
+                Snapshot { key: Some(*key), number: self.seen_number(bytes.as_deref())?, ..nothing }
+            }
+            Subject::OtpAlone(id) => {
+                let bytes = self.get(Place::of_otp(*id), Kind::Otp, &id.bytes()).await?;
+                Snapshot { id: Some(*id), otp: seen_otp(bytes.as_deref())?, ..nothing }
+            }
+            Subject::Otp(id) => {
+                let place = Place::of_otp(*id);
+                let call = Call::new(&LOAD, place).key(Kind::Otp, &id.bytes()).arg(place.key(Kind::Number, b""));
+                let [otp, number] = two(self.link.run(call).await?)?;
+                let otp = seen_otp(otp.as_deref())?;
+                let key = otp.value.as_ref().map(|otp| otp.number_key);
+                let number = self.seen_number(number.as_deref())?;
+                Snapshot { id: Some(*id), otp, key, number, fresh: true }
+            }
+            Subject::Purpose(key, purpose) => {
+                let place = Place::of_number(*key);
+                let call = Call::new(&HELD, place).key(Kind::Number, &key.bytes()).arg(place.key(Kind::Otp, b""));
+                let answer = self.link.run(call).await?;
+                let mut parts = Vec::<Option<Vec<u8>>>::from_redis_value(answer).map_err(|_| unreadable())?.into_iter();
+                let number = self.seen_number(parts.next().flatten().as_deref())?;
+                let holding = number.value.holding(purpose.as_str()).map(OtpId::from_bytes);
+                let mut otp = Seen::default();
+                while let (Some(Some(id)), Some(bytes)) = (parts.next(), parts.next()) {
+                    if holding.is_some_and(|holding| holding.bytes()[..] == id[..]) {
+                        otp = seen_otp(bytes.as_deref())?;
+                    }
+                }
+                Snapshot { id: holding, otp, key: Some(*key), number, fresh: true }
+            }
+        })
+    }
+
+    /// What to begin with after somebody else was first.
+    async fn moved(
+        &self,
+        touch: &Touch,
+        before: &Snapshot,
+        after: &After,
+        values: Vec<Option<Vec<u8>>>,
+        spend: Option<&mut Spend>,
+    ) -> Result<Option<Snapshot>, StoreError> {
+        let mut values = values.into_iter();
+        let mut next = || values.next().flatten();
+        let otp = if before.id.is_some() { seen_otp(next().as_deref())? } else { Seen::default() };
+        let number = if before.key.is_some() { self.seen_number(next().as_deref())? } else { Seen::default() };
+        if after.spend_checked
+            && let Some(spend) = spend
+        {
+            spend.moved(self, next()).await?;
+        }
+        if let Some((id, held)) = &after.fence
+            && next().as_deref().map(mark) != Some(held)
+        {
+            // Another replica has taken it over: this one lets go of it, and must not hand it to a carrier.
+            self.pending.apply(vec![Step::Settle(*id)]);
+            return Err(StoreError::Unavailable);
+        }
+        // Another code may hold for the purpose by now.
+        if matches!(touch.subject, Subject::Purpose(..)) {
+            return Ok(None);
+        }
+        let key = match touch.subject {
+            Subject::Otp(_) => otp.value.as_ref().map(|otp: &Arc<Otp>| otp.number_key),
+            _ => before.key,
+        };
+        Ok(Some(Snapshot { id: before.id, otp, key, number, fresh: true }))
+    }
+
+    async fn with_otp(&self, answer: Arc<KeptAnswer>, seen: &Snapshot) -> Result<Kept, StoreError> {
+        let otp = match answer.otp {
+            Some(id) if seen.fresh && seen.id == Some(id) => seen.otp.value.clone(),
+            Some(id) => self.fetch(id).await?,
+            None => None,
+        };
+        Ok(Kept { answer, otp })
+    }
+
+    pub(super) fn seen_number(&self, bytes: Option<&[u8]>) -> Result<Seen<NumberRecord>, StoreError> {
+        let Some(bytes) = bytes else { return Ok(Seen::default()) };
+        Ok(self.pruned(&Seen { value: records::number(bytes)?, mark: mark(bytes).to_vec() }))
+    }
+}
+
+/// An OTP as it was read.
+pub(super) fn seen_otp(bytes: Option<&[u8]>) -> Result<Seen<Option<Arc<Otp>>>, StoreError> {
+    let Some(bytes) = bytes else { return Ok(Seen::default()) };
+    Ok(Seen { value: Some(Arc::new(records::otp(bytes)?)), mark: mark(bytes).to_vec() })
+}
+
+fn two(value: Value) -> Result<[Option<Vec<u8>>; 2], StoreError> {
+    let values = Vec::<Option<Vec<u8>>>::from_redis_value(value).map_err(|_| unreadable())?;
+    values.try_into().map_err(|_| unreadable())
+}
+
+/// A commit, and what is to be noted here once it is done.
+struct Prepared {
+    commit: Commit,
+    after: After,
+}
+
+/// What a count of a commit says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Count {
+    /// So many messages joined the outbox.
+    Joined,
+    /// So many left it.
+    Left,
+    /// Nothing that anybody counts.
+    Other,
+}
+
+/// What this process remembers after a commit.
+#[derive(Default)]
+pub(super) struct After {
+    pub(super) otps: Vec<(OtpId, Seen<Option<Arc<Otp>>>)>,
+    pub(super) number: Option<(NumberKey, Seen<NumberRecord>)>,
+    pub(super) steps: Vec<Step>,
+    /// What the commit counts, in the order of its writes.
+    pub(super) counted: Vec<Count>,
+    /// When OTPs, answers and messages have to be looked at.
+    pub(super) dues: Vec<crate::clock::UnixMillis>,
+    pub(super) answers: Vec<crate::clock::UnixMillis>,
+    pub(super) frees: Vec<crate::clock::UnixMillis>,
+    pub(super) events: Vec<(Address, Vec<u8>)>,
+    /// A daily count that was written.
+    pub(super) spent: Option<(Vec<u8>, u32)>,
+    answered: Option<crate::clock::UnixMillis>,
+    spend_checked: bool,
+    fence: Option<(crate::otp::outbox::MessageId, Vec<u8>)>,
+}
+
+impl RedisStore {
+    /// The commit of `changes`; none where there is nothing to write.
+    async fn prepare(
+        &self,
+        touch: &Touch,
+        place: Place,
+        seen: &Snapshot,
+        changes: Changes,
+        reservation: Option<&mut Reservation>,
+        spend: Option<&mut Spend>,
+    ) -> Result<Option<Prepared>, StoreError> {
+        let (mut commit, mut after) = (Commit::new(place), After::default());
+        if let Some(id) = seen.id {
+            commit.check(Kind::Otp, &id.bytes(), &seen.otp.mark);
+        }
+        if let Some(key) = seen.key {
+            commit.check(Kind::Number, &key.bytes(), &seen.number.mark);
+        }
+        if let (Some(spend), Some(_)) = (&spend, changes.spent) {
+            after.spend_checked = spend.check(&mut commit);
+        }
+        if let OutboxChange::Put(message) = &changes.outbox
+            && matches!(message.body.stage, Stage::Submitting(_))
+            && let Some(held) = self.pending.held(message.id)
+        {
+            let held = mark(&records::message_bytes(&held)?).to_vec();
+            let field = records::message_field(message.id);
+            commit.check_field(Kind::Messages, &message.id.otp.bytes(), &field, &held);
+            after.fence = Some((message.id, held));
+        }
+        if let Some(answer) = changes.answer {
+            let otp = if let OtpChange::Put(otp) = &changes.otp { Some(&**otp) } else { seen.otp.value.as_deref() };
+            let due = answer.due(otp, self.retention);
+            if let Some(reservation) = reservation {
+                self.point(reservation, place).await?;
+                commit.before(reservation.deadline);
+            }
+            self.put_answer(&mut commit, &mut after, &answer, due)?;
+            after.answered = Some(due);
+        }
+        let before = |id: OtpId| seen.otp.value.as_deref().filter(|otp| otp.id == id);
+        if let Some(otp) = changes.replaced {
+            self.put_otp(&mut commit, &mut after, before(otp.id), otp)?;
+        }
+        match changes.otp {
+            OtpChange::Keep => {}
+            OtpChange::Put(otp) => self.put_otp(&mut commit, &mut after, before(otp.id), otp)?,
+            OtpChange::Delete => {
+                if let (Subject::Otp(_) | Subject::OtpAlone(_), Some(otp)) = (&touch.subject, &seen.otp.value) {
+                    self.delete_otp(&mut commit, &mut after, otp)?;
+                }
+            }
+        }
+        if let (Some(key), Some(record)) = (seen.key, changes.number)
+            && record != seen.number.value
+        {
+            self.put_number(&mut commit, &mut after, key, record)?;
+        }
+        if let (Some(spend), Some(count)) = (spend, changes.spent) {
+            spend.write(&mut commit, &mut after, count);
+        }
+        match changes.outbox {
+            OutboxChange::Keep => {}
+            OutboxChange::Put(message) => self.put_message(&mut commit, &mut after, message)?,
+            OutboxChange::Settle(id) => self.settle_message(&mut commit, &mut after, id),
+            OutboxChange::Replace(id, message) => {
+                self.settle_message(&mut commit, &mut after, id);
+                self.put_message(&mut commit, &mut after, message)?;
+            }
+        }
+        // A change that only spends beforehand what it then does not write has nothing to commit.
+        Ok((!commit.is_empty()).then_some(Prepared { commit, after }))
+    }
+}
