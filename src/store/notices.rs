@@ -18,8 +18,8 @@ use crate::events::subscription::SubscriptionId;
 use crate::otp::id::OtpId;
 
 /// Events on their way at once to a subscriber that took the last one, and to one that did not.
-const PROVEN: usize = 4;
-const UNPROVEN: usize = 1;
+pub(super) const PROVEN: usize = 4;
+pub(super) const UNPROVEN: usize = 1;
 
 /// An event as it is known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -365,7 +365,7 @@ impl RedisStore {
             OtpChange::Put(otp) => self.put_otp(&mut commit, &mut after, before(otp.id), otp)?,
             OtpChange::Delete => {
                 if let (Subject::Otp(_) | Subject::OtpAlone(_), Some(otp)) = (&touch.subject, &seen.otp.value) {
-                    self.delete_otp(&mut commit, &mut after, otp);
+                    self.delete_otp(&mut commit, &mut after, otp)?;
                 }
             }
         }

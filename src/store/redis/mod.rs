@@ -5,6 +5,10 @@
 //! - `place`: where things lie; `script`: how a step is run there; `commit`: the one step that changes records
 //! - `change`: the store port over it; `records`: what lies under a key
 //! - `quota`: the quota, by one script (`quota_script`) and what is still true of its refusals (`refusals`)
+//! - `settings`: applications and connections; `view`: what this process has seen of the settings; `reply`: what a script answered
+//! - `nonces`, `identity`: what was spent, pairs of keys, sessions
+//! - `subscriptions`; `events`: from a commit to the queues; `queue`, `row`: one queue and what lies in it; `index`: which
+//!   queues are to be looked at; `queues`: the port over all of them; `lines`: how long they are
 //!
 //! What is acknowledged is in the store's memory, and on as many of its replicas as the operator asked for; whether it
 //! outlasts the store's own crash is the store's setting (`appendonly`). No rule of the domain is written in a script.
@@ -18,17 +22,29 @@ mod erase;
 mod events;
 mod fault;
 mod horizon;
+mod identity;
+mod index;
+mod lines;
 mod link;
+mod nonces;
 mod open;
 mod outbox;
 mod place;
+mod queue;
+mod queues;
 mod quota;
 mod quota_script;
 mod records;
 mod refusals;
+mod reply;
+mod rings;
+mod row;
 mod script;
+mod settings;
 mod spend;
 mod standing;
+mod subscriptions;
+mod view;
 mod write;
 
 use std::fmt;
@@ -55,9 +71,11 @@ use crate::secret::{Entropy, Keyring};
 use crate::store::pending::Pending;
 use crate::store::redis::change::{Seen, seen_otp};
 use crate::store::redis::commit::{Commit, unreadable};
+use crate::store::redis::events::Events;
 use crate::store::redis::horizon::Horizon;
 use crate::store::redis::link::Link;
 use crate::store::redis::place::{Kind, Place};
+use crate::store::redis::view::View;
 use crate::store::{LONGEST_RATE, PRUNE_STEP, first_day_kept};
 
 pub use address::{Address, MalformedAddress};
@@ -93,7 +111,9 @@ pub struct RedisStore {
     answer_dues: Horizon,
     written: Horizon,
     spent_days: Horizon,
-    fanout: Fanout,
+    /// What was seen of the settings, and who is told of what.
+    view: Arc<View>,
+    events: Arc<Events>,
 }
 
 impl fmt::Debug for RedisStore {
@@ -116,11 +136,20 @@ impl RedisStore {
         tokio::spawn(outbox::renew(held, to, Arc::clone(&options.clock)));
         let reachable = Arc::new(watch::Sender::new(true));
         tokio::spawn(standing::follow(link.health(), Arc::clone(&reachable)));
+        let fanout = Fanout::new(Arc::clone(&options.entropy), options.retention);
+        let view = Arc::new(View::new(fanout));
+        let events = Arc::new(Events::new(Arc::clone(&link), Arc::clone(&options.clock)));
+        let unread = |error: StoreError| ConnectError::Unexpected(error.to_string());
+        view.look(&link).await.map_err(unread)?;
+        if options.server {
+            events.count().await.map_err(unread)?;
+            tokio::spawn(View::watch(Arc::downgrade(&view), Arc::clone(&link)));
+            tokio::spawn(Events::watch(Arc::downgrade(&events)));
+        }
         let store = Self {
             reachable,
             link,
             keyring: opened.keyring,
-            fanout: Fanout::new(Arc::clone(&options.entropy), options.retention),
             entropy: options.entropy,
             clock: options.clock,
             retention: options.retention,
@@ -135,6 +164,8 @@ impl RedisStore {
             answer_dues: Horizon::new(LOOK),
             written: Horizon::new(LOOK),
             spent_days: Horizon::new(LOOK),
+            view,
+            events,
         };
         if store.server {
             let looked = store.look_around().await;

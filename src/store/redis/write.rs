@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::abuse::NumberRecord;
 use crate::clock::UnixMillis;
+use crate::events::queue::Queued;
 use crate::otp::answer::KeptAnswer;
 use crate::otp::id::{NumberKey, OtpId};
 use crate::otp::outbox::{Message, MessageId};
@@ -35,8 +36,8 @@ impl RedisStore {
         before: Option<&Otp>,
         otp: Arc<Otp>,
     ) -> Result<(), StoreError> {
-        let rows = self.fanout.changed(before, &otp, self.clock.now(), |subscription| self.has_room(subscription));
-        self.add_events(commit, after, rows);
+        let rows = self.view.fanout.changed(before, &otp, self.clock.now(), |subscription| self.has_room(subscription));
+        self.add_events(commit, after, rows)?;
         self.write_otp(commit, after, before, otp)
     }
 
@@ -70,10 +71,11 @@ impl RedisStore {
         Ok(())
     }
 
-    pub(super) fn delete_otp(&self, commit: &mut Commit, after: &mut After, otp: &Otp) {
-        let rows = self.fanout.deleted(otp, self.clock.now(), |subscription| self.has_room(subscription));
-        self.add_events(commit, after, rows);
+    pub(super) fn delete_otp(&self, commit: &mut Commit, after: &mut After, otp: &Otp) -> Result<(), StoreError> {
+        let rows = self.view.fanout.deleted(otp, self.clock.now(), |subscription| self.has_room(subscription));
+        self.add_events(commit, after, rows)?;
         self.remove_otp(commit, after, otp);
+        Ok(())
     }
 
     /// Deletes an OTP, and tells nobody.
@@ -93,12 +95,13 @@ impl RedisStore {
         after.steps.push(Step::Forget(id));
     }
 
-    fn add_events(&self, commit: &mut Commit, after: &mut After, rows: Vec<crate::events::queue::Queued>) {
+    fn add_events(&self, commit: &mut Commit, after: &mut After, rows: Vec<Queued>) -> Result<(), StoreError> {
         for row in rows {
-            let (address, bytes) = (row.address, events::row_bytes(&self.keyring, &row));
+            let (address, bytes) = (row.address, events::row_bytes(&self.keyring, &row)?);
             commit.put_field(Kind::Events, b"", &events::address_bytes(address), bytes.clone());
             after.events.push((address, bytes));
         }
+        Ok(())
     }
 
     pub(super) fn put_number(

@@ -38,18 +38,18 @@ fn subscription(world: &World, url: &str, events: EventNames) -> Subscription {
     made
 }
 
-async fn subscribe<S: Store>(world: &World, store: &S, url: &str) -> Subscription {
+pub(crate) async fn subscribe<S: Store>(world: &World, store: &S, url: &str) -> Subscription {
     let made = subscription(world, url, EventNames::all());
     store.put_subscription(None, made.clone()).await.unwrap();
     made
 }
 
-async fn claim<S: Store>(world: &World, store: &S) -> Vec<Queued> {
+pub(crate) async fn claim<S: Store>(world: &World, store: &S) -> Vec<Queued> {
     store.claim_events(world.now(), 100).await.unwrap()
 }
 
 /// Claims and settles, until there is nothing left: what was told, in the order of the claims.
-async fn drain<S: Store>(world: &World, store: &S) -> Vec<EventName> {
+pub(crate) async fn drain<S: Store>(world: &World, store: &S) -> Vec<EventName> {
     let mut told = Vec::new();
     loop {
         let claimed = claim(world, store).await;
@@ -61,7 +61,7 @@ async fn drain<S: Store>(world: &World, store: &S) -> Vec<EventName> {
     }
 }
 
-async fn settle<S: Store>(store: &S, events: &[Queued], settlement: &Settlement) {
+pub(crate) async fn settle<S: Store>(store: &S, events: &[Queued], settlement: &Settlement) {
     let settled = |event: &Queued| Settled { address: event.address, settlement: settlement.clone() };
     store.settle_events(events.iter().map(settled).collect()).await.unwrap();
 }

@@ -8,6 +8,7 @@ mod nonces;
 mod once;
 mod once_model;
 mod purposes;
+mod replicas;
 mod settings;
 mod sqlite;
 mod sqlite_open;
@@ -48,31 +49,6 @@ macro_rules! conformance {
     };
 }
 
-/// One test for each function of a suite and each adapter.
-macro_rules! embedded {
-    ($suite:ident: $($name:ident),+ $(,)?) => {
-        mod $suite {
-            mod memory {
-                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() {
-                    let world = crate::store::world::World::new();
-                    let store = std::sync::Arc::new(world.memory());
-                    crate::store::$suite::$name(&world, &store).await;
-                })+
-            }
-            mod sqlite {
-                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() {
-                    let (world, dir) = (crate::store::world::World::new(), tempfile::tempdir().unwrap());
-                    let store = std::sync::Arc::new(world.sqlite(dir.path()));
-                    let world = world.with_keyring(store.keyring());
-                    crate::store::$suite::$name(&world, &store).await;
-                })+
-            }
-        }
-    };
-}
-
 mod conformance {
     conformance!(suite:
         a_send_is_kept_whole,
@@ -94,7 +70,7 @@ mod conformance {
         pruning_keeps_what_a_rule_may_ask_for,
         an_erased_number_leaves_only_its_statistics,
     );
-    embedded!(events:
+    conformance!(events:
         a_subscription_is_written_over_what_it_names,
         a_change_brings_its_events_and_no_others,
         only_who_is_interested_is_told,
@@ -110,19 +86,19 @@ mod conformance {
         answers_go_with_their_number,
         housekeeping_drops_what_holds_no_more,
     );
-    embedded!(identity:
+    conformance!(identity:
         the_first_pair_stays,
         a_puzzle_is_tried_and_spent_once,
         a_session_lives_until_it_ends,
         a_session_is_replaced_by_one,
         a_number_has_so_many_sessions_and_no_more,
     );
-    embedded!(nonces:
+    conformance!(nonces:
         a_nonce_is_spent_once,
         of_many_who_spend_a_nonce_one_finds_it_fresh,
         nonces_are_dropped_when_they_are_over_step_by_step,
     );
-    embedded!(purposes:
+    conformance!(purposes:
         the_newest_code_of_a_purpose_holds,
         no_purpose_verifies_another,
         one_of_many_checks_by_purpose_succeeds,
@@ -130,10 +106,10 @@ mod conformance {
         a_check_says_how_old_a_code_may_be_where_its_send_lets_it,
         a_number_has_a_bounded_count_of_purposes,
     );
-    embedded!(once:
+    conformance!(once:
         racers_commit_once,
     );
-    embedded!(settings:
+    conformance!(settings:
         a_setting_is_written_over_what_it_names,
         aliases_and_the_default_are_unique,
         accounts_do_not_share_applications,
