@@ -62,7 +62,7 @@ impl Ground {
     }
 
     async fn initialise(&self) -> Initialised {
-        initialise(&self.options(), MasterKey::parse(&self.master.to_hex()).unwrap()).await.unwrap()
+        initialise(&self.options()).await.unwrap()
     }
 
     /// The server's clock, in milliseconds.
