@@ -38,6 +38,9 @@ pub enum CliError {
         /// Its flag.
         flag: &'static str,
     },
+    /// The server that was asked is not ready, or is not there: 69.
+    #[error("{0}")]
+    NotReady(String),
     /// Something that should not happen: 70.
     #[error("{0}")]
     Internal(String),
@@ -108,7 +111,7 @@ impl CliError {
             Self::Findings(_) => 1,
             Self::Usage(_) => 64,
             Self::Data(_) => 65,
-            Self::PortInUse { .. } | Self::Listener { .. } => 69,
+            Self::PortInUse { .. } | Self::Listener { .. } | Self::NotReady(_) => 69,
             Self::Internal(_) => 70,
             Self::DataDirectory { .. } | Self::Output { .. } => 73,
             Self::StoreFailed { .. } => 74,

@@ -6,7 +6,7 @@
 //! | 1 | the linted connector breaks a rule |
 //! | 64 | the command line is wrong |
 //! | 65 | a value is wrong or names nothing: no such connection or application, no phone number |
-//! | 69 | a listener's address is in use |
+//! | 69 | a listener's address is in use; or the server that `health` asked is not ready |
 //! | 70 | an internal fault: please report it |
 //! | 73 | the data directory, or what is to be written, cannot be made, read or written |
 //! | 74 | the store failed, at a command or while serving |
@@ -36,6 +36,7 @@ pub mod erase;
 pub mod error;
 #[cfg(test)]
 mod fake;
+pub mod health;
 pub mod key;
 pub mod openapi;
 pub mod provider;
@@ -77,6 +78,8 @@ pub enum Command {
     Connector(connector::ConnectorArgs),
     /// Check a configuration file and print what is in effect
     CheckConfig(check_config::CheckConfigArgs),
+    /// Ask the server on this machine whether it is ready
+    Health(health::HealthArgs),
     /// Erase a phone number from everything that is kept of it
     Erase(erase::EraseArgs),
 }
@@ -137,6 +140,7 @@ fn run(cli: Cli, environment: Environment, out: &mut dyn Write) -> Result<(), Cl
         Command::Openapi(args) => openapi::run(args, out),
         Command::Connector(args) => connector::run(args, out),
         Command::CheckConfig(args) => check_config::run(args, environment, out),
+        Command::Health(args) => health::run(args, environment, out),
         Command::Key(args) => {
             let config = args.data.clone().load(environment)?;
             at_desk(&config, async |desk| key::run(args.command, &config.quota, desk, out).await)
@@ -210,6 +214,7 @@ mod tests {
             "connector export --host otp.example.com --out DIR --scheme http --compatible",
             "connector lint FILE PROPERTIES --json",
             "check-config f",
+            "health --config f --listen 127.0.0.1:8080",
             "erase --number +4915112345678",
             "webhooks list --account a --json",
             "webhooks create --format oneaccess --callback https://a/b --connection con_0123456789abcdef --events SENT,VERIFIED",
