@@ -142,14 +142,16 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
       }
     ]
   }
+}
 
-  resource gateways 'subnets' existing = {
-    name: 'gateways'
-  }
+resource gatewaySubnet 'Microsoft.Network/virtualNetworks/subnets@2024-05-01' existing = {
+  parent: network
+  name: 'gateways'
+}
 
-  resource endpoints 'subnets' existing = {
-    name: 'endpoints'
-  }
+resource endpointSubnet 'Microsoft.Network/virtualNetworks/subnets@2024-05-01' existing = {
+  parent: network
+  name: 'endpoints'
 }
 
 resource redis 'Microsoft.Cache/redisEnterprise@2025-04-01' = if (makesRedis) {
@@ -188,7 +190,7 @@ resource endpoint 'Microsoft.Network/privateEndpoints@2024-05-01' = if (makesRed
   location: location
   properties: {
     subnet: {
-      id: network::endpoints.id
+      id: endpointSubnet.id
     }
     privateLinkServiceConnections: [
       {
@@ -250,7 +252,7 @@ resource environment 'Microsoft.App/managedEnvironments@2024-03-01' = {
   location: location
   properties: {
     vnetConfiguration: {
-      infrastructureSubnetId: network::gateways.id
+      infrastructureSubnetId: gatewaySubnet.id
       internal: false
     }
     appLogsConfiguration: {
