@@ -1,7 +1,7 @@
 """The compose file: read by the compose client; its Valkey and its front are started for real, with their own configuration, by the
 servers that Debian has, and the front is asked over TLS while a gateway drains."""
 import argparse, os, pathlib, re, shutil, socket, ssl, subprocess, sys, tempfile, time, urllib.request
-import yaml
+import compose_spec, yaml
 
 root = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(root / "tests/clients"))
@@ -40,7 +40,12 @@ def prepared(folder):
 
 
 def client(compose, secrets):
-    """What the compose client makes of the file."""
+    """What the compose client makes of the file; and whether it is right by today's specification, which Debian's client is older than."""
+    whole = yaml.safe_load((compose / "compose.yaml").read_text())
+    # Written again, its anchors are resolved.
+    specified = compose_spec.PyCompose.from_yaml(yaml.safe_dump({key: value for key, value in whole.items() if not key.startswith("x-")}))
+    specified.validate()
+    assert len(specified.service_names()) == 4, specified.service_names()
     read = subprocess.run(["docker-compose", "-f", compose / "compose.yaml", "config"], check=True, capture_output=True, text=True)
     services = yaml.safe_load(read.stdout)["services"]
     assert set(services) == {"gateway-1", "gateway-2", "valkey", "front"}
@@ -126,9 +131,12 @@ def front(compose, secrets, folder):
             eventually(lambda: ask() == 200 or proxy.poll() is not None, "haproxy.cfg: a gateway answers through the front")
             assert proxy.poll() is None, (folder / "front.log").read_text()
             one.process.terminate()
+            seen = False
             while one.process.poll() is None:
                 answered = ask()
                 assert answered == 200, f"a call failed while a gateway drained: {answered}"
+                seen = seen or "gateways/gateway-1 is DOWN" in (folder / "front.log").read_text() and one.process.poll() is None
+            assert seen, "the front did not see the drain before it was over"
             for _ in range(50):
                 assert (answered := ask()) == 200, f"a call failed after a gateway had drained: {answered}"
             log = (folder / "front.log").read_text()
