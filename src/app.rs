@@ -16,7 +16,7 @@ use crate::access::authenticator::Authenticator;
 use crate::access::nonce;
 pub use crate::app::configured::callbacks;
 use crate::app::configured::{Carriers, Inbox, carriers, http_carriers, one_access, rules, send_policy, settings};
-use crate::app::figures::{quota_sources, smpp_sources, sources, store_sources};
+use crate::app::figures::{quota_sources, readiness_source, smpp_sources, sources, store_sources};
 use crate::app::smpp::Links;
 use crate::carrier::ReceiptReader;
 use crate::clock::{Clock, SystemClock};
@@ -272,6 +272,7 @@ impl Gateway {
             quota_sources(&metrics, &rings.quota);
         }
         smpp_sources(&metrics, &smpp);
+        readiness_source(&metrics, &readiness);
         let links = Links::start(&smpp);
 
         let (stop, stopped) = watch::channel(false);

@@ -11,6 +11,7 @@ use crate::app::Backing;
 use crate::store::Store;
 use crate::store::redis::RedisStore;
 use crate::store::sqlite::StoreStats;
+use crate::surface::open::Readiness;
 use crate::telemetry::{Metrics, SourceKind};
 
 /// Lets the metrics read the state of the links to message centres.
@@ -22,6 +23,14 @@ pub(super) fn smpp_sources(metrics: &Metrics, providers: &[Arc<Smpp>]) {
     let links: Vec<_> = providers.to_vec();
     metrics.add_source("smpp_open_submits", "Places in use in the windows of SMPP", SourceKind::Gauge, move || {
         links.iter().map(|provider| provider.open_submits()).sum()
+    });
+}
+
+/// Lets the metrics read whether callers are sent here: who watches may not be let onto the public listener.
+pub(super) fn readiness_source(metrics: &Metrics, readiness: &Readiness) {
+    let readiness = readiness.clone();
+    metrics.add_source("ready", "1 while the gateway can do its work", SourceKind::Gauge, move || {
+        u64::from(readiness.get())
     });
 }
 

@@ -89,6 +89,9 @@ pub enum CliError {
         /// Its flag.
         flag: &'static str,
     },
+    /// The server that was asked is not ready, or is not there: 69.
+    #[error("{0}")]
+    NotReady(String),
     /// Something that should not happen: 70.
     #[error("{0}")]
     Internal(String),
@@ -164,7 +167,7 @@ impl CliError {
             Self::StoreAway { .. } => 68,
             Self::ClusterDown { .. } => 71,
             Self::StoreTooOld { .. } => 72,
-            Self::PortInUse { .. } | Self::Listener { .. } => 69,
+            Self::PortInUse { .. } | Self::Listener { .. } | Self::NotReady(_) => 69,
             Self::Internal(_) => 70,
             Self::DataDirectory { .. } | Self::Output { .. } => 73,
             Self::StoreFailed { .. } => 74,

@@ -9,7 +9,7 @@
 //! | 66 | the shared store has lost its marker: it was emptied, or another one took its place |
 //! | 67 | the shared store refuses the user or the password |
 //! | 68 | the shared store is not reached |
-//! | 69 | a listener's address is in use |
+//! | 69 | a listener's address is in use; or the server that `health` asked is not ready |
 //! | 70 | an internal fault: please report it |
 //! | 71 | the shared store is a cluster that is down |
 //! | 72 | the shared store is too old |
@@ -42,6 +42,7 @@ pub mod error;
 #[cfg(test)]
 mod fake;
 pub mod keep;
+pub mod health;
 pub mod key;
 pub mod openapi;
 pub mod provider;
@@ -83,6 +84,8 @@ pub enum Command {
     Connector(connector::ConnectorArgs),
     /// Check a configuration file and print what is in effect
     CheckConfig(check_config::CheckConfigArgs),
+    /// Ask the server on this machine whether it is ready
+    Health(health::HealthArgs),
     /// Erase a phone number from everything that is kept of it
     Erase(erase::EraseArgs),
     /// Make a shared store ours again after it was emptied
@@ -145,6 +148,7 @@ fn run(cli: Cli, environment: Environment, out: &mut dyn Write) -> Result<(), Cl
         Command::Openapi(args) => openapi::run(args, out),
         Command::Connector(args) => connector::run(args, out),
         Command::CheckConfig(args) => check_config::run(args, environment, out),
+        Command::Health(args) => health::run(args, environment, out),
         Command::Key(args) => {
             let config = args.data.clone().load(environment)?;
             at_desk(&config, async |desk| key::run(args.command, &config.quota, desk, out).await)
@@ -219,6 +223,7 @@ mod tests {
             "connector export --host otp.example.com --out DIR --scheme http --compatible",
             "connector lint FILE PROPERTIES --json",
             "check-config f",
+            "health --config f --listen 127.0.0.1:8080",
             "erase --number +4915112345678",
             "webhooks list --account a --json",
             "webhooks create --format oneaccess --callback https://a/b --connection con_0123456789abcdef --events SENT,VERIFIED",
