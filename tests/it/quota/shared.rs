@@ -192,8 +192,8 @@ fn in_redis_500_calls_in_an_hour_are_exact() {
 }
 
 #[test]
-fn in_redis_10_000_calls_in_1_s_are_exact() {
-    is_exact(&[(10_000, 1)], true, 8);
+fn in_redis_1_000_calls_in_1_s_are_exact() {
+    is_exact(&[(1_000, 1)], true, 8);
 }
 
 const CHANGING: [(u32, u32); 8] = [(100, 60), (10, 60), (12, 1), (13, 65), (7, 66), (101, 60), (300, 3_600), (1, 5)];
@@ -280,7 +280,7 @@ async fn four_replicas_admit_exactly_the_quota_between_them() {
     let ground = Arc::new(Ground::new(Redis::start()));
     let keys = Arc::new(vec![ConnectionKey(1)]);
     assert_eq!(hammer(&ground, &keys, Policy::DEFAULT, None).await, [100]);
-    for (calls, seconds) in [(1, 1), (100, 60), (500, 3_600), (3_000, 1)] {
+    for (calls, seconds) in [(1, 1), (100, 60), (500, 3_600), (10_000, 1)] {
         let (policy, time) = (policy(calls, seconds), Told::at(START));
         let keys = Arc::new(vec![ConnectionKey(u64::from(calls) + 1_000)]);
         let (quota, none) = (vec![usize::from(policy.calls())], vec![0]);
