@@ -142,7 +142,9 @@ impl Limiter for Shared<'_> {
 
 /// So many calls in tests/run, all in all; tests/long/quota-redis asks for more.
 fn calls() -> u64 {
-    std::env::vars().find(|(name, _)| name == "OTPGATE_QUOTA_CALLS").map_or(150_000, |(_, calls)| calls.parse().unwrap())
+    std::env::vars()
+        .find(|(name, _)| name == "OTPGATE_QUOTA_CALLS")
+        .map_or(150_000, |(_, calls)| calls.parse().unwrap())
 }
 
 fn is_exact(policies: &[(u32, u32)], remembers: bool, share: u64) {
@@ -190,12 +192,11 @@ fn in_redis_500_calls_in_an_hour_are_exact() {
 }
 
 #[test]
-fn in_redis_10_000_calls_in_1_s_are_exact() {
-    is_exact(&[(10_000, 1)], true, 8);
+fn in_redis_1_000_calls_in_1_s_are_exact() {
+    is_exact(&[(1_000, 1)], true, 8);
 }
 
-const CHANGING: [(u32, u32); 8] =
-    [(100, 60), (10, 60), (12, 1), (13, 65), (7, 66), (101, 60), (300, 3_600), (1, 5)];
+const CHANGING: [(u32, u32); 8] = [(100, 60), (10, 60), (12, 1), (13, 65), (7, 66), (101, 60), (300, 3_600), (1, 5)];
 
 #[test]
 fn in_redis_changing_policies_are_exact() {
@@ -213,7 +214,9 @@ fn gaps_at_which_a_stamp_wraps_are_gaps() {
     let store = runtime.block_on(ground.store());
     for (calls, seconds) in [(5, 60), (5, 65), (5, 66), (5, 3_600)] {
         let policy = policy(calls, seconds);
-        for gap in [0, 1, 59_999, 60_000, 64_999, 65_000, 65_535, 65_536, 131_072, 3_599_999, 3_600_000, 1 << 32, 1 << 40] {
+        for gap in
+            [0, 1, 59_999, 60_000, 64_999, 65_000, 65_535, 65_536, 131_072, 3_599_999, 3_600_000, 1 << 32, 1 << 40]
+        {
             let mut shared = Shared::new(&runtime, &store, false);
             let mut checker = Checker::new(&mut shared);
             // From just before a wrap, so that some of the calls lie on either side.
@@ -230,7 +233,12 @@ fn gaps_at_which_a_stamp_wraps_are_gaps() {
 }
 
 /// Replicas that can be taken away and come back.
-async fn hammer(ground: &Arc<Ground>, keys: &Arc<Vec<ConnectionKey>>, policy: Policy, time: Option<&Arc<Told>>) -> Vec<usize> {
+async fn hammer(
+    ground: &Arc<Ground>,
+    keys: &Arc<Vec<ConnectionKey>>,
+    policy: Policy,
+    time: Option<&Arc<Told>>,
+) -> Vec<usize> {
     const REPLICAS: usize = 4;
     const TASKS: usize = 64;
     let admitted: Arc<Vec<_>> = Arc::new(keys.iter().map(|_| AtomicUsize::new(0)).collect());
@@ -272,7 +280,7 @@ async fn four_replicas_admit_exactly_the_quota_between_them() {
     let ground = Arc::new(Ground::new(Redis::start()));
     let keys = Arc::new(vec![ConnectionKey(1)]);
     assert_eq!(hammer(&ground, &keys, Policy::DEFAULT, None).await, [100]);
-    for (calls, seconds) in [(1, 1), (100, 60), (500, 3_600), (3_000, 1)] {
+    for (calls, seconds) in [(1, 1), (100, 60), (500, 3_600), (10_000, 1)] {
         let (policy, time) = (policy(calls, seconds), Told::at(START));
         let keys = Arc::new(vec![ConnectionKey(u64::from(calls) + 1_000)]);
         let (quota, none) = (vec![usize::from(policy.calls())], vec![0]);
