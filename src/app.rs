@@ -16,7 +16,7 @@ use crate::access::authenticator::Authenticator;
 use crate::access::nonce;
 pub use crate::app::configured::callbacks;
 use crate::app::configured::{Carriers, Inbox, carriers, http_carriers, one_access, rules, send_policy, settings};
-use crate::app::figures::{smpp_sources, sources};
+use crate::app::figures::{quota_sources, smpp_sources, sources, store_sources};
 use crate::app::smpp::Links;
 use crate::carrier::ReceiptReader;
 use crate::clock::{Clock, SystemClock};
@@ -34,10 +34,12 @@ use crate::otp::answer::KeptAnswers;
 use crate::otp::catalogue::Catalogue;
 use crate::otp::housekeeping;
 use crate::otp::service::OtpService;
-use crate::quota::LocalQuota;
+use crate::quota::{LocalQuota, Quota};
 use crate::secret::SystemEntropy;
 use crate::server::{BindError, Drain, Listener, Server, Settings, Tls, TlsError};
 use crate::stack::{Parts, finish, stack};
+use crate::store::Store;
+use crate::store::redis::{RedisQuota, RedisStore};
 use crate::store::sqlite::SqliteStore;
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
@@ -78,13 +80,40 @@ pub enum Ended {
     StoreFailed,
 }
 
+/// The store that a gateway runs on, opened.
+#[derive(Clone, Debug)]
+pub enum Backing {
+    /// The embedded one: quotas are counted in this process.
+    Sqlite(Arc<SqliteStore>),
+    /// One that replicas share: quotas are counted there.
+    Redis(Arc<RedisStore>),
+}
+
+impl Backing {
+    /// Its ports.
+    #[must_use]
+    pub fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Sqlite(store) => Arc::clone(store) as _,
+            Self::Redis(store) => Arc::clone(store) as _,
+        }
+    }
+}
+
+/// The quota of a gateway that has a store of its own: its rings are kept from a drain to the next start.
+struct Rings {
+    quota: Arc<LocalQuota>,
+    store: Arc<SqliteStore>,
+}
+
 /// A gateway that serves.
 pub struct Gateway {
     public: SocketAddr,
     admin: SocketAddr,
-    store: Arc<SqliteStore>,
-    quota: Arc<LocalQuota>,
+    store: Arc<dyn Store>,
+    rings: Option<Rings>,
     readiness: Readiness,
+    follower: tokio::task::JoinHandle<()>,
     drain: Drain,
     drain_delay: Duration,
     drain_timeout: Duration,
@@ -100,7 +129,7 @@ impl Gateway {
     ///
     /// # Errors
     /// [`StartError`]; nothing serves then.
-    pub async fn start(config: &Config, store: Arc<SqliteStore>) -> Result<Self, StartError> {
+    pub async fn start(config: &Config, backing: Backing) -> Result<Self, StartError> {
         let bind = |key, address| Listener::bind(address).map_err(|error| StartError::Bind { key, error });
         let public = bind("listen", config.listen)?;
         let admin_listener = bind("admin_listen", config.admin_listen)?;
@@ -110,10 +139,8 @@ impl Gateway {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
         let observers = Arc::new(Observers::new(Arc::clone(&metrics)));
-        let quota = Arc::new(LocalQuota::new(Arc::clone(&clock)));
-        if let Err(error) = quota.load(&*store).await {
-            tracing::warn!(%error, "saved quota rings could not be read; every window begins empty");
-        }
+        let store = backing.store();
+        let (quota, rings) = quota(&backing, &clock).await;
         let catalogue = Arc::new(Catalogue::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::new(SystemEntropy)));
         let desk = Arc::new(Desk {
             store: Arc::clone(&store) as _,
@@ -154,7 +181,7 @@ impl Gateway {
         let api = Arc::new(otp::Parts {
             otps: Arc::new(service),
             catalogue: Arc::clone(&catalogue),
-            quota: Arc::clone(&quota) as _,
+            quota: Arc::clone(&quota),
             clock: Arc::clone(&clock),
         });
         let callbacks = callbacks(config);
@@ -201,7 +228,7 @@ impl Gateway {
             body_bytes,
             authenticator: Arc::clone(&authenticator),
             guard: guard.clone(),
-            quota: Arc::clone(&quota) as _,
+            quota: Arc::clone(&quota),
             clock: Arc::clone(&clock),
             observer: Arc::clone(&observers) as _,
             auth_observer: Arc::clone(&observers) as _,
@@ -239,7 +266,11 @@ impl Gateway {
             post: callbacks,
             observer: Arc::clone(&observers) as _,
         });
-        sources(&metrics, &store, &server, &quota, &guard, &authenticator);
+        sources(&metrics, &store, &server, &guard, &authenticator);
+        store_sources(&metrics, &backing);
+        if let Some(rings) = &rings {
+            quota_sources(&metrics, &rings.quota);
+        }
         smpp_sources(&metrics, &smpp);
         let links = Links::start(&smpp);
 
@@ -253,7 +284,7 @@ impl Gateway {
             let every = config.tls.reload;
             tasks.spawn(async move { tls.watch(every).await });
         }
-        tasks.spawn(sweep(Arc::clone(&quota), guard));
+        tasks.spawn(sweep(rings.as_ref().map(|rings| Arc::clone(&rings.quota)), guard));
         tasks.spawn(nonce::sweep(Arc::clone(&store) as _, Arc::clone(&clock), nonces_stopped));
         tasks.spawn(identity::store::sweep(Arc::clone(&store) as _, Arc::clone(&clock)));
         tasks.spawn(async {
@@ -265,14 +296,15 @@ impl Gateway {
         let admin_routes = admin::routes(Admin { metrics: Arc::new(move || metrics.render()), sandbox });
         tasks.spawn(admin_server.serve(admin_listener, TokenGate::new(admin_routes, config.admin_token.clone())));
         tasks.spawn(server.serve(public, gateway));
-        readiness.set(true);
+        let follower = tokio::spawn(follow(store.reachable(), readiness.clone()));
 
         Ok(Self {
             public: public_address,
             admin: admin_address,
             store,
-            quota,
+            rings,
             readiness,
+            follower,
             drain,
             drain_delay: config.server.drain_delay,
             drain_timeout: config.server.drain_timeout,
@@ -304,6 +336,7 @@ impl Gateway {
             () = &mut failed => return self.fail(),
             () = signal => {}
         }
+        self.follower.abort();
         self.readiness.set(false);
         let cut = tokio::select! {
             cut = self.drain.run(self.drain_delay, self.drain_timeout) => cut,
@@ -319,20 +352,48 @@ impl Gateway {
         // After the courier: what it had on its way may still be answered.
         self.links.end().await;
         self.tasks.shutdown().await;
-        if let Err(error) = self.quota.save(&*self.store).await {
+        if let Some(Rings { quota, store }) = &self.rings
+            && let Err(error) = quota.save(&**store).await
+        {
             tracing::warn!(%error, "the quota's rings could not be saved; the next start begins with empty windows");
         }
+        self.store.leave().await;
         // The last owner waits for the writer: on a thread that may block.
-        let store = self.store;
-        let _ = tokio::task::spawn_blocking(move || drop(store)).await;
+        let (store, rings) = (self.store, self.rings);
+        let _ = tokio::task::spawn_blocking(move || drop((store, rings))).await;
         Ended::Drained(cut)
     }
 
     /// Nothing is acknowledged any more; the process has to end, and its next start recovers from the log.
     fn fail(self) -> Ended {
+        self.follower.abort();
         self.readiness.set(false);
         tracing::error!("the store failed; nothing is acknowledged any more, and the process ends");
         Ended::StoreFailed
+    }
+}
+
+/// The quota that fits the store.
+async fn quota(backing: &Backing, clock: &Arc<dyn Clock>) -> (Arc<dyn Quota>, Option<Rings>) {
+    match backing {
+        Backing::Redis(store) => (Arc::new(RedisQuota::new(store)), None),
+        Backing::Sqlite(store) => {
+            let quota = Arc::new(LocalQuota::new(Arc::clone(clock)));
+            if let Err(error) = quota.load(&**store).await {
+                tracing::warn!(%error, "saved quota rings could not be read; every window begins empty");
+            }
+            (Arc::clone(&quota) as _, Some(Rings { quota, store: Arc::clone(store) }))
+        }
+    }
+}
+
+/// The gateway is ready for as long as its store is reached.
+async fn follow(mut reachable: watch::Receiver<bool>, readiness: Readiness) {
+    loop {
+        readiness.set(*reachable.borrow_and_update());
+        if reachable.changed().await.is_err() {
+            return;
+        }
     }
 }
 
@@ -354,11 +415,13 @@ fn connector(base_url: &str) -> Option<String> {
     made().inspect_err(|error| tracing::error!(%error, "the connector's definition cannot be made")).ok()
 }
 
-async fn sweep(quota: Arc<LocalQuota>, guard: Guard) {
+async fn sweep(quota: Option<Arc<LocalQuota>>, guard: Guard) {
     let mut ticks = tokio::time::interval(SWEEP_EVERY);
     loop {
         ticks.tick().await;
-        quota.sweep();
+        if let Some(quota) = &quota {
+            quota.sweep();
+        }
         guard.sweep();
     }
 }

@@ -24,7 +24,7 @@ use crate::otp::policy::{Countries, SendPolicy};
 use crate::outbound::{Callbacks, HttpProvider, Reach};
 use crate::secret::SystemEntropy;
 use crate::server::{Deadlines, Limits, Network, Settings, Tls};
-use crate::store::sqlite::SqliteStore;
+use crate::store::Store;
 use crate::surface::{oneaccess, otp};
 use crate::telemetry::Observers;
 
@@ -136,7 +136,7 @@ pub fn callbacks(config: &Config) -> Arc<dyn Post> {
 /// The dialect that signs in. Its threads and keys come with the first call that needs them.
 pub(super) fn one_access(
     config: &Config,
-    store: &Arc<SqliteStore>,
+    store: &Arc<dyn Store>,
     clock: &Arc<dyn Clock>,
     api: &otp::Api,
     guard: &Guard,

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use crate::access::authenticator::Authenticator;
 use crate::delivery::smpp::Smpp;
-use crate::events::store::EventQueue as _;
 use crate::layer::guard::Guard;
-use crate::otp::store::Outbox as _;
 use crate::quota::LocalQuota;
 use crate::server::Server;
-use crate::store::sqlite::{SqliteStore, StoreStats};
+use crate::app::Backing;
+use crate::store::Store;
+use crate::store::redis::RedisStore;
+use crate::store::sqlite::StoreStats;
 use crate::telemetry::{Metrics, SourceKind};
 
 /// Lets the metrics read the state of the links to message centres.
@@ -27,9 +28,8 @@ pub(super) fn smpp_sources(metrics: &Metrics, providers: &[Arc<Smpp>]) {
 /// Lets the metrics read what the parts count themselves.
 pub(super) fn sources(
     metrics: &Metrics,
-    store: &Arc<SqliteStore>,
+    store: &Arc<dyn Store>,
     server: &Server,
-    quota: &Arc<LocalQuota>,
     guard: &Guard,
     authenticator: &Arc<Authenticator>,
 ) {
@@ -44,13 +44,6 @@ pub(super) fn sources(
     let events = Arc::clone(store);
     metrics
         .add_source("webhook_lost", "Events lost to a full queue", SourceKind::Counter, move || events.lost_events());
-    let quota = Arc::clone(quota);
-    metrics.add_source(
-        "quota_active_connections",
-        "Connections with a call in their window",
-        SourceKind::Gauge,
-        move || u64::try_from(quota.active()).unwrap_or(u64::MAX),
-    );
     let guard = guard.clone();
     metrics.add_source("guard_addresses", "Addresses with failed authentications", SourceKind::Gauge, move || {
         u64::try_from(guard.addresses()).unwrap_or(u64::MAX)
@@ -60,6 +53,29 @@ pub(super) fn sources(
     let keys = Arc::clone(authenticator);
     metrics
         .add_source("remembered_misses", "Unknown keys in the cache", SourceKind::Gauge, move || keys.remembered().1);
+    let stats = server.stats();
+    metrics.add_source("accepted_sockets", "Connections accepted", SourceKind::Counter, move || stats.accepted.get());
+    let stats = server.stats();
+    metrics.add_source("open_sockets", "Connections open", SourceKind::Gauge, move || stats.open.get());
+}
+
+/// Lets the metrics read the quota that this process counts itself.
+pub(super) fn quota_sources(metrics: &Metrics, quota: &Arc<LocalQuota>) {
+    let quota = Arc::clone(quota);
+    metrics.add_source(
+        "quota_active_connections",
+        "Connections with a call in their window",
+        SourceKind::Gauge,
+        move || u64::try_from(quota.active()).unwrap_or(u64::MAX),
+    );
+}
+
+/// Lets the metrics read what a store counts.
+pub(super) fn store_sources(metrics: &Metrics, backing: &Backing) {
+    let store = match backing {
+        Backing::Sqlite(store) => store,
+        Backing::Redis(store) => return redis_sources(metrics, store),
+    };
     type StoreFigure = (&'static str, &'static str, SourceKind, fn(&StoreStats) -> u64);
     let figures: [StoreFigure; 5] = [
         ("store_commits", "Durable commits", SourceKind::Counter, |stats| stats.commits),
@@ -76,8 +92,16 @@ pub(super) fn sources(
         let store = Arc::clone(store);
         metrics.add_source(name, help, kind, move || read(&store.stats()));
     }
-    let stats = server.stats();
-    metrics.add_source("accepted_sockets", "Connections accepted", SourceKind::Counter, move || stats.accepted.get());
-    let stats = server.stats();
-    metrics.add_source("open_sockets", "Connections open", SourceKind::Gauge, move || stats.open.get());
+}
+
+fn redis_sources(metrics: &Metrics, store: &Arc<RedisStore>) {
+    let calls = Arc::clone(store);
+    metrics.add_source("store_calls", "Calls to the store", SourceKind::Counter, move || calls.calls().0);
+    let calls = Arc::clone(store);
+    metrics
+        .add_source("store_failed_calls", "Calls to the store that failed", SourceKind::Counter, move || calls.calls().1);
+    let reachable = store.reachable();
+    metrics.add_source("store_reachable", "Whether the store is reached", SourceKind::Gauge, move || {
+        u64::from(*reachable.borrow())
+    });
 }

@@ -18,6 +18,57 @@ pub enum CliError {
     /// What the command was given names nothing, or is no value: 65.
     #[error("{0}")]
     Data(String),
+    /// The shared store has lost its marker: 66.
+    #[error("store.url: {store}: {problem}")]
+    StoreEmptied {
+        /// Its address, without a password.
+        store: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The shared store takes neither user nor password: 67.
+    #[error("store.url: {store}: {problem}; write them into the address: redis://user:password@host")]
+    StorePassword {
+        /// Its address, without a password.
+        store: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The shared store is not reached: 68.
+    #[error("store.url: {store}: {problem}; see whether it runs, and whether the address is right")]
+    StoreAway {
+        /// Its address, without a password.
+        store: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The shared store is a cluster that is down: 71.
+    #[error("store.url: {store}: {problem}; bring the missing nodes back (redis-cli --cluster check)")]
+    ClusterDown {
+        /// Its address, without a password.
+        store: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The shared store is too old: 72.
+    #[error("store.url: {store}: {problem}")]
+    StoreTooOld {
+        /// Its address, without a password.
+        store: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A newer otpgate wrote the shared store: 76.
+    #[error("store.url: {store}: {problem}")]
+    StoreTooNew {
+        /// Its address, without a password.
+        store: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The shared store's address cannot be read: 78.
+    #[error("store.url: it must be {0}")]
+    StoreAddress(String),
     /// A listener's address cannot be had: 69.
     #[error("{key}: {problem}; choose another address with {flag}")]
     Listener {
@@ -108,14 +159,19 @@ impl CliError {
             Self::Findings(_) => 1,
             Self::Usage(_) => 64,
             Self::Data(_) => 65,
+            Self::StoreEmptied { .. } => 66,
+            Self::StorePassword { .. } => 67,
+            Self::StoreAway { .. } => 68,
+            Self::ClusterDown { .. } => 71,
+            Self::StoreTooOld { .. } => 72,
             Self::PortInUse { .. } | Self::Listener { .. } => 69,
             Self::Internal(_) => 70,
             Self::DataDirectory { .. } | Self::Output { .. } => 73,
             Self::StoreFailed { .. } => 74,
             Self::InUse { .. } => 75,
-            Self::NewerSchema { .. } => 76,
+            Self::NewerSchema { .. } | Self::StoreTooNew { .. } => 76,
             Self::WrongMasterKey { .. } | Self::MasterKey(_) => 77,
-            Self::Config(_) | Self::Tls(_) => 78,
+            Self::Config(_) | Self::Tls(_) | Self::StoreAddress(_) => 78,
         }
     }
 

@@ -6,8 +6,13 @@
 //! | 1 | the linted connector breaks a rule |
 //! | 64 | the command line is wrong |
 //! | 65 | a value is wrong or names nothing: no such connection or application, no phone number |
+//! | 66 | the shared store has lost its marker: it was emptied, or another one took its place |
+//! | 67 | the shared store refuses the user or the password |
+//! | 68 | the shared store is not reached |
 //! | 69 | a listener's address is in use |
 //! | 70 | an internal fault: please report it |
+//! | 71 | the shared store is a cluster that is down |
+//! | 72 | the shared store is too old |
 //! | 73 | the data directory, or what is to be written, cannot be made, read or written |
 //! | 74 | the store failed, at a command or while serving |
 //! | 75 | another server holds the data directory |
@@ -36,6 +41,7 @@ pub mod erase;
 pub mod error;
 #[cfg(test)]
 mod fake;
+pub mod keep;
 pub mod key;
 pub mod openapi;
 pub mod provider;
@@ -79,6 +85,8 @@ pub enum Command {
     CheckConfig(check_config::CheckConfigArgs),
     /// Erase a phone number from everything that is kept of it
     Erase(erase::EraseArgs),
+    /// Make a shared store ours again after it was emptied
+    Store(keep::StoreArgs),
 }
 
 /// Where the data are: the same three flags for every command that needs them.
@@ -158,6 +166,7 @@ fn run(cli: Cli, environment: Environment, out: &mut dyn Write) -> Result<(), Cl
             let config = args.data.clone().load(environment)?;
             at_desk(&config, async |desk| erase::run(args, desk, out).await)
         }
+        Command::Store(args) => keep::run(args, environment, out),
     }
 }
 
@@ -166,7 +175,7 @@ fn at_desk(config: &Config, command: impl AsyncFnOnce(&Desk<'_>) -> Result<(), C
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CliError::Internal(format!("no runtime: {error}")))?;
     runtime.block_on(async {
-        let opened = store::open_store(config)?;
+        let opened = store::open_store(config).await?;
         let clock = crate::clock::SystemClock::new();
         command(&opened.desk(&clock, &config.data_dir)).await
     })

@@ -1,7 +1,6 @@
 //! `otpgate serve`: reads the configuration, opens the store, starts the gateway and waits for its end.
 
 use std::io::Write;
-use std::sync::Arc;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -9,18 +8,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::access::connection::{NewConnection, QuotaSetting};
 use crate::access::key::ApiKey;
 use crate::access::scope::Scopes;
-use crate::app::{Ended, Gateway, StartError};
+use crate::app::{Backing, Ended, Gateway, StartError};
 use crate::cli::banner::{FirstStart, first_start};
 use crate::cli::key::create::create;
-use crate::cli::store::open;
-use crate::cli::{CliError, DataArgs, Desk, Environment};
+use crate::cli::store::{desk, open};
+use crate::cli::{CliError, DataArgs, Environment};
 use crate::clock::SystemClock;
 use crate::config::{Config, Flags, LogFormat, Sources};
 use crate::otp::id::AccountId;
 use crate::otp::store::StoreError;
-use crate::secret::SystemEntropy;
 use crate::server::BindError;
-use crate::store::sqlite::{Mode, SqliteStore};
+use crate::store::Store;
+use crate::store::sqlite::Mode;
 use crate::telemetry;
 
 /// The flags of `serve`. They win over the file and the environment.
@@ -66,13 +65,16 @@ pub fn run(args: ServeArgs, environment: Environment, out: &mut dyn Write) -> Re
 }
 
 async fn serve(config: &Config, out: &mut dyn Write) -> Result<(), CliError> {
-    let store = open(config, Mode::Server)?;
-    let first = store.first_start();
+    let backing = open(config, Mode::Server).await?;
+    // Who shares a store makes keys with the command line: many gateways may be the first to start.
+    let embedded = matches!(backing, Backing::Sqlite(_));
+    let store = backing.store();
+    let first = embedded && store.first_start();
     let signal = Signal::listen().map_err(|error| CliError::Internal(format!("no signals: {error}")))?;
-    let gateway = Gateway::start(config, Arc::clone(&store)).await.map_err(not_started)?;
+    let gateway = Gateway::start(config, backing).await.map_err(not_started)?;
     // With a configuration the operator makes his own keys.
     if first && config.file.is_none() {
-        let key = first_key(config, &store).await?;
+        let key = first_key(config, &*store).await?;
         let scheme = if config.tls.files().is_some() { "https" } else { "http" };
         let base_url = format!("{scheme}://{}", gateway.public());
         let admin_url = format!("http://{}", gateway.admin());
@@ -94,20 +96,10 @@ async fn serve(config: &Config, out: &mut dyn Write) -> Result<(), CliError> {
 }
 
 /// The connection of the first start, with the configured quota.
-async fn first_key(config: &Config, store: &Arc<SqliteStore>) -> Result<ApiKey, CliError> {
+async fn first_key(config: &Config, store: &dyn Store) -> Result<ApiKey, CliError> {
     let keyring = store.keyring();
     let clock = SystemClock::new();
-    let desk = Desk {
-        connections: &**store,
-        applications: &**store,
-        subscriptions: &**store,
-        events: &**store,
-        eraser: &**store,
-        keyring: &keyring,
-        entropy: &SystemEntropy,
-        clock: &clock,
-        directory: &config.data_dir,
-    };
+    let desk = desk(store, &keyring, &clock, &config.data_dir);
     let wish = NewConnection {
         account: AccountId::default_account(),
         name: "first".to_owned(),

@@ -3,32 +3,45 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::app::Backing;
 use crate::cli::{CliError, Desk};
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::secret::SystemEntropy;
+use crate::config::{Config, SecretUrl, StoreUrl};
+use crate::secret::{MasterKey, Secret, SystemEntropy};
+use crate::store::Store;
+use crate::store::redis::{self, Address, ConnectError, RedisStore};
 use crate::store::sqlite::{Mode, OpenError, Options, SqliteStore};
 
 /// An open store.
 pub struct OpenedStore {
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     keyring: Arc<crate::secret::Keyring>,
 }
 
 impl OpenedStore {
     /// The tools for a command.
     pub fn desk<'a>(&'a self, clock: &'a dyn Clock, directory: &'a Path) -> Desk<'a> {
-        Desk {
-            connections: &*self.store,
-            applications: &*self.store,
-            subscriptions: &*self.store,
-            events: &*self.store,
-            eraser: &*self.store,
-            keyring: &self.keyring,
-            entropy: &SystemEntropy,
-            clock,
-            directory,
-        }
+        desk(&*self.store, &self.keyring, clock, directory)
+    }
+}
+
+/// The tools of a command, over any store.
+pub fn desk<'a>(
+    store: &'a dyn Store,
+    keyring: &'a crate::secret::Keyring,
+    clock: &'a dyn Clock,
+    directory: &'a Path,
+) -> Desk<'a> {
+    Desk {
+        connections: store,
+        applications: store,
+        subscriptions: store,
+        events: store,
+        eraser: store,
+        keyring,
+        entropy: &SystemEntropy,
+        clock,
+        directory,
     }
 }
 
@@ -36,8 +49,8 @@ impl OpenedStore {
 ///
 /// # Errors
 /// One [`CliError`] a cause, each with its exit code.
-pub fn open_store(config: &Config) -> Result<OpenedStore, CliError> {
-    let store = open(config, Mode::Beside)?;
+pub async fn open_store(config: &Config) -> Result<OpenedStore, CliError> {
+    let store = open(config, Mode::Beside).await?.store();
     let keyring = store.keyring();
     Ok(OpenedStore { store, keyring })
 }
@@ -46,7 +59,12 @@ pub fn open_store(config: &Config) -> Result<OpenedStore, CliError> {
 ///
 /// # Errors
 /// One [`CliError`] a cause, each with its exit code.
-pub fn open(config: &Config, mode: Mode) -> Result<Arc<SqliteStore>, CliError> {
+pub async fn open(config: &Config, mode: Mode) -> Result<Backing, CliError> {
+    if let StoreUrl::Redis(url) = &config.store.url {
+        let options = redis_options(config, url, mode)?;
+        let store = RedisStore::open(options).await.map_err(|error| refused(error, config, url))?;
+        return Ok(Backing::Redis(Arc::new(store)));
+    }
     let options = Options {
         master_key_file: config.master_key_file.clone(),
         retention: config.store.retention(),
@@ -55,7 +73,58 @@ pub fn open(config: &Config, mode: Mode) -> Result<Arc<SqliteStore>, CliError> {
         readers: if mode == Mode::Server { 2 } else { 1 },
         ..Options::new(&config.data_dir, mode)
     };
-    SqliteStore::open(options).map(Arc::new).map_err(|error| named(error, config))
+    let store = SqliteStore::open(options).map_err(|error| named(error, config))?;
+    Ok(Backing::Sqlite(Arc::new(store)))
+}
+
+/// How to open the shared store.
+///
+/// # Errors
+/// [`CliError`] for an address or a master key that cannot be used.
+pub fn redis_options(config: &Config, url: &SecretUrl, mode: Mode) -> Result<redis::Options, CliError> {
+    let address = Address::parse(url.expose()).map_err(|error| CliError::StoreAddress(error.to_string()))?;
+    Ok(redis::Options {
+        timeout: config.store.timeout,
+        wait_replicas: config.store.wait_replicas,
+        retention: config.store.retention(),
+        cached_otps: config.store.cached_otps.into(),
+        server: mode == Mode::Server,
+        ..redis::Options::new(address, master_key(config)?)
+    })
+}
+
+fn master_key(config: &Config) -> Result<MasterKey, CliError> {
+    // The configuration was checked: whoever shares a store names the key.
+    let Some(file) = &config.master_key_file else {
+        return Err(CliError::MasterKey("missing; a shared store needs a key that every gateway has".to_owned()));
+    };
+    let text = std::fs::read_to_string(file).map(Secret::new);
+    let text = text.map_err(|error| CliError::MasterKey(format!("{}: {error}", file.display())))?;
+    MasterKey::parse(text.expose()).map_err(|error| CliError::MasterKey(format!("{}: {error}", file.display())))
+}
+
+/// What keeps a shared store from being opened, with its exit code.
+pub fn refused(error: ConnectError, config: &Config, url: &SecretUrl) -> CliError {
+    let store = url.redacted();
+    let problem = error.to_string();
+    match error {
+        ConnectError::Unreachable(_) | ConnectError::Replica | ConnectError::UnknownMaster { .. } => {
+            CliError::StoreAway { store, problem }
+        }
+        ConnectError::Refused(_) => CliError::StorePassword { store, problem },
+        ConnectError::TooOld { .. } => CliError::StoreTooOld { store, problem },
+        ConnectError::ClusterDown(_) => CliError::ClusterDown { store, problem },
+        ConnectError::Uninitialised => CliError::StoreEmptied { store, problem },
+        ConnectError::WrongMasterKey | ConnectError::OtherKeyring => {
+            let file = config.master_key_file.clone().unwrap_or_default();
+            CliError::MasterKey(format!(
+                "{}: the master key is not the one that the data in {store} was made with; give the file that was in use then",
+                file.display()
+            ))
+        }
+        ConnectError::TooNew { .. } => CliError::StoreTooNew { store, problem },
+        ConnectError::Unexpected(_) => CliError::StoreFailed { directory: store.into(), problem },
+    }
 }
 
 fn named(error: OpenError, config: &Config) -> CliError {

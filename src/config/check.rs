@@ -2,6 +2,7 @@
 //! Knows nothing of how the values were read.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -58,6 +59,7 @@ fn assemble(mut tree: Tree) -> Result<Assembled, ConfigError> {
     check_providers(&config, &tree, &mut faults);
     check_carriers(&mut config, &tree, &mut faults);
     check_routes(&config, &tree, &mut faults);
+    check_store(&config, &tree, &mut faults);
     Ok(Assembled { config, tree, faults })
 }
 
@@ -317,12 +319,23 @@ fn check_routes(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
     }
 }
 
+/// Who shares a store shares the key of its data.
+fn check_store(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
+    if config.store.url == StoreUrl::Sqlite {
+        return;
+    }
+    if config.master_key_file.is_none() {
+        let words = "missing; a shared store needs a key that every gateway has: make a file of it with: openssl rand -hex 32";
+        faults.push(tree.fault("master_key_file", words));
+    }
+    if config.store.timeout < Duration::from_millis(10) {
+        faults.push(tree.fault("store.timeout", "it must be a duration from 10ms to 10s"));
+    }
+}
+
 /// What the file may say and this version cannot do.
 fn unavailable(config: &Config, tree: &Tree) -> Vec<Fault> {
     let mut faults = Vec::new();
-    if config.store.url != StoreUrl::Sqlite {
-        faults.push(tree.fault("store.url", "Redis is not available in this version; write \"sqlite\""));
-    }
     for (index, provider) in config.delivery.providers.iter().enumerate() {
         if !provider.kind.is_available() {
             let name = provider.kind.as_str();
@@ -401,7 +414,6 @@ mod tests {
             assembled("[store]\nurl = \"redis://user:hunter2@host\"\n[tls]\ncertificate = \"/nowhere/c.pem\"\n");
         for expected in [
             "master_key_file: missing",
-            "store.url: Redis is not available",
             "/a.toml:4:1: tls.certificate: /nowhere/c.pem cannot be read",
             "tls.key is missing",
         ] {
@@ -437,7 +449,7 @@ mod tests {
         let environment =
             vec![("OTPGATE_LISTEN".into(), "127.0.0.1:1".into()), ("OTPGATE_STORE_URL".into(), "sqlite".into())];
         let error = Config::load(Sources { flags, environment, ..Sources::default() }).unwrap_err().to_string();
-        assert!(error.contains("--store: store.url: Redis is not available"), "{error}");
+        assert!(error.contains("master_key_file: missing; a shared store"), "{error}");
         assert!(!error.contains("OTPGATE_LISTEN"), "{error}");
     }
 }

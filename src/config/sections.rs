@@ -101,11 +101,22 @@ pub struct Store {
     pub cached_otps: u32,
     /// Days after an OTP's end until its number is replaced by a keyed hash, 1 to 3,650.
     pub retention_days: u32,
+    /// How long a call to a shared store may take until it is refused, 10 ms to 10 s.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// On how many replicas of the shared store a verdict must be before anybody is told of it, 0 to 16.
+    pub wait_replicas: u32,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { url: StoreUrl::Sqlite, cached_otps: 100_000, retention_days: 30 }
+        Self {
+            url: StoreUrl::Sqlite,
+            cached_otps: 100_000,
+            retention_days: 30,
+            timeout: Duration::from_millis(100),
+            wait_replicas: 0,
+        }
     }
 }
 
@@ -123,7 +134,7 @@ impl Store {
 pub enum StoreUrl {
     /// The embedded one, in the data directory.
     Sqlite,
-    /// A Redis server. Not in this version.
+    /// A Redis or Valkey that many gateways share.
     Redis(SecretUrl),
 }
 

@@ -19,10 +19,47 @@ mod rules;
 pub mod redis;
 pub mod sqlite;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::abuse::NumberRecord;
+use crate::access::nonce::NonceStore;
+use crate::access::store::ConnectionStore;
 use crate::clock::UnixMillis;
+use crate::events::store::{EventQueue, SubscriptionStore};
+use crate::identity::store::IdentityStore;
+use crate::otp::store::{ApplicationStore, Eraser, Later, OtpStore, Outbox};
+use crate::secret::Keyring;
+
+/// What a gateway runs on: every port at once, and how the store itself is doing.
+pub trait Store:
+    OtpStore
+    + Outbox
+    + Eraser
+    + ApplicationStore
+    + ConnectionStore
+    + SubscriptionStore
+    + EventQueue
+    + NonceStore
+    + IdentityStore
+{
+    /// The keys that everything in it is hashed and sealed with.
+    fn keyring(&self) -> Arc<Keyring>;
+
+    /// Whether this process made it.
+    fn first_start(&self) -> bool;
+
+    /// Ends when nothing that this process does can be kept any more: it has to end.
+    fn failed(&self) -> Later<'static, ()>;
+
+    /// Whether calls are answered, now and from now on.
+    fn reachable(&self) -> watch::Receiver<bool>;
+
+    /// This process ends: what it has claimed and not begun is free for others at once.
+    fn leave(&self) -> Later<'_, ()>;
+}
 
 /// The longest span that a send limit looks back (`abuse::Rate` allows up to 7 d).
 const LONGEST_RATE: Duration = Duration::from_secs(7 * 24 * 60 * 60);

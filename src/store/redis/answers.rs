@@ -87,7 +87,7 @@ static FORGET: Lazy = Lazy::new(|| {
 
 /// The right to write the answer under a key.
 pub(super) struct Reservation {
-    key: ReplayKey,
+    pub(super) key: ReplayKey,
     token: String,
     /// The commit has to be done before, by the store's clock in milliseconds.
     pub(super) deadline: u64,

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use redis::{FromRedisValue as _, Value};
 
 use crate::abuse::NumberRecord;
+use crate::clock::UnixMillis;
 use crate::events::queue::Address;
+use crate::idempotency::ReplayKey;
 use crate::otp::answer::{Kept, KeptAnswer};
 use crate::otp::id::{NumberKey, OtpId};
 use crate::otp::outbox::Stage;
@@ -70,19 +72,19 @@ impl RedisStore {
             (Subject::Nobody, Some(key)) => Place::of_answer(key),
             (Subject::Nobody, None) => Place::Shard(0),
         };
-        let mut reservation = match touch.answer {
-            Some(key) => Some(self.reserve(key, place).await?),
-            None => None,
-        };
+        let mut reservations = Vec::new();
+        if let Some(key) = touch.answer {
+            reservations.push(self.reserve(key, place).await?);
+        }
         let mut spend = match &touch.spend {
             Some(key) => Some(Spend::begin(self, place, key).await?),
             None => None,
         };
-        let done = self.try_change(&touch, place, &mut transition, reservation.as_mut(), spend.as_mut()).await;
+        let done = self.try_change(&touch, place, &mut transition, &mut reservations, spend.as_mut()).await;
         if let Some(spend) = spend {
             spend.end(self).await;
         }
-        if let Some(reservation) = reservation {
+        for reservation in reservations {
             self.release(reservation);
         }
         done
@@ -93,7 +95,7 @@ impl RedisStore {
         touch: &Touch,
         place: Place,
         transition: &mut Transition,
-        mut reservation: Option<&mut Reservation>,
+        reservations: &mut Vec<Reservation>,
         mut spend: Option<&mut Spend>,
     ) -> Result<(), StoreError> {
         let mut snapshot = self.remembered(&touch.subject);
@@ -102,22 +104,30 @@ impl RedisStore {
                 Some(seen) => seen,
                 None => self.load(&touch.subject).await?,
             };
-            let kept = match reservation.as_ref().and_then(|reservation| reservation.kept.clone()) {
+            let reserved = reservations.first().filter(|_| touch.answer.is_some());
+            let kept = match reserved.and_then(|reservation| reservation.kept.clone()) {
                 Some(answer) => Some(self.with_otp(answer, &seen).await?),
                 None => None,
             };
             let spent = spend.as_ref().map_or(0, |spend| spend.count());
             let records = Records { otp: seen.otp.value.clone(), number: seen.number.value.clone(), spent, kept };
             let changes = transition(&records);
-            let Some(prepared) = self.prepare(touch, place, &seen, changes, reservation.as_deref_mut(), spend.as_deref_mut()).await?
-            else {
-                if seen.fresh { return Ok(()) } else { continue };
+            let prepared = self.prepare(touch, place, &seen, changes, reservations, spend.as_deref_mut()).await?;
+            let Some(Prepared { commit, after }) = prepared else {
+                let known = spend.as_ref().is_none_or(|spend| spend.is_known());
+                if seen.fresh && known {
+                    return Ok(());
+                }
+                if let Some(spend) = &mut spend {
+                    spend.read(self).await?;
+                }
+                continue;
             };
-            let Prepared { commit, after } = prepared;
             match commit.run(&self.link).await? {
                 Outcome::Done(counts) => {
-                    if let Some(reservation) = reservation {
-                        reservation.wrote = after.answered;
+                    for reservation in reservations.iter_mut() {
+                        let wrote = after.answered.filter(|(key, _)| *key == reservation.key);
+                        reservation.wrote = wrote.map(|(_, due)| due);
                     }
                     if let Some(spend) = spend {
                         spend.committed();
@@ -292,13 +302,13 @@ pub(super) struct After {
     /// What the commit counts, in the order of its writes.
     pub(super) counted: Vec<Count>,
     /// When OTPs, answers and messages have to be looked at.
-    pub(super) dues: Vec<crate::clock::UnixMillis>,
-    pub(super) answers: Vec<crate::clock::UnixMillis>,
-    pub(super) frees: Vec<crate::clock::UnixMillis>,
+    pub(super) dues: Vec<UnixMillis>,
+    pub(super) answers: Vec<UnixMillis>,
+    pub(super) frees: Vec<UnixMillis>,
     pub(super) events: Vec<(Address, Vec<u8>)>,
     /// A daily count that was written.
     pub(super) spent: Option<(Vec<u8>, u32)>,
-    answered: Option<crate::clock::UnixMillis>,
+    answered: Option<(ReplayKey, UnixMillis)>,
     spend_checked: bool,
     fence: Option<(crate::otp::outbox::MessageId, Vec<u8>)>,
 }
@@ -311,7 +321,7 @@ impl RedisStore {
         place: Place,
         seen: &Snapshot,
         changes: Changes,
-        reservation: Option<&mut Reservation>,
+        reservations: &mut Vec<Reservation>,
         spend: Option<&mut Spend>,
     ) -> Result<Option<Prepared>, StoreError> {
         let (mut commit, mut after) = (Commit::new(place), After::default());
@@ -321,7 +331,7 @@ impl RedisStore {
         if let Some(key) = seen.key {
             commit.check(Kind::Number, &key.bytes(), &seen.number.mark);
         }
-        if let (Some(spend), Some(_)) = (&spend, changes.spent) {
+        if let (Some(spend), Some(_)) = (spend.as_deref(), changes.spent) {
             after.spend_checked = spend.check(&mut commit);
         }
         if let OutboxChange::Put(message) = &changes.outbox
@@ -336,12 +346,15 @@ impl RedisStore {
         if let Some(answer) = changes.answer {
             let otp = if let OtpChange::Put(otp) = &changes.otp { Some(&**otp) } else { seen.otp.value.as_deref() };
             let due = answer.due(otp, self.retention);
-            if let Some(reservation) = reservation {
+            if !reservations.iter().any(|reservation| reservation.key == answer.key) {
+                reservations.push(self.reserve(answer.key, place).await?);
+            }
+            if let Some(reservation) = reservations.iter_mut().find(|reservation| reservation.key == answer.key) {
                 self.point(reservation, place).await?;
                 commit.before(reservation.deadline);
             }
             self.put_answer(&mut commit, &mut after, &answer, due)?;
-            after.answered = Some(due);
+            after.answered = Some((answer.key, due));
         }
         let before = |id: OtpId| seen.otp.value.as_deref().filter(|otp| otp.id == id);
         if let Some(otp) = changes.replaced {

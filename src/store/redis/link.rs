@@ -119,6 +119,14 @@ impl Link {
     /// [`StoreError`]. `Full` changed nothing; after `Unavailable` it may have run.
     pub(super) async fn run(&self, call: Call) -> Result<Value, StoreError> {
         let live = self.live()?;
+        self.run_on(&live, call).await
+    }
+
+    /// As [`Link::run`], on a connection that the caller has looked at.
+    ///
+    /// # Errors
+    /// As [`Link::run`].
+    pub(super) async fn run_on(&self, live: &Arc<Live>, call: Call) -> Result<Value, StoreError> {
         let (mut connection, mut by_text) = (live.connection.clone(), false);
         for _ in 0..AGAIN {
             let command = call.command(&live.marker, by_text);
@@ -131,7 +139,7 @@ impl Link {
             match fault {
                 Fault::NoScript => by_text = true,
                 Fault::Moved => tokio::time::sleep(PROBE / 20).await,
-                _ => return Err(self.failed(fault, &error, &live)),
+                _ => return Err(self.failed(fault, &error, live)),
             }
         }
         self.failed.fetch_add(1, Ordering::Relaxed);

@@ -4,6 +4,7 @@
 //! - `link`: the one connection, and what becomes of calls when it breaks; `fault`: what an error means
 //! - `place`: where things lie; `script`: how a step is run there; `commit`: the one step that changes records
 //! - `change`: the store port over it; `records`: what lies under a key
+//! - `quota`: the quota, by one script (`quota_script`) and what is still true of its refusals (`refusals`)
 //! - `settings`: applications and connections; `view`: what this process has seen of the settings; `reply`: what a script answered
 //! - `nonces`, `identity`: what was spent, pairs of keys, sessions
 //! - `subscriptions`; `events`: from a commit to the queues; `queue`, `row`: one queue and what lies in it; `index`: which
@@ -31,13 +32,17 @@ mod outbox;
 mod place;
 mod queue;
 mod queues;
+mod quota;
+mod quota_script;
 mod records;
+mod refusals;
 mod reply;
 mod rings;
 mod row;
 mod script;
 mod settings;
 mod spend;
+mod standing;
 mod subscriptions;
 mod view;
 mod write;
@@ -77,6 +82,7 @@ pub use address::{Address, MalformedAddress};
 pub use connect::ConnectError;
 pub use link::Health;
 pub use open::{Initialised, Options, initialise};
+pub use quota::RedisQuota;
 
 /// How long what other replicas wrote for the sweeps may stay unseen.
 const LOOK: Duration = Duration::from_secs(5);
@@ -93,6 +99,7 @@ pub struct RedisStore {
     first_start: bool,
     /// Whether this process hands out messages and events.
     server: bool,
+    reachable: Arc<watch::Sender<bool>>,
     /// What was committed or read lately, to be checked by the commit that relies on it.
     otps: Cache<OtpId, Seen<Option<Arc<Otp>>>>,
     numbers: Cache<NumberKey, Seen<NumberRecord>>,
@@ -127,6 +134,8 @@ impl RedisStore {
         let pending = Arc::<Pending>::default();
         let (held, to) = (Arc::downgrade(&pending), Arc::downgrade(&link));
         tokio::spawn(outbox::renew(held, to, Arc::clone(&options.clock)));
+        let reachable = Arc::new(watch::Sender::new(true));
+        tokio::spawn(standing::follow(link.health(), Arc::clone(&reachable)));
         let fanout = Fanout::new(Arc::clone(&options.entropy), options.retention);
         let view = Arc::new(View::new(fanout));
         let events = Arc::new(Events::new(Arc::clone(&link), Arc::clone(&options.clock)));
@@ -138,6 +147,7 @@ impl RedisStore {
             tokio::spawn(Events::watch(Arc::downgrade(&events)));
         }
         let store = Self {
+            reachable,
             link,
             keyring: opened.keyring,
             entropy: options.entropy,
@@ -157,6 +167,10 @@ impl RedisStore {
             view,
             events,
         };
+        if store.server {
+            let looked = store.look_around().await;
+            looked.map_err(|_| ConnectError::Unreachable("it does not answer".to_owned()))?;
+        }
         Ok(store)
     }
 
@@ -176,6 +190,12 @@ impl RedisStore {
     #[must_use]
     pub fn health(&self) -> watch::Receiver<Health> {
         self.link.health()
+    }
+
+    /// Calls sent to the store, and those of them that failed.
+    #[must_use]
+    pub fn calls(&self) -> (u64, u64) {
+        self.link.figures()
     }
 
     /// What lies under a key.

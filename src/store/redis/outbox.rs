@@ -49,6 +49,14 @@ return out
     )
 });
 
+/// How many messages there are, and the first free one's instant.
+static LOOK_AT: Lazy = Lazy::new(|| {
+    Lua::guarded(
+        "local first=redis.call('ZRANGEBYSCORE',KEYS[2],'-inf','+inf','WITHSCORES','LIMIT',0,1) \
+         return {redis.call('ZCARD',KEYS[2]),first[2] or ''}",
+    )
+});
+
 /// Claims these for longer, as far as they are still there.
 static RENEW_CLAIMS: Lazy = Lazy::new(|| {
     Lua::guarded("for i=3,#ARGV do redis.call('ZADD',KEYS[2],'XX','GT',ARGV[2],ARGV[i]) end return #ARGV-2")
@@ -98,6 +106,23 @@ impl Outbox {
 }
 
 impl RedisStore {
+    /// Looks everywhere once: what lies there, and when to look again.
+    pub(super) async fn look_around(&self) -> Result<(), StoreError> {
+        let look = |place: Place| async move {
+            let answer = self.link.run(Call::new(&LOOK_AT, place).key(Kind::Outbox, b"")).await?;
+            let Value::Array(answer) = answer else { return Err(unreadable()) };
+            let mut parts = answer.into_iter();
+            let (Some(Value::Int(count)), Some(first)) = (parts.next(), parts.next()) else { return Err(unreadable()) };
+            self.outbox.counted(place, count);
+            if let Ok(first) = score(first) {
+                self.outbox.horizon.joins(place, UnixMillis(first));
+            }
+            Ok(())
+        };
+        let places = self.outbox.horizon.places(UnixMillis(0));
+        futures_util::future::join_all(places.into_iter().map(look)).await.into_iter().collect()
+    }
+
     pub(super) async fn claim_messages(&self, now: UnixMillis, limit: usize) -> Result<Vec<Message>, StoreError> {
         // What cannot be settled is not handed out.
         self.link.live()?;

@@ -8,7 +8,7 @@ use redis::{Cmd, Script};
 use crate::store::redis::place::{Kind, Place};
 
 /// Begins every script that must not run on another store than the one that was opened.
-const GUARD: &str = "if redis.call('GET',KEYS[1])~=ARGV[1] then return redis.error_reply('NOMARK the store is not the one that was opened') end\n";
+pub(super) const GUARD: &str = "if redis.call('GET',KEYS[1])~=ARGV[1] then return redis.error_reply('NOMARK the store is not the one that was opened') end\n";
 
 /// A script: its text, and the name that the server knows it by.
 pub(super) struct Lua {

@@ -36,6 +36,8 @@ pub(super) struct Spend {
     count: u32,
     /// Counted beforehand: what the change may still take, or give back.
     reserved: Option<i64>,
+    /// It was read for this change, not remembered.
+    known: bool,
     done: bool,
 }
 
@@ -50,16 +52,30 @@ impl Spend {
         let id = spend_id(key);
         let place = Self::place(&id);
         let near = place == of || !store.link.live()?.connection.is_cluster();
-        let mut spend = Self { id, day: key.day, place, near, count: 0, reserved: None, done: false };
+        let mut spend = Self { id, day: key.day, place, near, count: 0, reserved: None, known: false, done: false };
         if !near {
             spend.reserve(store).await?;
         } else if let Some(count) = store.spent.get(&spend.id) {
             spend.count = count;
         } else {
-            let bytes = store.get(place, Kind::Spent, &spend.id).await?;
-            spend.count = parsed(bytes.as_deref());
+            spend.read(store).await?;
         }
         Ok(spend)
+    }
+
+    /// Reads what is there now.
+    pub(super) async fn read(&mut self, store: &RedisStore) -> Result<(), StoreError> {
+        if self.reserved.is_none() {
+            self.count = parsed(store.get(self.place, Kind::Spent, &self.id).await?.as_deref());
+            self.known = true;
+            store.spent.insert(self.id.clone(), self.count);
+        }
+        Ok(())
+    }
+
+    /// Whether the count may be shown to somebody who then writes nothing.
+    pub(super) const fn is_known(&self) -> bool {
+        self.known
     }
 
     /// Messages counted before this one.
@@ -71,6 +87,8 @@ impl Spend {
         let after = self.add(store, 1).await?;
         self.count = u32::try_from(after.saturating_sub(1)).unwrap_or(u32::MAX);
         self.reserved = Some(1);
+        self.known = true;
+        store.spent.insert(self.id.clone(), u32::try_from(after).unwrap_or(u32::MAX));
         Ok(())
     }
 

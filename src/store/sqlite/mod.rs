@@ -220,6 +220,30 @@ impl Drop for SqliteStore {
     }
 }
 
+impl crate::store::Store for SqliteStore {
+    fn keyring(&self) -> Arc<Keyring> {
+        Self::keyring(self)
+    }
+
+    fn first_start(&self) -> bool {
+        Self::first_start(self)
+    }
+
+    fn failed(&self) -> Later<'static, ()> {
+        Box::pin(Self::failed(self))
+    }
+
+    /// It lies on a disk of this machine: until it fails it is there.
+    fn reachable(&self) -> tokio::sync::watch::Receiver<bool> {
+        tokio::sync::watch::Sender::new(true).subscribe()
+    }
+
+    /// There are no others.
+    fn leave(&self) -> Later<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
 impl OtpStore for SqliteStore {
     fn recall(&self, id: OtpId) -> Option<Arc<Otp>> {
         self.shared.cache.recall(id)

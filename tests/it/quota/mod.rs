@@ -2,6 +2,7 @@
 
 pub(crate) mod model;
 mod rivals;
+mod shared;
 pub(crate) mod steps;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

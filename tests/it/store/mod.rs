@@ -49,31 +49,6 @@ macro_rules! conformance {
     };
 }
 
-/// One test for each function of a suite and each adapter.
-macro_rules! embedded {
-    ($suite:ident: $($name:ident),+ $(,)?) => {
-        mod $suite {
-            mod memory {
-                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() {
-                    let world = crate::store::world::World::new();
-                    let store = std::sync::Arc::new(world.memory());
-                    crate::store::$suite::$name(&world, &store).await;
-                })+
-            }
-            mod sqlite {
-                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $name() {
-                    let (world, dir) = (crate::store::world::World::new(), tempfile::tempdir().unwrap());
-                    let store = std::sync::Arc::new(world.sqlite(dir.path()));
-                    let world = world.with_keyring(store.keyring());
-                    crate::store::$suite::$name(&world, &store).await;
-                })+
-            }
-        }
-    };
-}
-
 mod conformance {
     conformance!(suite:
         a_send_is_kept_whole,
@@ -123,7 +98,7 @@ mod conformance {
         of_many_who_spend_a_nonce_one_finds_it_fresh,
         nonces_are_dropped_when_they_are_over_step_by_step,
     );
-    embedded!(purposes:
+    conformance!(purposes:
         the_newest_code_of_a_purpose_holds,
         no_purpose_verifies_another,
         one_of_many_checks_by_purpose_succeeds,
@@ -131,7 +106,7 @@ mod conformance {
         a_check_says_how_old_a_code_may_be_where_its_send_lets_it,
         a_number_has_a_bounded_count_of_purposes,
     );
-    embedded!(once:
+    conformance!(once:
         racers_commit_once,
     );
     conformance!(settings:

@@ -1,0 +1,146 @@
+//! The quota that replicas share: counted in the store, by its clock, exactly as the one of a single process. A refusal is said
+//! again here for as long as it is certainly true; everything else is one script. Must not know what a call does.
+//!
+//! A check is never repeated: one that was not answered may have been counted. What the store admitted is not waited for on its
+//! replicas: a failover to one that lags may free as many calls as it lags behind.
+
+use std::fmt;
+use std::sync::Arc;
+
+use redis::Value;
+
+use crate::clock::{Clock, UnixMillis};
+use crate::quota::{Answer, ConnectionKey, Decision, Policy, Quota, Standing, Unavailable};
+use crate::store::redis::RedisStore;
+use crate::store::redis::link::Link;
+use crate::store::redis::place::{Kind, Place};
+use crate::store::redis::quota_script::{CHECK, CHECK_TOLD, PEEK, PEEK_TOLD, SCALE};
+use crate::store::redis::refusals::Refusals;
+use crate::store::redis::script::{Call, Lazy};
+
+/// The quota, counted in the store.
+pub struct RedisQuota {
+    link: Arc<Link>,
+    clock: Arc<dyn Clock>,
+    refusals: Refusals,
+    /// For tests: the clock is also the store's.
+    told: bool,
+}
+
+impl fmt::Debug for RedisQuota {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("RedisQuota").finish_non_exhaustive()
+    }
+}
+
+/// What a script says.
+enum Said {
+    /// So many calls are left, and there are more of them in so many milliseconds.
+    Left { remaining: u16, resets_in_ms: u32 },
+    /// None is, for so many milliseconds.
+    Refused { wait_ms: u32 },
+}
+
+/// The script answered something else than it can.
+#[derive(Debug, thiserror::Error)]
+#[error("the quota's script answered what it never does")]
+struct Unexpected;
+
+impl RedisQuota {
+    /// The quota of all replicas on `store`. The store's clock counts; this process's own clock, which must never go back,
+    /// only says how long ago a refusal was.
+    #[must_use]
+    pub fn new(store: &RedisStore) -> Self {
+        let (link, clock) = (Arc::clone(&store.link), Arc::clone(&store.clock));
+        Self { link, clock, refusals: Refusals::new(), told: false }
+    }
+
+    /// For tests only: a quota that counts by `time` in place of the store's clock. It runs another script than
+    /// [`RedisQuota::new`], whose script takes no time from anybody.
+    #[must_use]
+    pub fn with_time(store: &RedisStore, time: Arc<dyn Clock>) -> Self {
+        Self { clock: time, told: true, ..Self::new(store) }
+    }
+
+    /// Runs the script that fits the clock.
+    async fn ask(
+        &self,
+        (own, told): (&'static Lazy, &'static Lazy),
+        connection: ConnectionKey,
+        policy: &Policy,
+        now: UnixMillis,
+    ) -> Result<Said, Unavailable> {
+        // Since when quotas are charged has to come from the same description of the store as the marker.
+        let live = self.link.live().map_err(Unavailable::new)?;
+        let id = connection.0.to_be_bytes();
+        let mut call = Call::new(if self.told { told } else { own }, Place::of_bytes(&id)).key(Kind::Quota, &id);
+        call = call.number(policy.calls().into()).number(policy.period_ms());
+        if live.charged_at > 0 || self.told {
+            call = call.number(live.charged_at);
+        }
+        if self.told {
+            call = call.number(now.0);
+        }
+        let value = self.link.run_on(&live, call).await.map_err(Unavailable::new)?;
+        said(&value).ok_or_else(|| Unavailable::new(Unexpected))
+    }
+}
+
+fn said(value: &Value) -> Option<Said> {
+    let Value::Int(figure) = *value else { return None };
+    if figure < 0 {
+        return u32::try_from(figure.checked_neg()?).ok().map(|wait_ms| Said::Refused { wait_ms });
+    }
+    let (remaining, resets_in_ms) = (u16::try_from(figure / SCALE).ok()?, u32::try_from(figure % SCALE).ok()?);
+    Some(Said::Left { remaining, resets_in_ms })
+}
+
+impl Quota for RedisQuota {
+    fn check<'a>(&'a self, connection: ConnectionKey, policy: &'a Policy) -> Answer<'a, Decision> {
+        if let Some(wait_ms) = self.refusals.wait(connection, policy, self.clock.now()) {
+            return Answer::Now(Decision::Refused { wait_ms });
+        }
+        Answer::Later(Box::pin(async move {
+            self.refusals.ask(connection, policy);
+            let sent = self.clock.now();
+            Ok(match self.ask((&CHECK, &CHECK_TOLD), connection, policy, sent).await? {
+                Said::Left { remaining, resets_in_ms } => Decision::Admitted { remaining, resets_in_ms },
+                Said::Refused { wait_ms } => {
+                    self.refusals.keep(connection, policy, sent, wait_ms);
+                    Decision::Refused { wait_ms }
+                }
+            })
+        }))
+    }
+
+    fn peek<'a>(&'a self, connection: ConnectionKey, policy: &'a Policy) -> Answer<'a, Standing> {
+        let now = self.clock.now();
+        if let Some(resets_in_ms) = self.refusals.wait(connection, policy, now) {
+            return Answer::Now(Standing { remaining: 0, resets_in_ms });
+        }
+        Answer::Later(Box::pin(async move {
+            Ok(match self.ask((&PEEK, &PEEK_TOLD), connection, policy, now).await? {
+                Said::Left { remaining, resets_in_ms } => Standing { remaining, resets_in_ms },
+                Said::Refused { wait_ms } => Standing { remaining: 0, resets_in_ms: wait_ms },
+            })
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_read_to_its_edges_and_nothing_else_is() {
+        let left = |figure| match said(&Value::Int(figure)) {
+            Some(Said::Left { remaining, resets_in_ms }) => Some((remaining, resets_in_ms)),
+            _ => None,
+        };
+        assert_eq!(left(0), Some((0, 0)));
+        assert_eq!(left(9_999 * SCALE + 3_600_000), Some((9_999, 3_600_000)));
+        assert_eq!(left(i64::MAX), None);
+        assert!(matches!(said(&Value::Int(-3_600_000)), Some(Said::Refused { wait_ms: 3_600_000 })));
+        assert!(said(&Value::Int(i64::MIN)).is_none() && said(&Value::Nil).is_none());
+    }
+}

@@ -1,0 +1,88 @@
+//! Refusals that are still true: nobody is admitted, on any replica, before the wait of a refusal is over, so it can be said
+//! again without asking the store. Must not know where refusals come from.
+//!
+//! The store's milliseconds are whole, so its wait may be up to one longer than what is left of it, and it began after the
+//! question was sent. From the question on, one millisecond less than the wait is therefore never too long. This holds as far
+//! as the two clocks go alike; a step of the store's clock frees no quota here.
+
+use moka::sync::Cache;
+
+use crate::clock::UnixMillis;
+use crate::quota::{ConnectionKey, Policy};
+
+/// Refusals kept: about 2 MB. One that was evicted is asked for again.
+const KEPT: u64 = 10_000;
+
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    policy: Policy,
+    until: u64,
+}
+
+/// The refusals.
+#[derive(Debug)]
+pub(super) struct Refusals(Cache<ConnectionKey, Refusal>);
+
+impl Refusals {
+    pub(super) fn new() -> Self {
+        Self(Cache::new(KEPT))
+    }
+
+    /// The wait (ms), should a call of `connection` certainly be refused at `now`.
+    pub(super) fn wait(&self, connection: ConnectionKey, policy: &Policy, now: UnixMillis) -> Option<u32> {
+        let refusal = self.0.get(&connection).filter(|refusal| refusal.policy == *policy)?;
+        let left = refusal.until.saturating_sub(now.0);
+        u32::try_from(left).ok().filter(|left| *left > 1)
+    }
+
+    /// Before a call is asked about: what was refused under another policy is not known any more afterwards, because under
+    /// this one calls may be dropped that counted under the other.
+    pub(super) fn ask(&self, connection: ConnectionKey, policy: &Policy) {
+        if self.0.get(&connection).is_some_and(|refusal| refusal.policy != *policy) {
+            self.0.invalidate(&connection);
+        }
+    }
+
+    /// A question that was sent at `sent` was answered with a refusal of `wait` ms.
+    pub(super) fn keep(&self, connection: ConnectionKey, policy: &Policy, sent: UnixMillis, wait: u32) {
+        self.0.insert(connection, Refusal { policy: *policy, until: sent.0.saturating_add(wait.into()) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: ConnectionKey = ConnectionKey(7);
+    const MINUTE: Policy = Policy::DEFAULT;
+
+    #[test]
+    fn a_refusal_holds_for_its_wait_less_a_millisecond() {
+        let refusals = Refusals::new();
+        refusals.keep(KEY, &MINUTE, UnixMillis(1_000), 500);
+        let waits = [1_000, 1_001, 1_498, 1_499, 1_500, 9_000].map(|now| refusals.wait(KEY, &MINUTE, UnixMillis(now)));
+        assert_eq!(waits, [Some(500), Some(499), Some(2), None, None, None]);
+        assert_eq!(refusals.wait(ConnectionKey(8), &MINUTE, UnixMillis(1_000)), None);
+    }
+
+    #[test]
+    fn another_policy_asks_and_ends_what_was_known() {
+        let (refusals, other) = (Refusals::new(), Policy::new(101, 60).unwrap());
+        refusals.keep(KEY, &MINUTE, UnixMillis(1_000), 500);
+        assert_eq!(refusals.wait(KEY, &other, UnixMillis(1_000)), None);
+        refusals.ask(KEY, &MINUTE);
+        assert_eq!(refusals.wait(KEY, &MINUTE, UnixMillis(1_000)), Some(500));
+        refusals.ask(KEY, &other);
+        assert_eq!(refusals.wait(KEY, &MINUTE, UnixMillis(1_000)), None);
+    }
+
+    #[test]
+    fn only_so_many_are_kept() {
+        let refusals = Refusals::new();
+        for key in 0..KEPT * 3 {
+            refusals.keep(ConnectionKey(key), &MINUTE, UnixMillis(0), 60_000);
+        }
+        refusals.0.run_pending_tasks();
+        assert!(refusals.0.entry_count() <= KEPT);
+    }
+}
