@@ -65,6 +65,7 @@ impl RedisStore {
         commit.run(&self.link).await?;
         self.numbers.invalidate(&key);
         self.forget_answers(key).await?;
+        self.erase_verifications(key).await?;
         self.erase_sessions(key).await?;
         self.erase_events(key).await?;
         Ok(erased)

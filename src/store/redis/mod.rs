@@ -6,6 +6,7 @@
 //! - `change`: the store port over it; `records`: what lies under a key
 //! - `quota`: the quota, by one script (`quota_script`) and what is still true of its refusals (`refusals`)
 //! - `settings`: applications and connections; `view`: what this process has seen of the settings; `reply`: what a script answered
+//! - `verifications`: one value each
 //! - `nonces`, `identity`: what was spent, pairs of keys, sessions
 //! - `subscriptions`; `events`: from a commit to the queues; `queue`, `row`: one queue and what lies in it; `index`: which
 //!   queues are to be looked at; `queues`: the port over all of them; `lines`: how long they are
@@ -44,6 +45,7 @@ mod settings;
 mod spend;
 mod standing;
 mod subscriptions;
+mod verifications;
 mod view;
 mod write;
 
@@ -109,6 +111,7 @@ pub struct RedisStore {
     outbox: outbox::Outbox,
     dues: Horizon,
     answer_dues: Horizon,
+    verification_dues: Horizon,
     written: Horizon,
     spent_days: Horizon,
     /// What was seen of the settings, and who is told of what.
@@ -162,6 +165,7 @@ impl RedisStore {
             outbox: outbox::Outbox::default(),
             dues: Horizon::new(LOOK),
             answer_dues: Horizon::new(LOOK),
+            verification_dues: Horizon::new(Duration::from_secs(1)),
             written: Horizon::new(LOOK),
             spent_days: Horizon::new(LOOK),
             view,
