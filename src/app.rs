@@ -252,6 +252,13 @@ impl Gateway {
             observer: Arc::clone(&observers) as _,
             auth_observer: Arc::clone(&observers) as _,
             quota_observer: Arc::clone(&observers) as _,
+            ahead: match &backing {
+                Backing::Sqlite(_) => None,
+                Backing::Redis(store) => {
+                    let store = Arc::clone(store);
+                    Some(Arc::new(move |path: &str| store.read_ahead(path)))
+                }
+            },
             operations: asked,
             answers: Arc::new(KeptAnswers::new(Arc::clone(&store) as _, store.keyring(), Arc::clone(&clock))),
             keyring: store.keyring(),

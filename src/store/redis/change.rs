@@ -98,6 +98,9 @@ impl RedisStore {
         reservations: &mut Vec<Reservation>,
         mut spend: Option<&mut Spend>,
     ) -> Result<(), StoreError> {
+        if let Subject::Otp(id) | Subject::OtpAlone(id) = &touch.subject {
+            self.coming.arrived(*id).await;
+        }
         let mut snapshot = self.remembered(&touch.subject);
         for _ in 0..TRIES {
             let seen = match snapshot.take() {
@@ -167,6 +170,23 @@ impl RedisStore {
             }
             Subject::Nobody => Some(Snapshot { fresh: true, ..nothing }),
         }
+    }
+
+    /// Whether the record of an OTP's number is remembered.
+    pub(super) fn has_number_of(&self, seen: &Seen<Option<Arc<Otp>>>) -> bool {
+        seen.value.as_ref().is_some_and(|otp| self.numbers.contains_key(&otp.number_key))
+    }
+
+    /// Reads a subject, to be remembered.
+    pub(super) async fn remember(&self, subject: &Subject) -> Result<(), StoreError> {
+        let Snapshot { id, otp, key, number, .. } = self.load(subject).await?;
+        if let Some(id) = id.filter(|_| otp.value.is_some()) {
+            self.otps.insert(id, otp);
+        }
+        if let Some(key) = key {
+            self.numbers.insert(key, number);
+        }
+        Ok(())
     }
 
     fn pruned(&self, seen: &Seen<NumberRecord>) -> Seen<NumberRecord> {

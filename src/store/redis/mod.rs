@@ -4,6 +4,7 @@
 //! - `link`: the one connection, and what becomes of calls when it breaks; `fault`: what an error means
 //! - `place`: where things lie; `script`: how a step is run there; `commit`: the one step that changes records
 //! - `change`: the store port over it; `records`: what lies under a key
+//! - `ahead`: what a call names is read while its quota is asked for
 //! - `quota`: the quota, by one script (`quota_script`) and what is still true of its refusals (`refusals`)
 //! - `settings`: applications and connections; `view`: what this process has seen of the settings; `reply`: what a script answered
 //! - `verifications`: one value each
@@ -15,6 +16,7 @@
 //! outlasts the store's own crash is the store's setting (`appendonly`). No rule of the domain is written in a script.
 
 mod address;
+mod ahead;
 mod answers;
 mod change;
 mod commit;
@@ -106,6 +108,8 @@ pub struct RedisStore {
     otps: Cache<OtpId, Seen<Option<Arc<Otp>>>>,
     numbers: Cache<NumberKey, Seen<NumberRecord>>,
     spent: Cache<Vec<u8>, u32>,
+    /// What is being read ahead of the change that needs it.
+    coming: ahead::Coming,
     /// The messages that this process has claimed.
     pending: Arc<Pending>,
     outbox: outbox::Outbox,
@@ -161,6 +165,7 @@ impl RedisStore {
             otps: Cache::new(options.cached_otps),
             numbers: Cache::new(options.cached_otps),
             spent: Cache::new(COUNTS),
+            coming: ahead::Coming::default(),
             pending,
             outbox: outbox::Outbox::default(),
             dues: Horizon::new(LOOK),
