@@ -1,6 +1,7 @@
 //! The composition root: from a configuration and an open store to a gateway that serves. The only file that names
 //! concrete adapters; nobody but the command line and the tests imports it.
 
+mod backing;
 mod configured;
 mod figures;
 mod smpp;
@@ -14,6 +15,8 @@ use tokio::task::JoinSet;
 
 use crate::access::authenticator::Authenticator;
 use crate::access::nonce;
+pub use crate::app::backing::Backing;
+use crate::app::backing::{Rings, follow, quota, sweep};
 pub use crate::app::configured::callbacks;
 use crate::app::configured::{
     Carriers, Inbox, carriers, http_carriers, one_access, rules, send_policy, settings, verifier,
@@ -36,13 +39,10 @@ use crate::otp::answer::KeptAnswers;
 use crate::otp::catalogue::Catalogue;
 use crate::otp::housekeeping;
 use crate::otp::service::OtpService;
-use crate::quota::{LocalQuota, Quota};
 use crate::secret::SystemEntropy;
 use crate::server::{BindError, Drain, Listener, Server, Settings, Tls, TlsError};
 use crate::stack::{Parts, finish, stack};
 use crate::store::Store;
-use crate::store::redis::{RedisQuota, RedisStore};
-use crate::store::sqlite::SqliteStore;
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
 use crate::surface::{
@@ -56,8 +56,6 @@ use crate::verification::token::PageAddresses;
 
 /// From the warmed start to the end of its work: what is touched later is needed.
 const SETTLED: Duration = Duration::from_secs(1);
-/// How often idle rings and old failures are looked for.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How long the courier and the dispatcher may finish what is on its way when the process ends.
 const COURIER_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -84,32 +82,6 @@ pub enum Ended {
     Drained(usize),
     /// The store failed: what was acknowledged is there after the next start.
     StoreFailed,
-}
-
-/// The store that a gateway runs on, opened.
-#[derive(Clone, Debug)]
-pub enum Backing {
-    /// The embedded one: quotas are counted in this process.
-    Sqlite(Arc<SqliteStore>),
-    /// One that replicas share: quotas are counted there.
-    Redis(Arc<RedisStore>),
-}
-
-impl Backing {
-    /// Its ports.
-    #[must_use]
-    pub fn store(&self) -> Arc<dyn Store> {
-        match self {
-            Self::Sqlite(store) => Arc::clone(store) as _,
-            Self::Redis(store) => Arc::clone(store) as _,
-        }
-    }
-}
-
-/// The quota of a gateway that has a store of its own: its rings are kept from a drain to the next start.
-struct Rings {
-    quota: Arc<LocalQuota>,
-    store: Arc<SqliteStore>,
 }
 
 /// A gateway that serves.
@@ -414,30 +386,6 @@ impl Gateway {
     }
 }
 
-/// The quota that fits the store.
-async fn quota(backing: &Backing, clock: &Arc<dyn Clock>) -> (Arc<dyn Quota>, Option<Rings>) {
-    match backing {
-        Backing::Redis(store) => (Arc::new(RedisQuota::new(store)), None),
-        Backing::Sqlite(store) => {
-            let quota = Arc::new(LocalQuota::new(Arc::clone(clock)));
-            if let Err(error) = quota.load(&**store).await {
-                tracing::warn!(%error, "saved quota rings could not be read; every window begins empty");
-            }
-            (Arc::clone(&quota) as _, Some(Rings { quota, store: Arc::clone(store) }))
-        }
-    }
-}
-
-/// The gateway is ready for as long as its store is reached.
-async fn follow(mut reachable: watch::Receiver<bool>, readiness: Readiness) {
-    loop {
-        readiness.set(*reachable.borrow_and_update());
-        if reachable.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
 /// The OpenAPI document; that it can be made is held by a test.
 fn document(base_url: &str) -> Option<serde_json::Value> {
     let document = openapi::document(openapi::Format::V31, Some(base_url));
@@ -454,15 +402,4 @@ fn connector(base_url: &str) -> Option<String> {
         Ok::<_, String>(definition_text(Edition::Native, &definition))
     };
     made().inspect_err(|error| tracing::error!(%error, "the connector's definition cannot be made")).ok()
-}
-
-async fn sweep(quota: Option<Arc<LocalQuota>>, guard: Guard) {
-    let mut ticks = tokio::time::interval(SWEEP_EVERY);
-    loop {
-        ticks.tick().await;
-        if let Some(quota) = &quota {
-            quota.sweep();
-        }
-        guard.sweep();
-    }
 }

@@ -246,7 +246,9 @@ impl Keyring {
     pub fn of_master(master: &MasterKey) -> Self {
         let root = hmac::Key::new(hmac::HMAC_SHA256, &*master.0);
         let mut bytes = Zeroizing::new([0; KEY_BYTES * 2]);
-        for (half, name) in bytes.chunks_exact_mut(KEY_BYTES).zip([b"otpgate keyring: hashing", b"otpgate keyring: sealing"]) {
+        for (half, name) in
+            bytes.chunks_exact_mut(KEY_BYTES).zip([b"otpgate keyring: hashing", b"otpgate keyring: sealing"])
+        {
             half.copy_from_slice(hmac::sign(&root, name).as_ref());
         }
         Self::from_bytes(bytes)

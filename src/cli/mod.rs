@@ -41,8 +41,8 @@ pub mod erase;
 pub mod error;
 #[cfg(test)]
 mod fake;
-pub mod keep;
 pub mod health;
+pub mod keep;
 pub mod key;
 pub mod openapi;
 pub mod provider;

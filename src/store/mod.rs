@@ -17,8 +17,8 @@ pub mod memory;
 mod notices;
 mod packed;
 mod pending;
-mod rules;
 pub mod redis;
+mod rules;
 pub mod sqlite;
 
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! - `address`, `connect`, `open`: from an address to a store that bears our marker
 //! - `link`: the one connection, and what becomes of calls when it breaks; `fault`: what an error means
 //! - `place`: where things lie; `script`: how a step is run there; `commit`: the one step that changes records
-//! - `change`: the store port over it; `records`: what lies under a key
+//! - `change`: the store port over it; `prepare`, `write`: what a change writes; `answers`, `outbox`, `spend`, `erase`; `records`: what lies under a key
 //! - `ahead`: what a call names is read while its quota is asked for
 //! - `quota`: the quota, by one script (`quota_script`) and what is still true of its refusals (`refusals`)
 //! - `settings`: applications and connections; `view`: what this process has seen of the settings; `reply`: what a script answered
@@ -33,6 +33,7 @@ mod nonces;
 mod open;
 mod outbox;
 mod place;
+mod prepare;
 mod queue;
 mod queues;
 mod quota;
