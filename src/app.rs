@@ -15,7 +15,9 @@ use tokio::task::JoinSet;
 use crate::access::authenticator::Authenticator;
 use crate::access::nonce;
 pub use crate::app::configured::callbacks;
-use crate::app::configured::{Carriers, Inbox, carriers, http_carriers, one_access, rules, send_policy, settings};
+use crate::app::configured::{
+    Carriers, Inbox, carriers, http_carriers, one_access, rules, send_policy, settings, verifications,
+};
 use crate::app::figures::{smpp_sources, sources};
 use crate::app::smpp::Links;
 use crate::carrier::ReceiptReader;
@@ -45,6 +47,7 @@ use crate::surface::{
     DIALECTS, admin, asked, body_bytes, keyed, oneaccess, open, otp, receipts, tyntec, unimatrix, webhooks,
 };
 use crate::telemetry::{Metrics, Observers};
+use crate::verification::settler::Settler;
 
 /// From the warmed start to the end of its work: what is touched later is needed.
 const SETTLED: Duration = Duration::from_secs(1);
@@ -139,6 +142,8 @@ impl Gateway {
             send_policy(config, &routes),
             Arc::clone(&observers) as _,
         );
+        let service = Arc::new(service);
+        let verifications = verifications(&store, &service, &catalogue, &clock, &observers, &base_url);
         let guard = Guard::new(GuardSettings {
             failures: config.guard.failures,
             refill: config.guard.refill,
@@ -152,7 +157,7 @@ impl Gateway {
         ));
         let readiness = Readiness::default();
         let api = Arc::new(otp::Parts {
-            otps: Arc::new(service),
+            otps: service,
             catalogue: Arc::clone(&catalogue),
             quota: Arc::clone(&quota) as _,
             clock: Arc::clone(&clock),
@@ -237,6 +242,7 @@ impl Gateway {
             backoff: Backoff::new(config.events.retries.clone()),
             wording: Arc::new(webhooks::Worder),
             post: callbacks,
+            inside: Arc::new(Settler(Arc::clone(&verifications))),
             observer: Arc::clone(&observers) as _,
         });
         sources(&metrics, &store, &server, &quota, &guard, &authenticator);

@@ -169,10 +169,14 @@ pub enum Purpose {
     Identity = 8,
     /// A submission of a message → the proof that a receipt for it comes from who was given it.
     Receipt = 10,
+    /// A verification → the address of its page.
+    Page = 11,
+    /// A verification → the address that ends the wait for it.
+    Wait = 12,
 }
 
 /// All of them, in their order.
-const PURPOSES: [Purpose; 9] = [
+const PURPOSES: [Purpose; 11] = [
     Purpose::Number,
     Purpose::ApiKey,
     Purpose::Cache,
@@ -182,6 +186,8 @@ const PURPOSES: [Purpose; 9] = [
     Purpose::Nonce,
     Purpose::Identity,
     Purpose::Receipt,
+    Purpose::Page,
+    Purpose::Wait,
 ];
 
 /// A value only its keyring can read: ring number, nonce, ciphertext, tag.
@@ -273,7 +279,8 @@ impl Keyring {
     /// HMAC-SHA-256 over the parts, each preceded by its length, so that no two lists of parts are the same bytes.
     #[must_use]
     pub fn hash(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
-        let [number, api_key, cache, idempotency, unsubscribe, callback, nonce, identity, receipt] = &self.hashing;
+        let [number, api_key, cache, idempotency, unsubscribe, callback, nonce, identity, receipt, page, wait] =
+            &self.hashing;
         let key = match purpose {
             Purpose::Number => number,
             Purpose::ApiKey => api_key,
@@ -284,6 +291,8 @@ impl Keyring {
             Purpose::Nonce => nonce,
             Purpose::Identity => identity,
             Purpose::Receipt => receipt,
+            Purpose::Page => page,
+            Purpose::Wait => wait,
         };
         let mut context = hmac::Context::with_key(key);
         for part in parts {

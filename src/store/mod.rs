@@ -3,13 +3,15 @@
 //! - `memory`: all of it in one process' memory: for tests, and the model that the others are held against
 //! - `sqlite`: the embedded store, one directory, one server
 //! - `packed`, `checksum`: how a record becomes bytes, and how damaged ones are noticed
+//! - `claims`: who looks at which verification
 //! - `notices`: the events that wait for their subscribers, and who has claimed which
 //! - `pending`: the messages that are not settled yet, in the order in which they are due
 //! - `rules`: what makes the write of a setting a conflict, the same for every adapter
 //!
-//! Knows the ports of `otp`, `events`, `access` and `abuse`; must not know HTTP, delivery or the command line.
+//! Knows the ports of `otp`, `events`, `verification`, `access` and `abuse`; must not know HTTP, delivery or the command line.
 
 mod checksum;
+mod claims;
 pub mod memory;
 mod notices;
 mod packed;

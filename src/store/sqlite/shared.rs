@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::store::claims::Claims;
 use crate::store::pending::Pending;
 use crate::store::sqlite::answers::AnswerCache;
 use crate::store::sqlite::cache::OtpCache;
@@ -19,6 +20,8 @@ pub(super) struct Shared {
     pub(super) nonces: Count,
     pub(super) pending: Pending,
     pub(super) events: Events,
+    /// Who looks at which verification.
+    pub(super) claims: Claims,
     pub(super) latch: Latch,
     /// Counts up when a setting was written, here or elsewhere.
     pub(super) generation: AtomicU64,

@@ -131,6 +131,7 @@ impl World {
             second: None,
             fates: Fates::default(),
             bound: false,
+            verification: None,
         }
     }
 
