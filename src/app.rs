@@ -44,7 +44,7 @@ use crate::store::sqlite::SqliteStore;
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
 use crate::surface::{
-    DIALECTS, admin, asked, body_bytes, keyed, oneaccess, open, otp, receipts, tyntec, unimatrix, webhooks,
+    DIALECTS, admin, asked, body_bytes, keyed, oneaccess, open, otp, page, receipts, tyntec, unimatrix, webhooks,
 };
 use crate::telemetry::{Metrics, Observers};
 use crate::verification::settler::Settler;
@@ -70,6 +70,9 @@ pub enum StartError {
     /// The certificate or its key cannot be used.
     #[error("tls: {0}")]
     Tls(#[from] TlsError),
+    /// Results of verifications cannot be signed.
+    #[error("{0}")]
+    Key(#[from] page::KeyError),
 }
 
 /// How a gateway ended.
@@ -183,6 +186,17 @@ impl Gateway {
         let (capability_routes, _) = webhooks::capabilities().with_state(hooks).split_for_parts();
         let arrivals = Arc::new(receipts::Parts { reader, receipts, guard: guard.clone() });
         let capability_routes = capability_routes.merge(receipts::capabilities(arrivals));
+        let signer = Arc::new(page::Signer::new(&store.keyring(), base_url.clone())?);
+        let pages = page::Parts::new(
+            Arc::clone(&verifications),
+            Arc::clone(&signer),
+            guard.clone(),
+            Arc::clone(&clock),
+            Arc::new(SystemEntropy),
+            store.keyring(),
+            &base_url,
+        );
+        let capability_routes = capability_routes.merge(page::capabilities(Arc::new(pages))).merge(page::keys(&signer));
         let open_routes = open::routes(Open {
             readiness: readiness.clone(),
             document: Document::new({

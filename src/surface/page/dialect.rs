@@ -24,7 +24,8 @@ pub struct Pages {
 pub const PAGES: Pages = Pages { place: usize::MAX };
 
 /// One for each language.
-static IN_LANGUAGES: LazyLock<Vec<Pages>> = LazyLock::new(|| (0..language::count()).map(|place| Pages { place }).collect());
+static IN_LANGUAGES: LazyLock<Vec<Pages>> =
+    LazyLock::new(|| (0..language::count()).map(|place| Pages { place }).collect());
 
 /// The language that a browser prefers.
 fn preferred(request: &Request) -> Option<usize> {

@@ -72,9 +72,7 @@ impl Form {
 
 /// The zeros of the digits that keyboards write: Arabic, Persian and Urdu, those of India, Thai, Lao, Burmese, Khmer, and full
 /// width.
-const ZEROS: [char; 17] = [
-    '٠', '۰', '०', '০', '੦', '૦', '୦', '௦', '౦', '೦', '൦', '๐', '໐', '၀', '០', '෦', '０',
-];
+const ZEROS: [char; 17] = ['٠', '۰', '०', '০', '੦', '૦', '୦', '௦', '౦', '೦', '൦', '๐', '໐', '၀', '០', '෦', '０'];
 
 /// The code that a person means: spaces, dashes and dots are how it was shown, and digits are digits in every script.
 fn plain(typed: &str) -> Zeroizing<String> {

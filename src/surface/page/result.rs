@@ -19,9 +19,9 @@ use crate::verification::outcome::Outcome;
 use crate::verification::record::Verification;
 
 /// How long a result token is good for.
-pub const LIFE: Duration = Duration::from_secs(60);
+pub(super) const LIFE: Duration = Duration::from_secs(60);
 /// What a result token calls itself, so that no other token of the same key could be taken for one (RFC 8725 section 3.11).
-pub const TYPE: &str = "verification-result+jwt";
+pub(super) const TYPE: &str = "verification-result+jwt";
 
 /// The key could not be made.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -123,7 +123,7 @@ fn pair(keyring: &Keyring, draw: u8) -> Option<EcdsaKeyPair> {
 
 /// The origin of an address that was checked: all before its path or query.
 #[must_use]
-pub fn origin(address: &str) -> &str {
+pub(super) fn origin(address: &str) -> &str {
     let host = address.find("://").map_or(0, |at| at + 3);
     let rest = address.get(host..).unwrap_or_default();
     let end = rest.find(['/', '?', '#']).map_or(address.len(), |at| host + at);
@@ -132,13 +132,13 @@ pub fn origin(address: &str) -> &str {
 
 /// The address of a site with a token in its query.
 #[must_use]
-pub fn with_token(address: &str, token: &str) -> String {
+pub(super) fn with_token(address: &str, token: &str) -> String {
     let joint = if address.contains('?') { '&' } else { '?' };
     format!("{address}{joint}{PARAMETER}={token}")
 }
 
 /// The parameter that carries a token.
-pub const PARAMETER: &str = "otpgate_result";
+pub(super) const PARAMETER: &str = "otpgate_result";
 
 #[cfg(test)]
 mod tests {
@@ -148,7 +148,8 @@ mod tests {
     #[test]
     fn the_key_follows_from_the_keyring() {
         let (one, two) = (Keyring::generate(&SystemEntropy), Keyring::generate(&SystemEntropy));
-        let keys = |keyring: &Keyring| Signer::new(keyring, "https://otp.example.com".to_owned()).unwrap().keys().to_vec();
+        let keys =
+            |keyring: &Keyring| Signer::new(keyring, "https://otp.example.com".to_owned()).unwrap().keys().to_vec();
         assert_eq!(keys(&one), keys(&one));
         assert_ne!(keys(&one), keys(&two));
         let set: serde_json::Value = serde_json::from_slice(&keys(&one)).unwrap();

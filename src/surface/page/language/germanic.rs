@@ -82,7 +82,7 @@ pub(super) const WORDS: &[(&str, Words)] = &[
         "Við sendum kóða í númerið {0}.",
         "Senda kóðann með SMS",
         "Hringja í mig með kóðann",
-        "Við sendum kóða í númerið {0}.",
+        "Við höfum sent kóða í númerið {0}.",
         "Við hringjum í númerið {0} og lesum upp kóðann.",
         "Kóði",
         "Staðfesta",

@@ -191,6 +191,12 @@ pub(in crate::surface::page) fn of(language: Language, country: Option<Country>)
     place(tag).map_or(ENGLISH, at)
 }
 
+/// The sentences of the language that a request asks for.
+pub(in crate::surface::page) fn of_head(head: &http::request::Parts) -> Speech {
+    let asked = head.headers.get(http::header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+    asked.and_then(preferred).map_or(ENGLISH, at)
+}
+
 /// The place of the language that a browser prefers (RFC 9110 section 12.5.4), among those that there are.
 pub(in crate::surface::page) fn preferred(accept_language: &str) -> Option<usize> {
     let mut best: Option<(u32, usize)> = None;
