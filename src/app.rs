@@ -3,6 +3,7 @@
 
 mod configured;
 mod figures;
+mod page;
 mod smpp;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use crate::app::configured::{
     Carriers, Inbox, carriers, http_carriers, one_access, rules, send_policy, settings, verifications,
 };
 use crate::app::figures::{smpp_sources, sources};
+use crate::app::page::page;
 use crate::app::smpp::Links;
 use crate::carrier::ReceiptReader;
 use crate::clock::{Clock, SystemClock};
@@ -44,7 +46,7 @@ use crate::store::sqlite::SqliteStore;
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
 use crate::surface::{
-    DIALECTS, admin, asked, body_bytes, keyed, oneaccess, open, otp, page, receipts, tyntec, unimatrix, webhooks,
+    DIALECTS, admin, asked, body_bytes, keyed, oneaccess, open, otp, receipts, tyntec, unimatrix, webhooks,
 };
 use crate::telemetry::{Metrics, Observers};
 use crate::verification::settler::Settler;
@@ -72,7 +74,7 @@ pub enum StartError {
     Tls(#[from] TlsError),
     /// Results of verifications cannot be signed.
     #[error("{0}")]
-    Key(#[from] page::KeyError),
+    Key(#[from] crate::surface::page::KeyError),
 }
 
 /// How a gateway ended.
@@ -186,17 +188,6 @@ impl Gateway {
         let (capability_routes, _) = webhooks::capabilities().with_state(hooks).split_for_parts();
         let arrivals = Arc::new(receipts::Parts { reader, receipts, guard: guard.clone() });
         let capability_routes = capability_routes.merge(receipts::capabilities(arrivals));
-        let signer = Arc::new(page::Signer::new(&store.keyring(), base_url.clone())?);
-        let pages = page::Parts::new(
-            Arc::clone(&verifications),
-            Arc::clone(&signer),
-            guard.clone(),
-            Arc::clone(&clock),
-            Arc::new(SystemEntropy),
-            store.keyring(),
-            &base_url,
-        );
-        let capability_routes = capability_routes.merge(page::capabilities(Arc::new(pages))).merge(page::keys(&signer));
         let open_routes = open::routes(Open {
             readiness: readiness.clone(),
             document: Document::new({
@@ -214,6 +205,7 @@ impl Gateway {
                     .map(Into::into)
             }),
         });
+        let open_routes = open_routes.merge(page(&store, &verifications, &clock, &guard, &base_url)?);
         let gateway = stack(Parts {
             dialects: DIALECTS,
             keyed,
