@@ -17,7 +17,7 @@ use crate::access::authenticator::Authenticator;
 use crate::access::nonce;
 pub use crate::app::configured::callbacks;
 use crate::app::configured::{
-    Carriers, Inbox, carriers, http_carriers, one_access, rules, send_policy, settings, verifications,
+    Carriers, Inbox, carriers, http_carriers, one_access, rules, send_policy, settings, verifier,
 };
 use crate::app::figures::{smpp_sources, sources};
 use crate::app::page::page;
@@ -46,10 +46,13 @@ use crate::store::sqlite::SqliteStore;
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
 use crate::surface::{
-    DIALECTS, admin, asked, body_bytes, keyed, oneaccess, open, otp, receipts, tyntec, unimatrix, webhooks,
+    DIALECTS, admin, asked, body_bytes, keyed, oneaccess, open, otp, receipts, tyntec, unimatrix, verifications,
+    webhooks,
 };
 use crate::telemetry::{Metrics, Observers};
+use crate::verification::callback::Callbacks;
 use crate::verification::settler::Settler;
+use crate::verification::token::PageAddresses;
 
 /// From the warmed start to the end of its work: what is touched later is needed.
 const SETTLED: Duration = Duration::from_secs(1);
@@ -99,6 +102,7 @@ pub struct Gateway {
     stop: watch::Sender<bool>,
     courier: tokio::task::JoinHandle<()>,
     dispatcher: tokio::task::JoinHandle<()>,
+    teller: tokio::task::JoinHandle<()>,
     links: Links,
     tasks: JoinSet<()>,
 }
@@ -148,7 +152,7 @@ impl Gateway {
             Arc::clone(&observers) as _,
         );
         let service = Arc::new(service);
-        let verifications = verifications(&store, &service, &catalogue, &clock, &observers, &base_url);
+        let verifying = verifier(&store, &service, &catalogue, &clock, &observers, &base_url);
         let guard = Guard::new(GuardSettings {
             failures: config.guard.failures,
             refill: config.guard.refill,
@@ -180,14 +184,24 @@ impl Gateway {
             guard: guard.clone(),
             base_url: base_url.clone(),
         });
+        let asked_for = Arc::new(verifications::Parts {
+            verifications: Arc::clone(&verifying),
+            post: Arc::clone(&callbacks),
+            guard: guard.clone(),
+            base_url: base_url.clone(),
+        });
         let oneaccess = one_access(config, &store, &clock, &api, &guard);
         let keyed_routes = otp::routes().merge(tyntec::routes()).merge(unimatrix::routes()).with_state(api);
         let keyed_routes = keyed_routes.merge(webhooks::keyed().with_state(Arc::clone(&hooks)));
+        let keyed_routes = keyed_routes.merge(verifications::keyed().with_state(Arc::clone(&asked_for)));
         let (keyed_routes, _) = keyed_routes.merge(oneaccess::routes().with_state(oneaccess)).split_for_parts();
         let keyed_routes = keyed_routes.merge(oneaccess::not_offered());
-        let (capability_routes, _) = webhooks::capabilities().with_state(hooks).split_for_parts();
+        let capability_routes = webhooks::capabilities().with_state(hooks);
+        let capability_routes = capability_routes.merge(verifications::capabilities().with_state(asked_for));
+        let (capability_routes, _) = capability_routes.split_for_parts();
         let arrivals = Arc::new(receipts::Parts { reader, receipts, guard: guard.clone() });
         let capability_routes = capability_routes.merge(receipts::capabilities(arrivals));
+        let pages_url = base_url.clone();
         let open_routes = open::routes(Open {
             readiness: readiness.clone(),
             document: Document::new({
@@ -236,6 +250,7 @@ impl Gateway {
             clock: Arc::clone(&clock),
             routes,
             rules: rules(config),
+            pages: Arc::new(PageAddresses::new(pages_url, store.keyring())),
             observer: Arc::clone(&observers) as _,
         });
         let dispatcher = Arc::new(Dispatcher {
@@ -247,9 +262,18 @@ impl Gateway {
             entropy: Arc::new(SystemEntropy),
             backoff: Backoff::new(config.events.retries.clone()),
             wording: Arc::new(webhooks::Worder),
-            post: callbacks,
-            inside: Arc::new(Settler(Arc::clone(&verifications))),
+            post: Arc::clone(&callbacks),
+            inside: Arc::new(Settler(Arc::clone(&verifying))),
             observer: Arc::clone(&observers) as _,
+        });
+        let teller = Arc::new(Callbacks {
+            verifications: verifying,
+            store: Arc::clone(&store) as _,
+            connections: Arc::clone(&store) as _,
+            backoff: Backoff::new(config.events.retries.clone()),
+            wording: Arc::new(verifications::Worder),
+            post: callbacks,
+            retention: config.store.retention(),
         });
         sources(&metrics, &store, &server, &quota, &guard, &authenticator);
         smpp_sources(&metrics, &smpp);
@@ -259,6 +283,7 @@ impl Gateway {
         let nonces_stopped = stopped.clone();
         let courier = tokio::spawn(courier.run(stopped.clone()));
         let dispatcher = tokio::spawn(dispatcher.run(stopped.clone()));
+        let teller = tokio::spawn(teller.run(stopped.clone()));
         let mut tasks = JoinSet::new();
         tasks.spawn(housekeeping::run(Arc::clone(&store) as _, Arc::clone(&clock), config.store.retention(), stopped));
         if let Some(tls) = tls {
@@ -291,6 +316,7 @@ impl Gateway {
             stop,
             courier,
             dispatcher,
+            teller,
             links,
             tasks,
         })
@@ -322,11 +348,12 @@ impl Gateway {
             () = &mut failed => return self.fail(),
         };
         self.stop.send_replace(true);
-        let both = futures_util::future::join(&mut self.courier, &mut self.dispatcher);
-        if tokio::time::timeout(COURIER_PATIENCE, both).await.is_err() {
+        let all = futures_util::future::join3(&mut self.courier, &mut self.dispatcher, &mut self.teller);
+        if tokio::time::timeout(COURIER_PATIENCE, all).await.is_err() {
             tracing::warn!("messages or events were still on their way; they are claimed again after the next start");
             self.courier.abort();
             self.dispatcher.abort();
+            self.teller.abort();
         }
         // After the courier: what it had on its way may still be answered.
         self.links.end().await;

@@ -188,7 +188,7 @@ pub(super) fn settings(config: &Config, tls: Option<Tls>) -> Settings {
 }
 
 /// The service of verifications.
-pub(super) fn verifications(
+pub(super) fn verifier(
     store: &Arc<SqliteStore>,
     otps: &Arc<OtpService>,
     catalogue: &Arc<Catalogue>,

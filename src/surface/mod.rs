@@ -13,6 +13,7 @@ pub mod problem;
 pub mod receipts;
 pub mod tyntec;
 pub mod unimatrix;
+pub mod verifications;
 pub(crate) mod vocabulary;
 pub mod webhooks;
 
@@ -37,7 +38,8 @@ pub const DIALECTS: Dialects = Dialects {
 /// Which requests need a key; the others are open, or capabilities.
 #[must_use]
 pub fn keyed(method: &Method, path: &str) -> bool {
-    let capability = [webhooks::CAPABILITIES, receipts::CAPABILITIES].iter().any(|prefix| path.starts_with(prefix));
+    let capabilities = [webhooks::CAPABILITIES, receipts::CAPABILITIES, verifications::CAPABILITIES];
+    let capability = capabilities.iter().any(|prefix| path.starts_with(prefix));
     let native = path.starts_with("/v1/") && !capability;
     let prefixed = path.starts_with(tyntec::PREFIX) || path.starts_with(oneaccess::PREFIX);
     native || prefixed || unimatrix::keyed(method, path)
@@ -61,7 +63,8 @@ pub fn asked(request: &Request) -> Option<Asked> {
     if let Some(operation) = oneaccess::operation(method, path) {
         return Some(Asked { operation, query: query(), fields: oneaccess::fields(request) });
     }
-    let Some(operation) = otp::operation(method, path).or_else(|| tyntec::operation(method, path)) else {
+    let native = otp::operation(method, path).or_else(|| verifications::operation(method, path));
+    let Some(operation) = native.or_else(|| tyntec::operation(method, path)) else {
         return unimatrix::asked(request);
     };
     Some(Asked { operation, query: query(), fields: Vec::new() })

@@ -51,6 +51,15 @@ impl FirstSend {
         }
     }
 
+    /// Messages that opening a verification sends.
+    #[must_use]
+    pub const fn sends(self) -> u32 {
+        match self {
+            Self::Now => 1,
+            Self::OnOpen => 0,
+        }
+    }
+
     /// Reads `now` or `on_open`, in any case of letters.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -26,3 +26,4 @@ mod quota;
 mod smpp;
 mod store;
 mod support;
+mod verification;

@@ -23,4 +23,5 @@ mod tls;
 mod tyntec;
 mod unimatrix;
 mod unimatrix_access;
+mod verifications;
 mod webhooks;

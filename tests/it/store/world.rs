@@ -25,6 +25,7 @@ use otpgate::otp::store::{
 use otpgate::secret::{Keyring, SystemEntropy};
 use otpgate::store::memory::MemoryStore;
 use otpgate::store::sqlite::{Mode, Options, SqliteStore};
+use otpgate::verification::store::VerificationStore;
 
 pub(crate) const START: UnixMillis = UnixMillis(1_763_764_437_120);
 pub(crate) const RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -42,6 +43,7 @@ pub(crate) trait Store:
     + EventQueue
     + NonceStore
     + IdentityStore
+    + VerificationStore
 {
 }
 impl<T> Store for T where
@@ -54,6 +56,7 @@ impl<T> Store for T where
         + EventQueue
         + NonceStore
         + IdentityStore
+        + VerificationStore
 {
 }
 
