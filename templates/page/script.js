@@ -2,8 +2,12 @@
 (() => {
     const by = id => document.getElementById(id), field = by("code"), wait = by("wait"), page = document.body.dataset;
     let gone = false;
-    // A second press of a button while the first is on its way does nothing.
-    addEventListener("submit", event => { if (gone) event.preventDefault(); gone = true; });
+    // A second press of a button while the first is on its way does nothing. What is sent says that scripts run.
+    addEventListener("submit", event => {
+        if (gone) event.preventDefault();
+        gone = true;
+        event.target.append(Object.assign(document.createElement("input"), { type: "hidden", name: "by", value: "script" }));
+    });
     addEventListener("pageshow", () => { gone = false; });
     if (field) {
         // Out of a whole message the code alone; spaces and dashes within it do not count.
@@ -18,7 +22,7 @@
             addEventListener("submit", () => stop.abort());
             navigator.credentials.get({ otp: { transport: ["sms"] }, signal: stop.signal }).then(given => {
                 field.value = given.code;
-                field.form.requestSubmit();
+                field.form.requestSubmit(field.form.querySelector("button"));
             }, () => {});
         }
     }
@@ -40,6 +44,9 @@
     }
     // When the time runs out, the page says so.
     if (page.seconds) setTimeout(() => location.replace(location.pathname), page.seconds * 1000 + 700);
+    // On to the site by a step of its own: a policy on forms also binds all redirects after one, those of the site too.
+    const onward = document.querySelector("[data-goes]");
+    if (onward && parent === window) location.replace(onward.href);
     // In a frame: whoever is allowed to show it is told how it ended, and nobody else.
     if (parent !== window) document.querySelectorAll("[data-origin]").forEach(({ dataset }) => parent.postMessage(
         { type: "otpgate.verification", outcome: page.outcome, result: dataset.result }, dataset.origin));

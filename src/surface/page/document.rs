@@ -87,6 +87,16 @@ pub(super) struct Button {
     pub(super) later: bool,
 }
 
+/// The way back to the site that asked.
+pub(super) struct Onward {
+    /// The page's own address, by which it leads there.
+    pub(super) address: String,
+    /// What the link says.
+    pub(super) text: String,
+    /// Whether the page goes there by itself, where its script runs.
+    pub(super) goes: bool,
+}
+
 /// Whom a page in a frame tells how it ended.
 pub(super) struct Tell {
     /// Whom: an origin that may show the page.
@@ -117,7 +127,7 @@ pub(super) struct Document {
     pub(super) tells: Vec<Tell>,
     pub(super) token: String,
     pub(super) outcome: Option<&'static str>,
-    pub(super) ended: bool,
+    pub(super) onward: Option<Onward>,
     pub(super) seconds_left: Option<u64>,
 }
 
@@ -152,7 +162,7 @@ impl Document {
             tells: Vec::new(),
             token: String::new(),
             outcome: None,
-            ended: false,
+            onward: None,
             seconds_left: None,
         }
     }

@@ -38,7 +38,7 @@ use crate::secret::{Entropy, Keyring, Purpose};
 use crate::surface::answer::{JSON, bytes_of, empty};
 use crate::surface::page::document::{Bounds, Tell, private};
 use crate::surface::page::form::{Action, FORM_BYTES, Form};
-use crate::surface::page::view::{Said, document};
+use crate::surface::page::view::{ONWARD, Said, document};
 use crate::verification::outcome::Outcome;
 use crate::verification::page::{NotDone, PageError, State as Standing, View};
 use crate::verification::service::Verifications;
@@ -137,6 +137,11 @@ async fn show(State(parts): State<Arc<Parts>>, path: Address, request: Request) 
         Ok(view) => view,
         Err(error) => return refused(&parts, error, request).await,
     };
+    if let (Standing::Ended(outcome), Some(ONWARD)) = (view.state, request.uri().query())
+        && let Some(onward) = onward(&parts, &view, outcome)
+    {
+        return onward;
+    }
     let mut document = document(&view, &token, request.uri().query().and_then(Said::of_query));
     let origins: Vec<_> = view.embed_origins.iter().map(|origin| origin.as_str()).collect();
     if let Standing::Ended(outcome) = view.state
@@ -170,15 +175,15 @@ async fn step(State(parts): State<Arc<Parts>>, path: Address, request: Request) 
     let Some(form) = Form::parse(&body) else { return refuse(&head.extensions, &Refusal::BodyUnreadable) };
     match make(&parts, &token, &form).await {
         Ok((view, said)) => {
-            let leads = form.action == Action::Return || form.action == Action::Enter && !framed;
-            match view.state {
-                Standing::Ended(outcome)
-                    if leads && (outcome == Outcome::Verified || form.action == Action::Return) =>
-                {
-                    onward(&parts, &view, outcome).unwrap_or_else(|| back(&token, None))
-                }
-                _ => back(&token, said),
+            let verified = view.state == Standing::Ended(Outcome::Verified) && form.action == Action::Enter;
+            // In a frame the parent is told, and not led away from its own page.
+            if !verified || framed || view.return_url.is_none() {
+                return back(&token, said);
             }
+            if form.scripted {
+                return back(&token, Some(Said::Done));
+            }
+            onward(&parts, &view, Outcome::Verified).unwrap_or_else(|| back(&token, None))
         }
         Err(error) => refused(&parts, error, Request::from_parts(head, axum::body::Body::empty())).await,
     }
@@ -193,7 +198,6 @@ async fn make(parts: &Parts, text: &str, form: &Form) -> Result<(View, Option<Sa
         Action::Again => verifications.again(&token, Channel::Sms).await,
         Action::Voice => verifications.again(&token, Channel::Voice).await,
         Action::NotMe => verifications.not_me(&token).await,
-        Action::Return => verifications.look(&token).await,
     };
     not_done(made)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::UnixMillis;
 use crate::otp::channel::{Channel, Via};
 use crate::otp::phone::Phone;
-use crate::surface::page::document::{Button, Document, Field, Icon, Line, Wait};
+use crate::surface::page::document::{Button, Document, Field, Icon, Line, Onward, Wait};
 use crate::surface::page::form::Action;
 use crate::surface::page::language::{self, Words};
 use crate::surface::page::result::origin;
@@ -19,6 +19,8 @@ pub(super) enum Said {
     Wrong,
     /// It did not work.
     Trouble,
+    /// The code was right, and the page may go on by itself.
+    Done,
 }
 
 impl Said {
@@ -27,15 +29,19 @@ impl Said {
         match self {
             Self::Wrong => "wrong",
             Self::Trouble => "trouble",
+            Self::Done => "done",
         }
     }
 
     /// Reads a query. Whatever else is in it does not matter.
     pub(super) fn of_query(query: &str) -> Option<Self> {
         let value = query.split('&').find_map(|pair| pair.strip_prefix("said="))?;
-        [Self::Wrong, Self::Trouble].into_iter().find(|known| known.as_str() == value)
+        [Self::Wrong, Self::Trouble, Self::Done].into_iter().find(|known| known.as_str() == value)
     }
 }
+
+/// The query of the address that leads on to the site.
+pub(super) const ONWARD: &str = "to=site";
 
 /// The page of `view`, whose address ends with `token`.
 pub(super) fn document(view: &View, token: &str, said: Option<Said>) -> Document {
@@ -52,7 +58,7 @@ pub(super) fn document(view: &View, token: &str, said: Option<Said>) -> Document
     token.clone_into(&mut document.token);
     match view.state {
         State::Open(code) => open(&mut document, view, words, code, said),
-        State::Ended(outcome) => ended(&mut document, view, words, outcome),
+        State::Ended(outcome) => ended(&mut document, view, words, outcome, said),
     }
     document
 }
@@ -68,7 +74,7 @@ fn open(document: &mut Document, view: &View, words: Words, code: Code, said: Op
     });
     document.fault = match (code, said) {
         (Code::Lapsed, _) => Some(words.expired.to_owned()),
-        (Code::None, Some(Said::Wrong)) | (_, None) => None,
+        (Code::None, Some(Said::Wrong)) | (_, Some(Said::Done) | None) => None,
         (_, Some(Said::Wrong)) => Some(words.wrong.replace("{0}", &view.attempts_left.to_string())),
         (_, Some(Said::Trouble)) => Some(words.trouble.to_owned()),
     };
@@ -112,16 +118,16 @@ fn may_write(view: &View) -> bool {
     view.verification.via == Via::Auto && wrote && view.verification.current_otp().is_some()
 }
 
-fn ended(document: &mut Document, view: &View, words: Words, outcome: Outcome) {
+fn ended(document: &mut Document, view: &View, words: Words, outcome: Outcome, said: Option<Said>) {
     document.outcome = Some(outcome.as_str());
-    document.ended = true;
     document.icon = Some(ending(words, outcome).1);
     match &view.return_url {
         Some(url) => {
             let origin = origin(url.as_str());
             let site = origin.split_once("://").map_or(origin, |(_, site)| site);
             let text = words.back.replace("{0}", site);
-            document.buttons.push(Button { class: "main", action: Action::Return.as_str(), text, later: false });
+            let goes = outcome == Outcome::Verified && said == Some(Said::Done);
+            document.onward = Some(Onward { address: format!("{}?{ONWARD}", document.token), text, goes });
         }
         None => document.lines.push(Line::plain(words.close)),
     }

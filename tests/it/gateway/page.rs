@@ -162,8 +162,7 @@ fn a_result_goes_to_the_site_that_was_named() {
     let policy = person.get(&page).expect(200).header("content-security-policy").unwrap().to_owned();
     assert!(policy.contains("form-action 'self' https://www.example.com; frame-ancestors https://www.example.com"));
     // Nothing has ended: the way back is not open yet.
-    let early = press(&mut person, &page, "action=return").expect(303);
-    assert!(page.ends_with(early.header("location").unwrap()));
+    assert!(person.get(&format!("{page}?to=site")).expect(200).header("location").is_none());
     let code = gateway.server.code(NUMBER);
     let framed = [FORM, ("Sec-Fetch-Dest", "iframe"), ("Sec-Fetch-Site", "same-origin")];
     let stays = person.call("POST", &page, &framed, &format!("action=enter&code={code}")).expect(303);
@@ -177,7 +176,14 @@ fn a_result_goes_to_the_site_that_was_named() {
     );
     let alone = person.call("GET", &page, &[("Sec-Fetch-Dest", "document")], "").expect(200);
     assert!(!alone.body.contains("data-result"), "a page on its own holds no result");
-    let left = press(&mut person, &page, "action=return").expect(303);
+    // With script the page goes on by itself, from a page of its own; without it the form leads there.
+    let scripted = press(&mut person, &page, &format!("action=enter&by=script&code={code}")).expect(303);
+    assert!(scripted.header("location").unwrap().ends_with("?said=done"));
+    assert!(person.get(&format!("{page}?said=done")).expect(200).body.contains("data-goes"));
+    assert!(!person.get(&page).expect(200).body.contains(" data-goes>"));
+    let without = press(&mut person, &page, &format!("action=enter&code={code}")).expect(303);
+    assert!(without.header("location").unwrap().starts_with("https://www.example.com/done?order=7&otpgate_result=ey"));
+    let left = person.get(&format!("{page}?to=site")).expect(303);
     let address = left.header("location").unwrap();
     let token = address.strip_prefix("https://www.example.com/done?order=7&otpgate_result=").unwrap();
     let part = |index: usize| -> Value {
