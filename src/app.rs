@@ -202,6 +202,7 @@ impl Gateway {
         let arrivals = Arc::new(receipts::Parts { reader, receipts, guard: guard.clone() });
         let capability_routes = capability_routes.merge(receipts::capabilities(arrivals));
         let pages_url = base_url.clone();
+        let page_routes = page(&store, &verifying, &clock, &guard, &base_url)?;
         let open_routes = open::routes(Open {
             readiness: readiness.clone(),
             document: Document::new({
@@ -219,7 +220,6 @@ impl Gateway {
                     .map(Into::into)
             }),
         });
-        let open_routes = open_routes.merge(page(&store, &verifications, &clock, &guard, &base_url)?);
         let gateway = stack(Parts {
             dialects: DIALECTS,
             keyed,
@@ -236,7 +236,9 @@ impl Gateway {
             keyring: store.keyring(),
             idempotency_observer: Arc::clone(&observers) as _,
             keyed_routes: finish(keyed_routes),
-            open_routes: finish(open_routes.merge(capability_routes).merge(unimatrix::other_methods())),
+            open_routes: finish(
+                open_routes.merge(capability_routes).merge(page_routes).merge(unimatrix::other_methods()),
+            ),
         });
 
         let drain = Drain::new();

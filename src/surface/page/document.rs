@@ -293,7 +293,7 @@ mod tests {
         let text = document.render().unwrap();
         assert!(!text.contains("<script>alert") && !text.contains("\"><script"), "{text}");
         assert_eq!(text.matches("<script>").count(), 1);
-        assert!(text.contains("a <bdi>&#34;&#62;&#60;script"), "{text}");
+        assert!(text.contains("a <bdi dir=\"ltr\">&#34;&#62;&#60;script"), "{text}");
     }
 
     #[test]
