@@ -1,11 +1,12 @@
 //! Verifications: one asking of a person to prove a number, from its first message to its one outcome. Knows no HTTP and no
 //! SQL; a code is sent and checked by the domain of OTPs, under all its limits.
 //!
-//! [`service`] opens, shows and cancels them, [`page`] holds the steps of the person, [`outcome`] says how one ends, [`settler`]
+//! [`service`] shows and cancels them, [`opening`] opens them, [`page`] holds the steps of the person, [`outcome`] says how one ends, [`settler`]
 //! sees to it over crashes, [`callback`] tells who waits for it. [`store`] is what they need from outside.
 
 pub mod callback;
 pub mod claim;
+pub mod opening;
 pub mod outcome;
 pub mod page;
 pub mod record;

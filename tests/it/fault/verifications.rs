@@ -161,10 +161,10 @@ fn steps_that_wait_come_back_over_kills() {
     for (number, step) in &steps {
         let one = client.get(&format!("/v1/verifications/{}", step.id)).expect(200).json();
         let list = format!("/2fa/v1/otp?number=%2B49151{:08}", 20_000_000 + number);
-        let otps = client.get(&list).expect(200).json();
         assert_eq!(one["sendsLeft"], 2, "one message a step: {one}");
+        // A cancelled one took its code along.
         if !step.cancelled {
-            // A cancelled one took its code along.
+            let otps = client.get(&list).expect(200).json();
             assert_eq!(otps.as_array().unwrap().len(), 1, "one code a step: {one} {otps}");
         }
     }

@@ -336,7 +336,7 @@ const SCHEMAS: &[Schema] = &[
             field("hasLogo", "Page Has Logo", "Whether there is an image above it.").advanced(),
             field("returnUrls", "Return URLs", "The addresses that the page may lead to.").advanced(),
             field("embedOrigins", "Embedding Origins", "The sites that may show the page in a frame.").advanced(),
-            field("linkInMessage", "Link in Message", "Whether messages of verifications hold its address.").advanced(),
+            field("linkInMessage", "Linked Messages", "Whether messages of verifications hold its address.").advanced(),
         ],
     },
     verifications::AWAITED,

@@ -63,7 +63,7 @@ pub(super) const CANCEL: Operation = action(
 
 pub(super) const NEW: Schema = Schema {
     name: "NewVerification",
-    title: "Verification",
+    title: "New Verification",
     fields: &[
         field(
             "number",
