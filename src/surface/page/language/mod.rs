@@ -321,7 +321,7 @@ mod tests {
         for speech in SPEECHES.iter() {
             for (text, _) in sentences(&speech.words) {
                 // Short words, and whole sentences of close neighbours, are the same in several.
-                let near = ["bs", "hr", "sr", "da", "no"].contains(&speech.tag);
+                let near = ["bs", "hr", "sr", "da", "no", "gl", "pt", "id", "ms", "cs", "sk"].contains(&speech.tag);
                 assert!(seen.insert(text) || near || text.chars().count() <= 24, "{} {text}", speech.tag);
             }
         }
