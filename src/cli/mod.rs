@@ -66,7 +66,7 @@ pub enum Command {
     /// Create, list, rotate and revoke API keys, also while the server runs
     Key(key::KeyArgs),
     /// List, show, create, edit and delete applications, also while the server runs
-    Application(application::ApplicationArgs),
+    Application(Box<application::ApplicationArgs>),
     /// List and end subscriptions, rotate their secrets, replay events that nobody took
     Webhooks(webhooks::WebhooksArgs),
     /// List who delivers, and where receipts go

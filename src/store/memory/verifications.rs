@@ -49,7 +49,7 @@ impl VerificationStore for MemoryStore {
             Some(after) => all.insert(id, after),
             None => all.remove(&id),
         };
-        self.verifications.claims.written(id);
+        self.verifications.claims.written(id, self.verifications.claims.of(id));
         ready(Ok(()))
     }
 

@@ -95,6 +95,7 @@ impl VerificationStore for SqliteStore {
         let (keyring, shared) = (self.keyring(), Arc::clone(&self.shared));
         Box::pin(async move {
             let Some(id) = after.as_ref().or(before.as_ref()).map(|one| one.id) else { return Ok(()) };
+            let claim = self.shared.claims.of(id);
             let written = self.alone(Reach::Verification(id), move |sql| {
                 if verification(sql, &keyring, id)? != before {
                     return Ok(None);
@@ -105,7 +106,7 @@ impl VerificationStore for SqliteStore {
                 }
             });
             written.await?.ok_or(WriteError::Conflict)?;
-            self.shared.claims.written(id);
+            self.shared.claims.written(id, claim);
             Ok(())
         })
     }
@@ -123,12 +124,17 @@ impl VerificationStore for SqliteStore {
                 let due = statement.query_map(params![int(now.0), more], |row| row.get(0))?;
                 let due = due.map(|id| id.map(VerificationId::from_bytes)).collect::<Result<Vec<_>, _>>()?;
                 let claimed = shared.claims.claim(due, now, limit);
-                // One that cannot be read keeps nobody else waiting.
-                let read = |id| {
-                    let read = verification(sql, &keyring, id);
-                    read.inspect_err(|error| tracing::error!(%error, "a verification cannot be read")).ok().flatten()
-                };
-                Ok(claimed.into_iter().filter_map(read).collect())
+                let mut found = Vec::with_capacity(claimed.len());
+                for id in claimed {
+                    match verification(sql, &keyring, id) {
+                        Ok(Some(record)) if record.due(shared.retention) <= now => found.push(record),
+                        // Whoever had it moved it between the two looks: it is not due any more.
+                        Ok(_) => shared.claims.written(id, shared.claims.of(id)),
+                        // One that cannot be read keeps nobody else waiting.
+                        Err(error) => tracing::error!(%error, "a verification cannot be read"),
+                    }
+                }
+                Ok(found)
             });
             claimed.await
         })
