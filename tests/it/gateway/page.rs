@@ -9,6 +9,9 @@ use crate::support::{Answer, Client, Gateway, Options, Server};
 const NUMBER: &str = "+4915112345678";
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
+/// Header fields, a body, and the status that they are refused with.
+type Refused<'a> = (&'a [(&'a str, &'a str)], &'a str, u16);
+
 /// Opens a verification; its id and the path of its page.
 fn open(client: &mut Client, body: &Value) -> (String, String) {
     let opened = client.post_json("/v1/verifications", body).expect(201).json();
@@ -83,7 +86,7 @@ fn looking_changes_nothing_and_a_form_is_looked_at_first() {
         person.call("GET", &page, &[("Sec-Purpose", "prefetch")], "").expect(200);
         person.get(&format!("{page}?action=begin&round={round}")).expect(200);
     }
-    let forms: [(&[(&str, &str)], &str, u16); 8] = [
+    let forms: [Refused<'_>; 8] = [
         (&[("Content-Type", "text/plain")], "action=not_me", 415),
         (&[("Content-Type", "application/json")], "{\"action\":\"not_me\"}", 415),
         (&[], "action=not_me", 415),
