@@ -15,6 +15,7 @@ use std::time::Duration;
 use otpgate::access::connection::ConnectionId;
 use otpgate::clock::Clock;
 use otpgate::events::inside::Inside as _;
+use otpgate::events::queue::{Settled, Settlement};
 use otpgate::events::store::EventQueue as _;
 use otpgate::idempotency::{CallKey, IdempotencyKey, Name, Operation, Request, Settled as Known, Ticket};
 use otpgate::otp::application::{Application, ApplicationRef};
@@ -150,8 +151,16 @@ impl Bench {
     /// Tells the settler what waits in the queue, as the dispatcher does.
     async fn hear(&self) {
         let settler = Settler(Arc::clone(&self.service));
-        for event in self.store.claim_events(self.world.now(), 100).await.unwrap() {
-            settler.hear(&event.notice).await.unwrap();
+        loop {
+            let events = self.store.claim_events(self.world.now(), 100).await.unwrap();
+            if events.is_empty() {
+                break;
+            }
+            for event in events {
+                settler.hear(&event.notice).await.unwrap();
+                let settled = Settled { address: event.address, settlement: Settlement::Told };
+                self.store.settle_events(vec![settled]).await.unwrap();
+            }
         }
     }
 
@@ -170,9 +179,9 @@ impl Bench {
     }
 }
 
-fn why(error: PageError) -> NotDone {
+fn why(error: &PageError) -> NotDone {
     let PageError::NotDone(_, why) = error else { panic!("{error:?}") };
-    why
+    *why
 }
 
 #[tokio::test]
@@ -232,18 +241,18 @@ async fn a_lapsed_code_is_replaced_by_a_new_one() {
     bench.hear().await;
     let view = bench.service.look(&token).await.unwrap();
     assert_eq!((view.state, view.attempts_left), (State::Open(Code::Lapsed), 0));
-    assert_eq!(why(bench.enter(&opened, &old).await.unwrap_err()), NotDone::NoCode);
+    assert_eq!(why(&bench.enter(&opened, &old).await.unwrap_err()), NotDone::NoCode);
     let view = bench.service.again(&token, Channel::Sms).await.unwrap();
     assert_eq!((view.state, view.attempts_left, view.sends_left), (State::Open(Code::Queued), 3, 1));
     assert_eq!(view.expires, opened.verification.expires, "no code outlives its verification");
-    assert_eq!(why(bench.service.again(&token, Channel::Sms).await.unwrap_err()), {
+    assert_eq!(why(&bench.service.again(&token, Channel::Sms).await.unwrap_err()), {
         NotDone::TooSoon(bench.world.now() + RESEND_GAP)
     });
     bench.world.clock.advance(RESEND_GAP);
     let view = bench.service.again(&token, Channel::Voice).await.unwrap();
     assert_eq!((view.channel, view.sends_left, view.resend_at), (Channel::Voice, 0, None));
     bench.world.clock.advance(RESEND_GAP);
-    assert_eq!(why(bench.service.again(&token, Channel::Sms).await.unwrap_err()), NotDone::NoSendsLeft);
+    assert_eq!(why(&bench.service.again(&token, Channel::Sms).await.unwrap_err()), NotDone::NoSendsLeft);
     let otps = bench.store.verification(id).await.unwrap().unwrap().otps;
     assert_eq!(otps.len(), 2, "the second message was the same code");
     let view = bench.enter(&opened, &bench.code(id).await).await.unwrap();
@@ -271,7 +280,7 @@ async fn the_first_code_leaves_once_when_the_person_asks_for_it() {
         assert_eq!((view.state, view.sends_left), (State::Open(Code::None), 3));
     }
     assert_eq!(bench.store.backlog(), 0, "whoever only looks sends nothing");
-    assert_eq!(why(bench.enter(&opened, "1").await.unwrap_err()), NotDone::NoCode);
+    assert_eq!(why(&bench.enter(&opened, "1").await.unwrap_err()), NotDone::NoCode);
     let presses = (0..16).map(|_| {
         let service = Arc::clone(&bench.service);
         tokio::spawn(async move { service.begin(&token).await })
@@ -381,7 +390,7 @@ async fn a_refused_message_leaves_nothing_behind() {
     // On the page a message that may not leave is not counted.
     bench.world.clock.advance(RESEND_GAP);
     let token = bench.token(&again);
-    let refused = why(bench.service.again(&token, Channel::Sms).await.unwrap_err());
+    let refused = why(&bench.service.again(&token, Channel::Sms).await.unwrap_err());
     assert!(matches!(refused, NotDone::Send(SendRefusal::TooManySends(_))), "{refused:?}");
     assert_eq!(bench.service.look(&token).await.unwrap().sends_left, 2);
 }

@@ -13,7 +13,7 @@ fn open(client: &mut Client, body: &Value) -> Value {
     client.post_json(PATH, body).expect(201).json()
 }
 
-fn wait_for(client: &mut Client, receiver: &Receiver, verification: Value) -> Answer {
+fn wait_for(client: &mut Client, receiver: &Receiver, verification: &Value) -> Answer {
     let body = json!({"callback": receiver.url("/step?sig=secret%2F"), "verification": verification});
     client.post_json(WAIT, &body).expect(201)
 }
@@ -133,7 +133,7 @@ fn what_is_wrong_is_named_with_its_place() {
 fn whoever_waits_is_told_once_and_signed() {
     let gateway = Gateway::with(PRIVATE);
     let (receiver, mut client) = (Receiver::start(), gateway.client());
-    let made = wait_for(&mut client, &receiver, json!({"number": NUMBER, "referenceId": "case 8"}));
+    let made = wait_for(&mut client, &receiver, &json!({"number": NUMBER, "referenceId": "case 8"}));
     let verification = made.json();
     let (id, secret) = (id(&verification), verification["signingSecret"].as_str().unwrap());
     let address = made.header("location").unwrap();
@@ -161,7 +161,7 @@ fn whoever_waits_is_told_once_and_signed() {
     assert_eq!(seen(&mut client, &id)["state"], "TOO_MANY_ATTEMPTS");
     // Whoever waits now is told later than a second call of the first would have been.
     let other = Receiver::start();
-    let made = wait_for(&mut client, &other, json!({"number": NUMBER}));
+    let made = wait_for(&mut client, &other, &json!({"number": NUMBER}));
     client.delete(&format!("{PATH}/{}", super::verifications::id(&made.json()))).expect(204);
     other.wait(|seen| !seen.is_empty());
     assert_eq!(receiver.seen().len(), 1);
@@ -174,7 +174,7 @@ fn a_cancelled_run_is_told_nothing_and_others_are_tried_again() {
     let gateway = Gateway::with(PRIVATE);
     let mut client = gateway.client();
     let cancelled = Receiver::start();
-    let made = wait_for(&mut client, &cancelled, json!({"number": NUMBER}));
+    let made = wait_for(&mut client, &cancelled, &json!({"number": NUMBER}));
     let otp = otp(&mut client, &id(&made.json()));
     Client::new(gateway.server.public, Some("otpg_wrong")).delete(&location(&made)).expect(204);
     assert_eq!(seen(&mut client, &id(&made.json()))["state"], "CANCELLED_BY_FLOW");
@@ -185,7 +185,7 @@ fn a_cancelled_run_is_told_nothing_and_others_are_tried_again() {
         let before = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         if before < 2 { Reply::Status(500) } else { Reply::Status(202) }
     });
-    let made = wait_for(&mut client, &failing, json!({"number": "+12025550103"}));
+    let made = wait_for(&mut client, &failing, &json!({"number": "+12025550103"}));
     becomes(&mut client, &id(&made.json()), "UNDELIVERABLE");
     let calls = failing.wait(|seen| seen.len() == 3);
     let secret = made.json()["signingSecret"].as_str().unwrap().to_owned();
@@ -343,7 +343,7 @@ fn an_erased_number_is_in_no_verification() {
     let gateway = Gateway::with(PRIVATE);
     let (receiver, mut client) = (Receiver::start(), gateway.client());
     let plain = id(&open(&mut client, &json!({"number": NUMBER, "referenceId": "case 9"})));
-    let waited = id(&wait_for(&mut client, &receiver, json!({"number": NUMBER, "referenceId": "case 10"})).json());
+    let waited = id(&wait_for(&mut client, &receiver, &json!({"number": NUMBER, "referenceId": "case 10"})).json());
     let (code, _, err) = gateway.command(&["erase", "--number", NUMBER]);
     assert_eq!(code, 0, "{err}");
     client.get(&format!("{PATH}/{plain}")).expect(404);
