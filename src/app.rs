@@ -4,6 +4,7 @@
 mod backing;
 mod configured;
 mod figures;
+mod page;
 mod smpp;
 
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use crate::app::configured::{
     Carriers, Inbox, carriers, http_carriers, one_access, rules, send_policy, settings, verifier,
 };
 use crate::app::figures::{quota_sources, readiness_source, smpp_sources, sources, store_sources};
+use crate::app::page::page;
 use crate::app::smpp::Links;
 use crate::carrier::ReceiptReader;
 use crate::clock::{Clock, SystemClock};
@@ -73,6 +75,9 @@ pub enum StartError {
     /// The certificate or its key cannot be used.
     #[error("tls: {0}")]
     Tls(#[from] TlsError),
+    /// Results of verifications cannot be signed.
+    #[error("{0}")]
+    Key(#[from] crate::surface::page::KeyError),
 }
 
 /// How a gateway ended.
@@ -196,6 +201,7 @@ impl Gateway {
         let arrivals = Arc::new(receipts::Parts { reader, receipts, guard: guard.clone() });
         let capability_routes = capability_routes.merge(receipts::capabilities(arrivals));
         let pages_url = base_url.clone();
+        let page_routes = page(&*store, &verifying, &clock, &guard, &base_url)?;
         let open_routes = open::routes(Open {
             readiness: readiness.clone(),
             document: Document::new({
@@ -236,7 +242,9 @@ impl Gateway {
             keyring: store.keyring(),
             idempotency_observer: Arc::clone(&observers) as _,
             keyed_routes: finish(keyed_routes),
-            open_routes: finish(open_routes.merge(capability_routes).merge(unimatrix::other_methods())),
+            open_routes: finish(
+                open_routes.merge(capability_routes).merge(page_routes).merge(unimatrix::other_methods()),
+            ),
         });
 
         let drain = Drain::new();

@@ -173,10 +173,12 @@ pub enum Purpose {
     Page = 11,
     /// A verification → the address that ends the wait for it.
     Wait = 12,
+    /// The key that signs results of verifications.
+    Result = 13,
 }
 
 /// All of them, in their order.
-const PURPOSES: [Purpose; 11] = [
+const PURPOSES: [Purpose; 12] = [
     Purpose::Number,
     Purpose::ApiKey,
     Purpose::Cache,
@@ -188,6 +190,7 @@ const PURPOSES: [Purpose; 11] = [
     Purpose::Receipt,
     Purpose::Page,
     Purpose::Wait,
+    Purpose::Result,
 ];
 
 /// A value only its keyring can read: ring number, nonce, ciphertext, tag.
@@ -299,7 +302,7 @@ impl Keyring {
     /// HMAC-SHA-256 over the parts, each preceded by its length, so that no two lists of parts are the same bytes.
     #[must_use]
     pub fn hash(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
-        let [number, api_key, cache, idempotency, unsubscribe, callback, nonce, identity, receipt, page, wait] =
+        let [number, api_key, cache, idempotency, unsubscribe, callback, nonce, identity, receipt, page, wait, result] =
             &self.hashing;
         let key = match purpose {
             Purpose::Number => number,
@@ -313,6 +316,7 @@ impl Keyring {
             Purpose::Receipt => receipt,
             Purpose::Page => page,
             Purpose::Wait => wait,
+            Purpose::Result => result,
         };
         let mut context = hmac::Context::with_key(key);
         for part in parts {

@@ -8,6 +8,7 @@ mod once;
 pub mod oneaccess;
 pub mod open;
 pub mod otp;
+pub mod page;
 pub mod problem;
 pub mod receipts;
 pub mod tyntec;
@@ -26,7 +27,11 @@ use crate::layer::limits::BODY_BYTES;
 /// Which dialect speaks where.
 pub const DIALECTS: Dialects = Dialects {
     paths: &[(unimatrix::PATH, &unimatrix::Unimatrix)],
-    prefixes: &[(tyntec::PREFIX, &tyntec::Tyntec), (oneaccess::PREFIX, &oneaccess::ONE_ACCESS)],
+    prefixes: &[
+        (tyntec::PREFIX, &tyntec::Tyntec),
+        (oneaccess::PREFIX, &oneaccess::ONE_ACCESS),
+        (page::CAPABILITIES, &page::PAGES),
+    ],
     native: &problem::Native,
 };
 
@@ -43,7 +48,11 @@ pub fn keyed(method: &Method, path: &str) -> bool {
 /// The largest body of a path, in bytes.
 #[must_use]
 pub fn body_bytes(path: &str) -> usize {
-    if path.starts_with(receipts::CAPABILITIES) { receipts::BODY_BYTES } else { BODY_BYTES }
+    match path {
+        _ if path.starts_with(receipts::CAPABILITIES) => receipts::BODY_BYTES,
+        _ if path.starts_with(page::CAPABILITIES) => page::BODY_BYTES,
+        _ => BODY_BYTES,
+    }
 }
 
 /// What a request asks for, where that is done once however often it arrives.

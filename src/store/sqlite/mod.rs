@@ -24,6 +24,7 @@ mod fault;
 mod files;
 mod group;
 mod identity;
+mod looks;
 mod nonces;
 mod open;
 mod reader;
@@ -123,6 +124,7 @@ impl SqliteStore {
                 notices: Notices::default(),
             },
             claims: Claims::default(),
+            looks: looks::Looks::default(),
             latch: Latch::new(options.dir),
             generation: AtomicU64::new(0),
             log: Log::default(),

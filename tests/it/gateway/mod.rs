@@ -14,6 +14,7 @@ mod keys;
 mod native;
 mod oneaccess;
 mod oneaccess_events;
+mod page;
 mod quota;
 mod sandbox;
 mod startup;
