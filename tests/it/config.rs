@@ -109,7 +109,7 @@ fn every_fault_names_file_line_and_key_and_what_would_be_right() {
             "only a provider of type smpp",
         ),
         ("[log]\nformat = \"xml\"\n", ":2:1: log.format", "one of fmt, json"),
-        ("[store]\nurl = \"redis://h\"\n", ":2:1: store.url", "not available in this version"),
+        ("[store]\nurl = \"postgres://h\"\n", ":2:1: store.url", "sqlite, or redis://host:port"),
         ("master_key_file = \"/nowhere/key\"\n", ":1:1: master_key_file", "openssl rand -hex 32"),
     ] {
         let error = directory.load(text, &[]).unwrap_err().to_string();

@@ -145,7 +145,7 @@ impl RedisStore {
 
     /// What is remembered of the subject; none where it has to be read.
     fn remembered(&self, subject: &Subject) -> Option<Snapshot> {
-        let number = |key: NumberKey| self.numbers.get(&key).map(|seen| self.pruned(&seen));
+        let number = |key: NumberKey| self.numbers.get(&key);
         let nothing = Snapshot { id: None, otp: Seen::default(), key: None, number: Seen::default(), fresh: false };
         match subject {
             // Mostly nobody has sent to it for long: the commit says if somebody has.
@@ -188,19 +188,13 @@ impl RedisStore {
         Ok(())
     }
 
-    fn pruned(&self, seen: &Seen<NumberRecord>) -> Seen<NumberRecord> {
-        let mut seen = seen.clone();
-        seen.value.prune(self.clock.now(), crate::store::LONGEST_RATE);
-        seen
-    }
-
     async fn load(&self, subject: &Subject) -> Result<Snapshot, StoreError> {
         let nothing = Snapshot { id: None, otp: Seen::default(), key: None, number: Seen::default(), fresh: true };
         Ok(match subject {
             Subject::Nobody => nothing,
             Subject::Number(key) => {
                 let bytes = self.get(Place::of_number(*key), Kind::Number, &key.bytes()).await?;
-                Snapshot { key: Some(*key), number: self.seen_number(bytes.as_deref())?, ..nothing }
+                Snapshot { key: Some(*key), number: seen_number(bytes.as_deref())?, ..nothing }
             }
             Subject::OtpAlone(id) => {
                 let bytes = self.get(Place::of_otp(*id), Kind::Otp, &id.bytes()).await?;
@@ -212,7 +206,7 @@ impl RedisStore {
                 let [otp, number] = two(self.link.run(call).await?)?;
                 let otp = seen_otp(otp.as_deref())?;
                 let key = otp.value.as_ref().map(|otp| otp.number_key);
-                let number = self.seen_number(number.as_deref())?;
+                let number = seen_number(number.as_deref())?;
                 Snapshot { id: Some(*id), otp, key, number, fresh: true }
             }
             Subject::Purpose(key, purpose) => {
@@ -220,7 +214,7 @@ impl RedisStore {
                 let call = Call::new(&HELD, place).key(Kind::Number, &key.bytes()).arg(place.key(Kind::Otp, b""));
                 let answer = self.link.run(call).await?;
                 let mut parts = Vec::<Option<Vec<u8>>>::from_redis_value(answer).map_err(|_| unreadable())?.into_iter();
-                let number = self.seen_number(parts.next().flatten().as_deref())?;
+                let number = seen_number(parts.next().flatten().as_deref())?;
                 let holding = number.value.holding(purpose.as_str()).map(OtpId::from_bytes);
                 let mut otp = Seen::default();
                 while let (Some(Some(id)), Some(bytes)) = (parts.next(), parts.next()) {
@@ -245,7 +239,7 @@ impl RedisStore {
         let mut values = values.into_iter();
         let mut next = || values.next().flatten();
         let otp = if before.id.is_some() { seen_otp(next().as_deref())? } else { Seen::default() };
-        let number = if before.key.is_some() { self.seen_number(next().as_deref())? } else { Seen::default() };
+        let number = if before.key.is_some() { seen_number(next().as_deref())? } else { Seen::default() };
         if after.spend_checked
             && let Some(spend) = spend
         {
@@ -277,11 +271,12 @@ impl RedisStore {
         };
         Ok(Kept { answer, otp })
     }
+}
 
-    pub(super) fn seen_number(&self, bytes: Option<&[u8]>) -> Result<Seen<NumberRecord>, StoreError> {
-        let Some(bytes) = bytes else { return Ok(Seen::default()) };
-        Ok(self.pruned(&Seen { value: records::number(bytes)?, mark: mark(bytes).to_vec() }))
-    }
+/// A number's record as it was read.
+fn seen_number(bytes: Option<&[u8]>) -> Result<Seen<NumberRecord>, StoreError> {
+    let Some(bytes) = bytes else { return Ok(Seen::default()) };
+    Ok(Seen { value: records::number(bytes)?, mark: mark(bytes).to_vec() })
 }
 
 /// An OTP as it was read.

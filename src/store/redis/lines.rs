@@ -79,9 +79,10 @@ impl Lines {
         lines.get(&subscription).is_none_or(|line| line.waiting + line.joining < bound(subscription))
     }
 
-    /// Events that wait, for anybody.
+    /// Events that wait, for anybody but the gateway itself.
     pub(super) fn len(&self) -> usize {
-        self.0.lock().values().map(|line| line.waiting + line.joining).sum()
+        let lines = self.0.lock();
+        lines.iter().filter(|(id, _)| **id != INSIDE).map(|(_, line)| line.waiting + line.joining).sum()
     }
 
     /// How they stand, before the queues are asked.

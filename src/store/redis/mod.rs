@@ -81,7 +81,7 @@ use crate::store::redis::horizon::Horizon;
 use crate::store::redis::link::Link;
 use crate::store::redis::place::{Kind, Place};
 use crate::store::redis::view::View;
-use crate::store::{LONGEST_RATE, PRUNE_STEP, first_day_kept};
+use crate::store::{PRUNE_STEP, first_day_kept, pruned};
 
 pub use address::{Address, MalformedAddress};
 pub use connect::ConnectError;
@@ -91,6 +91,8 @@ pub use quota::RedisQuota;
 
 /// How long what other replicas wrote for the sweeps may stay unseen.
 const LOOK: Duration = Duration::from_secs(5);
+/// How soon a number's record that is still worth keeping is looked at again.
+const PRUNE_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
 /// Daily counts remembered.
 const COUNTS: u64 = 10_000;
 
@@ -236,17 +238,19 @@ impl RedisStore {
         }
         for due in self.written.due(&self.link, Kind::Written, now, PRUNE_STEP).await? {
             let Ok(key) = due.member.as_slice().try_into().map(NumberKey::from_bytes) else { continue };
-            let mut commit = Commit::new(due.place);
-            // Looked at again later: a record with failures stays until there is a right code.
-            commit.rank(Kind::Written, b"", (now + LONGEST_RATE).0, &due.member);
-            commit.run(&self.link).await?;
             let touch = Touch { subject: Subject::Number(key), spend: None, answer: None };
-            // Reading has pruned it already: it is written as it was read, and goes where nothing is left.
-            change(self, touch, |records: &Records| {
-                let number = records.number.is_empty().then(|| records.number.clone());
+            change(self, touch, move |records: &Records| {
+                let number = pruned(&records.number, now);
                 (Changes { number, ..Changes::default() }, ())
             })
             .await?;
+            let mut commit = Commit::new(due.place);
+            if self.numbers.get(&key).is_some_and(|seen| seen.value.is_empty()) {
+                commit.unrank(Kind::Written, b"", &due.member);
+            } else {
+                commit.rank(Kind::Written, b"", (now + PRUNE_AGAIN).0, &due.member);
+            }
+            commit.run(&self.link).await?;
         }
         Ok(())
     }

@@ -42,6 +42,7 @@ pub(super) enum Count {
 pub(super) struct After {
     pub(super) otps: Vec<(OtpId, Seen<Option<Arc<Otp>>>)>,
     pub(super) number: Option<(NumberKey, Seen<NumberRecord>)>,
+    pub(super) wrote_number: Option<UnixMillis>,
     pub(super) steps: Vec<Step>,
     /// What the commit counts, in the order of its writes.
     pub(super) counted: Vec<Count>,

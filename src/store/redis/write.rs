@@ -11,7 +11,6 @@ use crate::otp::id::{NumberKey, OtpId};
 use crate::otp::outbox::{Message, MessageId};
 use crate::otp::record::Otp;
 use crate::otp::store::StoreError;
-use crate::store::LONGEST_RATE;
 use crate::store::pending::Step;
 use crate::store::redis::RedisStore;
 use crate::store::redis::change::Seen;
@@ -120,10 +119,11 @@ impl RedisStore {
             let bytes = records::number_bytes(&record)?;
             seen = Seen { value: record, mark: mark(&bytes).to_vec() };
             commit.set(Kind::Number, &key.bytes(), bytes, 0);
-            // Looked at again when no limit can count any of its sends.
-            commit.rank(Kind::Written, b"", (self.clock.now() + LONGEST_RATE).0, &key.bytes());
+            // The next pruning looks at it once, and then from time to time.
+            commit.rank(Kind::Written, b"", self.clock.now().0, &key.bytes());
         }
         after.counted.push(Count::Other);
+        after.wrote_number = Some(self.clock.now());
         after.number = Some((key, seen));
         Ok(())
     }
@@ -191,6 +191,9 @@ impl RedisStore {
         self.outbox.grew(place, grown);
         if let Some((id, count)) = after.spent {
             self.spent.insert(id, count);
+        }
+        if let Some(now) = after.wrote_number {
+            self.written.joins(place, now);
         }
         for due in after.dues {
             self.dues.joins(place, due);
