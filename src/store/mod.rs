@@ -6,6 +6,7 @@
 //! - `packed`, `checksum`: how a record becomes bytes, and how damaged ones are noticed
 //! - `notices`: the events that wait for their subscribers, and who has claimed which
 //! - `pending`: the messages that are not settled yet, in the order in which they are due
+//! - `transfer`: everything of one store into another
 //! - `rules`: what makes the write of a setting a conflict, the same for every adapter
 //!
 //! Knows the ports of `otp`, `events`, `access` and `abuse`; must not know HTTP, delivery or the command line.
@@ -18,6 +19,7 @@ mod pending;
 mod rules;
 pub mod redis;
 pub mod sqlite;
+pub mod transfer;
 
 use std::sync::Arc;
 use std::time::Duration;

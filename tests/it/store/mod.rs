@@ -13,6 +13,7 @@ mod settings;
 mod sqlite;
 mod sqlite_open;
 mod suite;
+mod transfer;
 pub(crate) mod world;
 
 /// One test for each function of a suite and each adapter.
