@@ -79,7 +79,8 @@ impl End {
                 Ok(Box::new(store))
             }
             Self::Redis(url) => {
-                let address = Address::parse(url.expose()).map_err(|error| CliError::StoreAddress(error.to_string()))?;
+                let address =
+                    Address::parse(url.expose()).map_err(|error| CliError::StoreAddress(error.to_string()))?;
                 let store = RedisTransfer::open(address, Arc::new(master_key(config)?)).await;
                 Ok(Box::new(store.map_err(|error| refused(error, config, url))?))
             }
@@ -98,7 +99,8 @@ pub async fn copy(args: CopyArgs, mut config: Config, out: &mut dyn Write) -> Re
     }
     let lying = |end: &End| end.directory().map(|dir| dir.join(MASTER_KEY)).filter(|file| file.exists());
     let file = master_key_file.or(config.master_key_file).or_else(|| lying(&from)).or_else(|| lying(&to));
-    let file = file.ok_or_else(|| CliError::MasterKey("name the master key's file with --master-key-file".to_owned()))?;
+    let file =
+        file.ok_or_else(|| CliError::MasterKey("name the master key's file with --master-key-file".to_owned()))?;
     config.master_key_file = Some(file.clone());
     let (source, target) = (from.open(&config, false).await?, to.open(&config, true).await?);
     let standing = source.standing().await.map_err(|error| CliError::Copy(format!("{}: {error}", source.name())))?;

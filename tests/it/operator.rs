@@ -42,7 +42,10 @@ fn doctor(config: &str) -> (i32, String) {
     let count = if wrong == 1 { "1 thing is".to_owned() } else { format!("{wrong} things are") };
     let ends = if wrong == 0 { String::new() } else { format!("otpgate: {count} wrong\n") };
     assert_eq!((code, errors), (i32::from(wrong > 0), ends), "{said}");
-    assert!(said.lines().all(|line| ["ok    ", "note  ", "WRONG "].iter().any(|word| line.starts_with(word))), "{said}");
+    assert!(
+        said.lines().all(|line| ["ok    ", "note  ", "WRONG "].iter().any(|word| line.starts_with(word))),
+        "{said}"
+    );
     (code, said)
 }
 
@@ -55,7 +58,9 @@ fn a_store_that_is_set_up_well_is_well() {
     assert_eq!(redis.cli(&["dbsize"]), "0", "it changes nothing");
     done(&["store", "init", "--config", &config]);
     let (code, said) = doctor(&config);
-    for line in ["is whole; the master key is the data's", "nothing is evicted", "appendonly yes", "tells the same time"] {
+    for line in
+        ["is whole; the master key is the data's", "nothing is evicted", "appendonly yes", "tells the same time"]
+    {
         assert!(code == 0 && said.contains(line), "{line}: {said}");
     }
 }
@@ -96,7 +101,8 @@ fn each_thing_that_loses_codes_is_named_with_what_to_do() {
 
 #[test]
 fn a_replica_that_nobody_waits_for_is_said_to_bound_the_loss() {
-    let (folder, redis) = (tempfile::tempdir().unwrap(), Redis::with(&["--appendonly", "yes", "--repl-diskless-sync-delay", "0"]));
+    let (folder, redis) =
+        (tempfile::tempdir().unwrap(), Redis::with(&["--appendonly", "yes", "--repl-diskless-sync-delay", "0"]));
     let replica = Redis::with(&["--replicaof", "127.0.0.1", &redis.port().to_string()]);
     for _ in 0..3_000 {
         if replica.cli(&["info", "replication"]).contains("master_link_status:up") {
@@ -145,7 +151,9 @@ fn the_embedded_store_and_the_certificate_are_looked_at() {
     assert!(doctor(config).1.contains("holds nothing yet") && !data.exists());
     done(&["key", "create", "--name", "n", "--config", config]);
     let (code, said) = doctor(config);
-    for line in ["no server runs on it; the master key is the data's", "schema: version", "MB are free", "is valid for "] {
+    for line in
+        ["no server runs on it; the master key is the data's", "schema: version", "MB are free", "is valid for "]
+    {
         assert!(code == 0 && said.contains(line), "{line}: {said}");
     }
     certificate(2021);
@@ -179,7 +187,10 @@ fn a_backup_beside_a_server_is_restored_whole_or_not_at_all() {
         // Without the master key: it lies elsewhere for so long.
         std::fs::rename(path("live/master.key"), path("key")).unwrap();
         let (code, said, errors) = otpgate(&["backup", "--to", &file, "--data-dir", &live]);
-        assert!(code == 0 && said.contains("is a whole backup") && errors.contains("backup, pages: "), "{said} {errors}");
+        assert!(
+            code == 0 && said.contains("is a whole backup") && errors.contains("backup, pages: "),
+            "{said} {errors}"
+        );
         over.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     std::fs::copy(path("key"), path("live/master.key")).unwrap();

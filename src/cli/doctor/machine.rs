@@ -24,7 +24,9 @@ pub(super) fn store(config: &Config) -> Vec<Finding> {
     let directory = config.data_dir.display();
     let mut findings = Vec::new();
     match inspect(&config.data_dir, config.master_key_file.as_deref()) {
-        Ok(None) => findings.push(Finding::note(format!("data_dir: {directory} holds nothing yet; the first start makes it"))),
+        Ok(None) => {
+            findings.push(Finding::note(format!("data_dir: {directory} holds nothing yet; the first start makes it")))
+        }
         Ok(Some(found)) => {
             let served = if found.served { "a server runs on it" } else { "no server runs on it" };
             findings.push(Finding::ok(format!("data_dir: {directory}; {served}; the master key is the data's")));

@@ -68,7 +68,9 @@ fn judged(server: &Inspected, wait: u32) -> Vec<Finding> {
         Some(policy) => findings.push(Finding::wrong(format!(
             "{name}: maxmemory-policy is {policy}: a used code may be forgotten and used again; set it to noeviction"
         ))),
-        None => findings.push(Finding::note(format!("{name}: it does not say whether it evicts; maxmemory-policy must be noeviction"))),
+        None => findings.push(Finding::note(format!(
+            "{name}: it does not say whether it evicts; maxmemory-policy must be noeviction"
+        ))),
     }
     if server.max_memory > 0 && server.used_memory > server.max_memory / 10 * 9 {
         findings.push(Finding::wrong(format!(
@@ -97,9 +99,10 @@ fn judged(server: &Inspected, wait: u32) -> Vec<Finding> {
 
 fn replicas(server: &Inspected, wait: u32) -> Option<Finding> {
     let (name, count) = (&server.version, server.replicas.len());
-    let lags = server.replicas.iter().map(|one| {
-        format!("{} is {} bytes and {} s behind", one.address, one.behind, one.lag.as_secs())
-    });
+    let lags = server
+        .replicas
+        .iter()
+        .map(|one| format!("{} is {} bytes and {} s behind", one.address, one.behind, one.lag.as_secs()));
     let lags = lags.collect::<Vec<_>>().join(", ");
     let enough = usize::try_from(wait).is_ok_and(|wait| wait <= count);
     if wait > 0 && !enough {

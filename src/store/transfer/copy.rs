@@ -106,7 +106,9 @@ pub async fn copy(
     };
     let begin = Progress { source: source.name(), kind: Kind::Application, next: None };
     let mut progress = match target.standing().await.map_err(&to)? {
-        Standing::Unfinished { keyring: begun, progress } if begun == keyring && progress.source == begin.source => progress,
+        Standing::Unfinished { keyring: begun, progress } if begun == keyring && progress.source == begin.source => {
+            progress
+        }
         Standing::Unfinished { progress, .. } => {
             return Err(CopyError::OtherCopy { target: target.name(), source_name: progress.source });
         }
@@ -164,11 +166,7 @@ async fn fresh(target: &dyn Transfer) -> Result<bool, TransferError> {
 }
 
 /// Reads a whole kind. Rows that come twice count once: 16 bytes of each are remembered meanwhile.
-async fn summed(
-    store: &dyn Transfer,
-    kind: Kind,
-    watch: &mut (dyn FnMut(Step) + Send),
-) -> Result<Sum, TransferError> {
+async fn summed(store: &dyn Transfer, kind: Kind, watch: &mut (dyn FnMut(Step) + Send)) -> Result<Sum, TransferError> {
     let of = store.count(kind).await?;
     let (mut seen, mut sum, mut after) = (HashSet::new(), 0_u128, None);
     loop {

@@ -192,7 +192,9 @@ mod tests {
             };
             assert_eq!(EventForm::parse(&event.bytes()).unwrap(), event);
         }
-        for (otp, number) in [(None, None), (Some([3; ID]), None), (None, Some([4; ID])), (Some([3; ID]), Some([4; ID]))] {
+        for (otp, number) in
+            [(None, None), (Some([3; ID]), None), (None, Some([4; ID])), (Some([3; ID]), Some([4; ID]))]
+        {
             let kept = KeptAnswer {
                 key: ReplayKey::from_bytes([9; ID]),
                 fingerprint: Fingerprint::from_bytes([8; ID]),
@@ -207,7 +209,11 @@ mod tests {
         }
         assert_eq!(spend_parts(b"a b DE 20000"), Some(("a b", "DE", 20_000)));
         for short in [&b""[..], b"1234567", b"12345678"] {
-            assert!(EventForm::parse(short).is_none() && OtpForm::parse(short).is_none() && answer([0; ID], short).is_none());
+            assert!(
+                EventForm::parse(short).is_none()
+                    && OtpForm::parse(short).is_none()
+                    && answer([0; ID], short).is_none()
+            );
         }
     }
 }

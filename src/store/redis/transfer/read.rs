@@ -164,7 +164,8 @@ impl RedisTransfer {
             let address = address_of(field).ok_or(TransferError::Damaged(Kind::Event))?;
             let bytes = address.subscription.bytes();
             let queue = Place::of_bytes(&bytes);
-            commands.push((queue, command(&[b"ZSCORE", &queue.key(Letter::QueueSeen, &bytes), &address.event.bytes()])));
+            commands
+                .push((queue, command(&[b"ZSCORE", &queue.key(Letter::QueueSeen, &bytes), &address.event.bytes()])));
         }
         let mut rows = Vec::new();
         for ((field, row), seen) in fields.into_iter().zip(self.all(commands).await?) {
@@ -190,9 +191,7 @@ impl RedisTransfer {
     }
 
     pub(super) async fn count_rows(&self, kind: Kind) -> Result<u64, TransferError> {
-        let fields = async |letter| {
-            read_as::<u64>(self.send(&[b"HLEN", &Place::Settings.key(letter, b"")]).await?)
-        };
+        let fields = async |letter| read_as::<u64>(self.send(&[b"HLEN", &Place::Settings.key(letter, b"")]).await?);
         match kind {
             Kind::Application => fields(Letter::Applications).await,
             Kind::Connection => fields(Letter::Connections).await,

@@ -3,8 +3,8 @@
 
 use redis::Cmd;
 
-use crate::access::connection::{Connection as Caller, ConnectionId};
 use crate::abuse::NumberRecord;
+use crate::access::connection::{Connection as Caller, ConnectionId};
 use crate::clock::UnixMillis;
 use crate::events::subscription::SubscriptionId;
 use crate::idempotency::ReplayKey;

@@ -79,7 +79,10 @@ pub(super) fn rows(sql: &Connection, kind: Kind, after: &[u8], limit: usize) -> 
             page(sql, sql_text, params![day, account, country, limit], |row| {
                 let (account, country, day): (String, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
                 let count: u32 = row.get(3)?;
-                Ok(Row { key: format!("{account} {country} {day}").into_bytes(), value: count.to_string().into_bytes() })
+                Ok(Row {
+                    key: format!("{account} {country} {day}").into_bytes(),
+                    value: count.to_string().into_bytes(),
+                })
             })
         }
         Kind::Message => {

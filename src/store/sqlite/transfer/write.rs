@@ -138,7 +138,6 @@ fn event(sql: &Connection, key: &[u8], value: &[u8]) -> Written {
     let text = "INSERT OR REPLACE INTO event (subscription, id, due, ends, until, tries, answer, otp, number, body) \
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let (due, ends, until) = (int(form.due), form.ends.map(int), int(form.until));
-    let values =
-        params![subscription, id, due, ends, until, form.tries, answer, form.otp, form.number, form.sealed];
+    let values = params![subscription, id, due, ends, until, form.tries, answer, form.otp, form.number, form.sealed];
     run(sql, text, values)
 }
