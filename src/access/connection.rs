@@ -32,6 +32,12 @@ impl ConnectionId {
         Self(u64::from_be_bytes(bytes) >> 1)
     }
 
+    /// The id that a store kept as this number.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The number, for the quota's table.
     #[must_use]
     pub const fn get(self) -> u64 {

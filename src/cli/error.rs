@@ -58,6 +58,17 @@ pub enum CliError {
         /// What is wrong.
         problem: String,
     },
+    /// A copy into the store was not finished: 79.
+    #[error("store: {store}: {problem}")]
+    StoreUnfinished {
+        /// Which.
+        store: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A store failed in the middle of a copy, or both ends differ: 74.
+    #[error("{0}")]
+    Copy(String),
     /// A newer otpgate wrote the shared store: 76.
     #[error("store.url: {store}: {problem}")]
     StoreTooNew {
@@ -170,10 +181,11 @@ impl CliError {
             Self::PortInUse { .. } | Self::Listener { .. } | Self::NotReady(_) => 69,
             Self::Internal(_) => 70,
             Self::DataDirectory { .. } | Self::Output { .. } => 73,
-            Self::StoreFailed { .. } => 74,
+            Self::StoreFailed { .. } | Self::Copy(_) => 74,
             Self::InUse { .. } => 75,
             Self::NewerSchema { .. } | Self::StoreTooNew { .. } => 76,
             Self::WrongMasterKey { .. } | Self::MasterKey(_) => 77,
+            Self::StoreUnfinished { .. } => 79,
             Self::Config(_) | Self::Tls(_) | Self::StoreAddress(_) => 78,
         }
     }

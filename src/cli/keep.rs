@@ -4,6 +4,7 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 
+use crate::cli::copy::{CopyArgs, copy};
 use crate::cli::store::{redis_options, refused};
 use crate::cli::{CliError, DataArgs, Environment};
 use crate::config::{Config, StoreUrl};
@@ -26,6 +27,8 @@ pub struct StoreArgs {
 pub enum StoreCommand {
     /// Make a shared store, or make it ours again after it was emptied: every quota begins fully charged
     Init,
+    /// Copy everything into another store; interrupted, the same command goes on from there
+    Copy(CopyArgs),
 }
 
 /// Runs one of them.
@@ -39,6 +42,7 @@ pub fn run(args: StoreArgs, environment: Environment, out: &mut dyn Write) -> Re
     runtime.block_on(async {
         match args.command {
             StoreCommand::Init => init(&config, out).await,
+            StoreCommand::Copy(args) => copy(args, config, out).await,
         }
     })
 }

@@ -3,7 +3,7 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | done; or a drain that was asked for is over |
-//! | 1 | the linted connector breaks a rule |
+//! | 1 | the linted connector breaks a rule; `doctor` found something wrong |
 //! | 64 | the command line is wrong |
 //! | 65 | a value is wrong or names nothing: no such connection or application, no phone number |
 //! | 66 | the shared store has lost its marker: it was emptied, or another one took its place |
@@ -19,6 +19,7 @@
 //! | 76 | a newer otpgate wrote the data |
 //! | 77 | the master key is not the data's |
 //! | 78 | the configuration is wrong |
+//! | 79 | a copy into the store was not finished |
 //!
 //! What a command prints goes to stdout; what went wrong goes to stderr, one line a fault: what, where, and what would be
 //! right.
@@ -33,10 +34,13 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Config, ConfigError, Flags, Sources};
 
 pub mod application;
+pub mod backup;
 pub mod banner;
 pub mod check_config;
 pub mod connector;
+pub mod copy;
 pub mod desk;
+pub mod doctor;
 pub mod erase;
 pub mod error;
 #[cfg(test)]
@@ -45,6 +49,7 @@ pub mod health;
 pub mod keep;
 pub mod key;
 pub mod openapi;
+pub mod progress;
 pub mod provider;
 pub mod serve;
 pub mod store;
@@ -84,11 +89,17 @@ pub enum Command {
     Connector(connector::ConnectorArgs),
     /// Check a configuration file and print what is in effect
     CheckConfig(check_config::CheckConfigArgs),
+    /// Back the embedded store up into one file, also while the server runs
+    Backup(backup::BackupArgs),
+    /// Put a backup into a data directory whose server is stopped
+    Restore(backup::RestoreArgs),
+    /// Say what is wrong with the configuration, the store, the disk and the certificate, and what to do
+    Doctor(doctor::DoctorArgs),
     /// Ask the server on this machine whether it is ready
     Health(health::HealthArgs),
     /// Erase a phone number from everything that is kept of it
     Erase(erase::EraseArgs),
-    /// Make a shared store ours again after it was emptied
+    /// Copy a store into another; make a shared one ours again after it was emptied
     Store(keep::StoreArgs),
 }
 
@@ -148,6 +159,9 @@ fn run(cli: Cli, environment: Environment, out: &mut dyn Write) -> Result<(), Cl
         Command::Openapi(args) => openapi::run(args, out),
         Command::Connector(args) => connector::run(args, out),
         Command::CheckConfig(args) => check_config::run(args, environment, out),
+        Command::Backup(args) => backup::run(args, environment, out),
+        Command::Restore(args) => backup::run_restore(args, environment, out),
+        Command::Doctor(args) => doctor::run(args, environment, out),
         Command::Health(args) => health::run(args, environment, out),
         Command::Key(args) => {
             let config = args.data.clone().load(environment)?;
@@ -223,6 +237,9 @@ mod tests {
             "connector export --host otp.example.com --out DIR --scheme http --compatible",
             "connector lint FILE PROPERTIES --json",
             "check-config f",
+            "backup --to f --data-dir d",
+            "restore --from f --data-dir d --force",
+            "doctor --config f --store redis://h",
             "health --config f --listen 127.0.0.1:8080",
             "erase --number +4915112345678",
             "webhooks list --account a --json",
@@ -234,6 +251,8 @@ mod tests {
             "webhooks replay sub_0123456789abcdef --event 0193517a-5c00-7000-8000-0123456789ab",
             "webhooks replay --all",
             "provider list --json",
+            "store init --store redis://h",
+            "store copy --from sqlite:d --to redis://h --master-key-file f",
         ] {
             let words = std::iter::once("otpgate").chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");

@@ -93,7 +93,11 @@ pub fn redis_options(config: &Config, url: &SecretUrl, mode: Mode) -> Result<red
     })
 }
 
-fn master_key(config: &Config) -> Result<MasterKey, CliError> {
+/// The master key of a shared store.
+///
+/// # Errors
+/// [`CliError::MasterKey`].
+pub fn master_key(config: &Config) -> Result<MasterKey, CliError> {
     // The configuration was checked: whoever shares a store names the key.
     let Some(file) = &config.master_key_file else {
         return Err(CliError::MasterKey("missing; a shared store needs a key that every gateway has".to_owned()));
@@ -122,12 +126,14 @@ pub fn refused(error: &ConnectError, config: &Config, url: &SecretUrl) -> CliErr
                 file.display()
             ))
         }
+        ConnectError::Unfinished => CliError::StoreUnfinished { store, problem },
         ConnectError::TooNew { .. } => CliError::StoreTooNew { store, problem },
         ConnectError::Unexpected(_) => CliError::StoreFailed { directory: store.into(), problem },
     }
 }
 
-fn named(error: OpenError, config: &Config) -> CliError {
+/// What keeps an embedded store from being opened, with its exit code.
+pub fn named(error: OpenError, config: &Config) -> CliError {
     let directory = config.data_dir.clone();
     match error {
         OpenError::Directory { source, .. } => CliError::DataDirectory { directory, problem: source.to_string() },
@@ -138,6 +144,10 @@ fn named(error: OpenError, config: &Config) -> CliError {
         }
         OpenError::WrongMasterKey { path } => CliError::WrongMasterKey { file: path, directory },
         OpenError::NoMasterKey { .. } | OpenError::MalformedMasterKey { .. } => CliError::MasterKey(error.to_string()),
+        OpenError::Unfinished { path } => CliError::StoreUnfinished {
+            store: path.display().to_string(),
+            problem: "a copy into this store was not finished: run it again".to_owned(),
+        },
         OpenError::NotADatabase { .. } | OpenError::Corrupt { .. } | OpenError::Full { .. } => {
             CliError::StoreFailed { directory, problem: error.to_string() }
         }

@@ -58,6 +58,19 @@ impl SavedRing {
         Some(Self { connection, bytes })
     }
 
+    /// A ring that is full since `now` (ms since 1970): what was admitted before is not known.
+    #[must_use]
+    pub fn full(connection: ConnectionKey, policy: &Policy, now: u64) -> Self {
+        let mut bytes = vec![VERSION];
+        let longest = u64::from(Policy::MAX_PERIOD_SECONDS) * 1_000;
+        write(&mut bytes, policy.period_ms().clamp(SHORT_MS, longest));
+        write(&mut bytes, now.min(LATEST));
+        write(&mut bytes, u64::from(policy.calls()));
+        // All at the same instant: no gaps.
+        bytes.extend((1..policy.calls()).map(|_| 0));
+        Self { connection, bytes }
+    }
+
     /// Reads the calls back.
     ///
     /// # Errors
@@ -138,6 +151,15 @@ mod tests {
         let calls = SavedRing::of(KEY, &far).unwrap().calls();
         assert_eq!(calls, Ok(Calls { times: vec![5, 3_600_004], keeps: 3_600_000 }));
         assert_eq!(SavedRing::of(KEY, &Far::new()), None);
+    }
+
+    #[test]
+    fn a_full_ring_is_one_that_was_filled_at_once() {
+        for (calls, period, keeps) in [(1, 1, SHORT_MS), (100, 60, SHORT_MS), (10_000, 3_600, 3_600_000)] {
+            let full = SavedRing::full(KEY, &Policy::new(calls, period).unwrap(), 1_763_764_437_120).calls().unwrap();
+            let times = vec![1_763_764_437_120; usize::try_from(calls).unwrap()];
+            assert_eq!(full, Calls { times, keeps });
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! - `claims`: who looks at which verification
 //! - `notices`: the events that wait for their subscribers, and who has claimed which
 //! - `pending`: the messages that are not settled yet, in the order in which they are due
+//! - `transfer`: everything of one store into another
 //! - `rules`: what makes the write of a setting a conflict, the same for every adapter
 //!
 //! Knows the ports of `otp`, `events`, `verification`, `access` and `abuse`; must not know HTTP, delivery or the command line.
@@ -20,6 +21,7 @@ mod pending;
 pub mod redis;
 mod rules;
 pub mod sqlite;
+pub mod transfer;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -23,6 +23,8 @@ def commands(section, folder):
 
 
 def shell(line):
+    if line.startswith("otpgate "):
+        line = line.replace("otpgate", given.otpgate, 1)
     run = subprocess.run(line, shell=True, capture_output=True, text=True)
     assert run.returncode == 0, f"{line}: {run.stderr}"
     return run.stdout.strip()

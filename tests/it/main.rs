@@ -22,6 +22,7 @@ mod fault;
 mod gateway;
 mod idempotency;
 mod openapi;
+mod operator;
 mod quota;
 mod smpp;
 mod store;

@@ -30,7 +30,7 @@ const LEASE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(12);
 const PAUSE: Duration = Duration::from_millis(15);
 /// A place of an answer goes by itself so long after the answer.
-const GRACE: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+pub(super) const GRACE: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 /// Reserves: 0 and how long another's holds; or 1, until when this one does, the shard where an answer may lie, and the answer
 /// in the key's own place.

@@ -17,6 +17,8 @@ use crate::store::redis::place::{Kind, Place};
 pub(super) const OLDEST: (u32, u32) = (6, 2);
 /// The layout of what lies in the store.
 pub(super) const LAYOUT: u32 = 1;
+/// What the description calls how far a copy into this store has come; there is none once it is finished.
+pub(super) const UNFINISHED: &str = "copying";
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +52,9 @@ pub enum ConnectError {
         "the store has no marker: it was emptied, or another one took its place; restore it, or make it anew with: otpgate store init"
     )]
     Uninitialised,
+    /// A copy into it was not finished.
+    #[error("a copy into this store was not finished: run it again")]
+    Unfinished,
     /// The master key does not open its keyring.
     #[error("the master key is not the one that the store was made with")]
     WrongMasterKey,
@@ -95,6 +100,8 @@ pub(super) struct Meta {
     pub(super) charged_at: u64,
     /// Whether every marker was written.
     pub(super) whole: bool,
+    /// How far a copy into it has come.
+    pub(super) copying: Option<String>,
 }
 
 /// Connects.
@@ -110,7 +117,10 @@ impl Connector {
     /// A connection to the store that this process opened.
     pub(super) async fn connect(&self) -> Result<Live, ConnectError> {
         let mut connection = self.reach().await?;
-        let meta = meta(&mut connection).await?.filter(|meta| meta.whole).ok_or(ConnectError::Uninitialised)?;
+        let meta = meta(&mut connection)
+            .await?
+            .filter(|meta| meta.whole && meta.copying.is_none())
+            .ok_or(ConnectError::Uninitialised)?;
         if let Some(keyring) = &self.keyring {
             let found = Keyring::unwrap(&self.master, &meta.keyring).map_err(|_| ConnectError::OtherKeyring)?;
             if !found.is(keyring) {
@@ -260,6 +270,7 @@ pub(super) async fn meta(connection: &mut Connection) -> Result<Option<Meta>, Co
         marker: fields.remove("marker").ok_or_else(unexpected)?.into_bytes(),
         charged_at: fields.get("charged_at").and_then(|text| text.parse().ok()).ok_or_else(unexpected)?,
         whole: fields.contains_key("whole"),
+        copying: fields.remove(UNFINISHED),
     }))
 }
 

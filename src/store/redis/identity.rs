@@ -25,7 +25,7 @@ use crate::store::redis::script::{Call, Lazy, Lua};
 const STEP: u64 = 1_000;
 const SHARD_STEP: u64 = 100;
 /// How long a pointer outlasts its session at most.
-const POINTER_SLACK: Duration = Duration::from_secs(60 * 60);
+pub(super) const POINTER_SLACK: Duration = Duration::from_secs(60 * 60);
 /// Bytes of a number's key, and of the instant that begins a kept session.
 const NUMBER: usize = 16;
 const INSTANT: usize = 8;

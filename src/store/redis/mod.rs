@@ -11,6 +11,7 @@
 //! - `nonces`, `identity`: what was spent, pairs of keys, sessions
 //! - `subscriptions`; `events`: from a commit to the queues; `queue`, `row`: one queue and what lies in it; `index`: which
 //!   queues are to be looked at; `queues`: the port over all of them; `lines`: how long they are
+//! - `transfer`: the store at one end of a copy; `inspect`: what it says of itself
 //!
 //! What is acknowledged is in the store's memory, and on as many of its replicas as the operator asked for; whether it
 //! outlasts the store's own crash is the store's setting (`appendonly`). No rule of the domain is written in a script.
@@ -27,6 +28,7 @@ mod fault;
 mod horizon;
 mod identity;
 mod index;
+mod inspect;
 mod lines;
 mod link;
 mod nonces;
@@ -48,6 +50,7 @@ mod settings;
 mod spend;
 mod standing;
 mod subscriptions;
+mod transfer;
 mod verifications;
 mod view;
 mod write;
@@ -85,9 +88,11 @@ use crate::store::{PRUNE_STEP, first_day_kept, pruned};
 
 pub use address::{Address, MalformedAddress};
 pub use connect::ConnectError;
+pub use inspect::{Inspected, Inspection, Ownership, Replica, inspect};
 pub use link::Health;
 pub use open::{Initialised, Options, initialise};
 pub use quota::RedisQuota;
+pub use transfer::RedisTransfer;
 
 /// How long what other replicas wrote for the sweeps may stay unseen.
 const LOOK: Duration = Duration::from_secs(5);

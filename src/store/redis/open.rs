@@ -93,6 +93,9 @@ pub(super) async fn open(options: &Options) -> Result<Opened, ConnectError> {
             (meta(&mut connection).await?.ok_or(ConnectError::Uninitialised)?, made)
         }
     };
+    if found.copying.is_some() {
+        return Err(ConnectError::Unfinished);
+    }
     let keyring = Keyring::unwrap(&connector.master, &found.keyring).map_err(|_| ConnectError::WrongMasterKey)?;
     let keyring = Arc::new(keyring);
     if !found.whole {
@@ -124,6 +127,9 @@ pub async fn initialise(options: &Options) -> Result<Initialised, ConnectError> 
         mark(&mut connection, &found.marker).await?;
         return Ok(Initialised::Made);
     };
+    if found.copying.is_some() {
+        return Err(ConnectError::Unfinished);
+    }
     Keyring::unwrap(&master, &found.keyring).map_err(|_| ConnectError::WrongMasterKey)?;
     let live = Live { connection: connection.clone(), marker: Arc::from(found.marker.clone()), charged_at: 0 };
     if found.whole && all_marked(&connector, &live).await? {
@@ -150,7 +156,7 @@ async fn all_marked(connector: &Connector, live: &Live) -> Result<bool, ConnectE
     connector.probe(live).await.map(|()| true)
 }
 
-fn new_marker(entropy: &dyn Entropy) -> String {
+pub(super) fn new_marker(entropy: &dyn Entropy) -> String {
     let mut bytes = [0; 8];
     entropy.fill(&mut bytes);
     to_hex(&bytes)
@@ -182,7 +188,7 @@ async fn begin(
 }
 
 /// Writes every marker, and then that they are.
-async fn mark(connection: &mut Connection, marker: &[u8]) -> Result<(), ConnectError> {
+pub(super) async fn mark(connection: &mut Connection, marker: &[u8]) -> Result<(), ConnectError> {
     for place in Place::shards().chain([Place::Settings]) {
         send(connection, "SET", &[&place.key(Kind::Marker, b""), marker]).await?;
     }

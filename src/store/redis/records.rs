@@ -36,18 +36,28 @@ pub(super) fn otp(bytes: &[u8]) -> Result<Otp, StoreError> {
 
 /// A number's record: how many codes hold for a purpose, their ids, then the record.
 pub(super) fn number_bytes(record: &NumberRecord) -> Result<Vec<u8>, StoreError> {
+    Ok(number_with(record, &packed(record)?))
+}
+
+/// A number's record that is packed already.
+pub(super) fn number_with(record: &NumberRecord, packed: &[u8]) -> Vec<u8> {
     let count = u8::try_from(record.holdings.len()).unwrap_or(u8::MAX);
     let mut bytes = vec![count];
     for holding in record.holdings.iter().take(usize::from(count)) {
         bytes.extend(holding.code);
     }
-    bytes.extend(packed(record)?);
-    Ok(bytes)
+    bytes.extend(packed);
+    bytes
+}
+
+/// The packed record of a number.
+pub(super) fn number_body(bytes: &[u8]) -> Option<&[u8]> {
+    let (count, rest) = bytes.split_first()?;
+    rest.get(usize::from(*count) * ID..)
 }
 
 pub(super) fn number(bytes: &[u8]) -> Result<NumberRecord, StoreError> {
-    let (count, rest) = bytes.split_first().map_or((0, bytes), |(count, rest)| (usize::from(*count), rest));
-    rest.get(count * ID..).and_then(|record| unpack(record).ok()).map_or_else(|| damaged("a number's record"), Ok)
+    number_body(bytes).and_then(|record| unpack(record).ok()).map_or_else(|| damaged("a number's record"), Ok)
 }
 
 /// A message's place among those of its OTP, and in the outbox.

@@ -18,7 +18,7 @@ use crate::store::packed::{pack, unpack};
 use crate::store::redis::commit::unreadable;
 
 /// The form that is written here.
-const FORM: u8 = 1;
+pub(super) const FORM: u8 = 1;
 /// Bytes of an address.
 const ADDRESS: usize = 24;
 /// Bytes of an answer that are kept: they are words of ours.

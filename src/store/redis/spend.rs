@@ -16,7 +16,7 @@ use crate::store::redis::records::spend_id;
 use crate::store::redis::script::{Call, Lazy, Lua};
 
 /// A count goes by itself after so long: what a sweep has missed.
-const LIFE: u64 = 4 * 24 * 60 * 60 * 1_000;
+pub(super) const LIFE: u64 = 4 * 24 * 60 * 60 * 1_000;
 
 /// Adds to a count: what it is then.
 static ADD: Lazy = Lazy::new(|| {

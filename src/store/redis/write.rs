@@ -21,7 +21,7 @@ use crate::store::redis::prepare::{After, Count};
 use crate::store::redis::{events, records};
 
 /// A kept answer goes by itself so long after a sweep should have dropped it.
-const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A duration in whole milliseconds.
 pub(super) fn millis(duration: Duration) -> u64 {

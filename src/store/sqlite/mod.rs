@@ -11,11 +11,14 @@
 //! - `events`, `subscribers`: who is told of what becomes of one, and what waits to be told
 //! - `identity`: pairs of keys, tried puzzles and sessions
 //! - `verifications`: verifications, each sealed in one row
+//! - `backup`: the database as one file, and back
+//! - `transfer`: the store at one end of a copy; `inspect`: what lies in a directory
 //! - `fault`: what an error means, and the latch of a fatal one
 //!
 //! What is acknowledged is durable: write-ahead log, `synchronous = FULL`, and no answer before the commit returned.
 
 mod answers;
+mod backup;
 mod cache;
 mod checkpoint;
 mod erase;
@@ -24,6 +27,7 @@ mod fault;
 mod files;
 mod group;
 mod identity;
+mod inspect;
 mod looks;
 mod nonces;
 mod open;
@@ -34,6 +38,7 @@ mod schema;
 mod settings;
 mod shared;
 mod subscribers;
+mod transfer;
 mod verifications;
 mod writer;
 
@@ -69,8 +74,11 @@ use crate::store::sqlite::shared::{Figures, Log, Shared};
 use crate::store::sqlite::writer::{Grouped, Job, Reach, Work, Writer};
 use crate::store::{PRUNE_STEP, first_day_kept, pruned};
 
+pub use backup::{BackupError, back_up, restore};
+pub use inspect::{Inspection, inspect};
 pub use open::{Mode, OpenError, Options};
 pub use shared::StoreStats;
+pub use transfer::SqliteTransfer;
 
 /// Jobs that wait for the writer, at most: more than a few seconds of work. Beyond it the store is not available.
 const QUEUE: usize = 8_192;

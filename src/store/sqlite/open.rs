@@ -17,7 +17,9 @@ use crate::store::sqlite::{files, schema, settings};
 /// How long a connection waits for a lock: the command line writes beside the server.
 const BUSY: Duration = Duration::from_secs(5);
 /// What `meta` calls the wrapped keyring.
-const KEYRING: &str = "keyring";
+pub(super) const KEYRING: &str = "keyring";
+/// What `meta` calls how far a copy into this store has come; there is none once it is finished.
+pub(super) const UNFINISHED: &str = "copying";
 
 /// As what a process opens the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +121,12 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// A copy into it was not finished.
+    #[error("a copy into the store {path} was not finished: run it again", path = path.display())]
+    Unfinished {
+        /// The database.
+        path: PathBuf,
+    },
     /// The database is damaged.
     #[error("the database {path} is damaged: restore it from a backup", path = path.display())]
     Corrupt {
@@ -196,6 +204,10 @@ pub(super) fn open(options: &Options) -> Result<Opened, OpenError> {
     let wal: String = writer.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(failed)?;
     if wal != "wal" {
         return Err(OpenError::Io { path, source: io::Error::other("the file system allows no write-ahead log") });
+    }
+    let unfinished = "SELECT 1 FROM meta WHERE key = ?1";
+    if writer.query_row(unfinished, [UNFINISHED], |_| Ok(())).optional().map_err(failed)?.is_some() {
+        return Err(OpenError::Unfinished { path });
     }
     let (keyring, first_start) = open_keyring(&mut writer, &path, options)?;
     if let Some(bytes) = options.max_bytes {

@@ -34,13 +34,13 @@ fn answer(body: &str) -> Answer {
     Answer { status: 200, media_type: "application/json".into(), body: body.to_owned().into() }
 }
 
-fn kept(world: &World, key: &str, body: &str, otp: Option<&Otp>) -> KeptAnswer {
+pub(crate) fn kept(world: &World, key: &str, body: &str, otp: Option<&Otp>) -> KeptAnswer {
     let call = call(world, Operation::Send, key, "{}");
     KeptAnswer::new(&call, &answer(body), otp, &world.keyring, world.now())
 }
 
 /// Keeps an answer in a change of its own.
-async fn keep<S: Otps>(store: &Arc<S>, subject: Subject, kept: &KeptAnswer) {
+pub(crate) async fn keep<S: Otps>(store: &Arc<S>, subject: Subject, kept: &KeptAnswer) {
     let kept = kept.clone();
     let put = move |_: &Records| (Changes { answer: Some(Box::new(kept.clone())), ..Changes::default() }, ());
     change(&**store, Touch { subject, spend: None, answer: None }, put).await.unwrap();

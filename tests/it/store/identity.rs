@@ -11,13 +11,13 @@ use super::world::{Store, World, e164};
 
 const LIFE: Duration = Duration::from_secs(300);
 
-fn random<const N: usize>() -> [u8; N] {
+pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     SystemEntropy.fill(&mut bytes);
     bytes
 }
 
-fn session(world: &World, number: u32, life: Duration) -> KeptSession {
+pub(crate) fn session(world: &World, number: u32, life: Duration) -> KeptSession {
     let key = random();
     let body = world.keyring.seal(&key, b"body");
     KeptSession { key, number: world.key(number), expires: world.now() + life, body }

@@ -13,6 +13,7 @@ mod settings;
 mod sqlite;
 mod sqlite_open;
 mod suite;
+mod transfer;
 mod verifications;
 pub(crate) mod world;
 
