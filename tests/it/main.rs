@@ -23,6 +23,7 @@ mod gateway;
 mod idempotency;
 mod openapi;
 mod quota;
+mod replicas;
 mod smpp;
 mod store;
 mod support;

@@ -3,7 +3,9 @@
 pub(crate) mod carrier;
 pub(crate) mod centre;
 pub(crate) mod client;
+pub(crate) mod fleet;
 pub(crate) mod oaep;
+pub(crate) mod proxy;
 pub(crate) mod receiver;
 pub(crate) mod redis;
 pub(crate) mod signer;
