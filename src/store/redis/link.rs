@@ -113,6 +113,11 @@ impl Link {
         self.live.load_full().ok_or(StoreError::Unavailable)
     }
 
+    /// Whether every call is refused.
+    pub(super) fn is_away(&self) -> bool {
+        self.live.load().is_none()
+    }
+
     /// Runs a script.
     ///
     /// # Errors

@@ -3,5 +3,9 @@
 
 mod bad_input;
 mod emptied;
+mod failover;
+mod messages;
 mod once;
 mod quota;
+mod rolling;
+mod trouble;

@@ -6,9 +6,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::Client;
 use crate::support::fleet::Fleet;
 use crate::support::redis::Redis;
+use crate::support::{Client, Ends};
 
 const CLIENTS: usize = 64;
 const CALLS: usize = 100;
@@ -16,7 +16,7 @@ const CALLS: usize = 100;
 const GRAIN: Duration = Duration::from_millis(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Said {
+pub(super) enum Said {
     Admitted,
     Refused,
     /// The replica died, or could not say: it may have been counted or not.
@@ -25,14 +25,14 @@ enum Said {
 
 /// A call as its caller saw it: it was decided on somewhere between these two instants.
 #[derive(Clone, Copy, Debug)]
-struct Call {
-    began: Duration,
-    ended: Duration,
-    said: Said,
+pub(super) struct Call {
+    pub(super) began: Duration,
+    pub(super) ended: Duration,
+    pub(super) said: Said,
 }
 
 /// The most calls that were certainly admitted within one period.
-fn most_in_a_period(calls: &[Call], period: Duration) -> usize {
+pub(super) fn most_in_a_period(calls: &[Call], period: Duration) -> usize {
     let admitted: Vec<_> = calls.iter().filter(|call| call.said == Said::Admitted).collect();
     let within = |from: Duration| {
         admitted.iter().filter(|call| call.began >= from && call.ended + GRAIN < from + period).count()
@@ -60,6 +60,7 @@ fn calls(fleet: &mut Fleet, key: &str, length: Duration, pause: Duration, dies_e
     let addresses = Mutex::new(fleet.addresses());
     let (stop, clock) = (AtomicBool::new(false), Instant::now());
     std::thread::scope(|scope| {
+        let ends = Ends(&stop);
         let worker = |number: usize| {
             let (addresses, stop) = (&addresses, &stop);
             move || {
@@ -107,7 +108,7 @@ fn calls(fleet: &mut Fleet, key: &str, length: Duration, pause: Duration, dies_e
             addresses.lock().unwrap()[index] = fleet.replicas[index].public;
             dies = clock.elapsed() + dies_every;
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(ends);
         workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     })
 }

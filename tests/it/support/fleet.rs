@@ -15,6 +15,8 @@ use super::{Client, Options, Server, command};
 pub(crate) struct Fleet {
     folder: TempDir,
     config: String,
+    /// Where the replicas are, when they come back where they were.
+    ports: Vec<u16>,
     pub replicas: Vec<Server>,
     /// The key of a connection without a quota.
     pub key: String,
@@ -41,9 +43,14 @@ impl Fleet {
 
     /// So many replicas; `lines` go to `[store]`, `tables` behind it.
     pub(crate) fn with(count: usize, store: &str, lines: &str, tables: &str) -> Self {
+        Self::at(vec![0; count], store, lines, tables)
+    }
+
+    /// A replica on each of these ports, and back on it when it is started again.
+    pub(crate) fn at(ports: Vec<u16>, store: &str, lines: &str, tables: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let config = config(folder.path(), store, lines, tables);
-        let mut this = Self { folder, config, replicas: Vec::new(), key: String::new() };
+        let (config, count) = (config(folder.path(), store, lines, tables), ports.len());
+        let mut this = Self { folder, config, ports, replicas: Vec::new(), key: String::new() };
         this.replicas = (0..count).map(|index| this.launch(index)).collect();
         this.key = this.unlimited();
         this
@@ -65,12 +72,22 @@ impl Fleet {
 
     /// Starts one more process in the place of a replica; how it ended when it did not come up.
     pub(crate) fn try_launch(&self, index: usize) -> Result<Server, (ExitStatus, String)> {
-        Server::try_start(&self.data(index), &Options { config: self.config.clone(), ..Options::default() })
+        Server::try_start(
+            &self.data(index),
+            &Options { config: self.config.clone(), port: self.ports[index], ..Options::default() },
+        )
     }
 
     /// Kills a replica without a warning and starts it again, on other ports.
     pub(crate) fn replace(&mut self, index: usize) {
         self.replicas[index].kill();
+        self.replicas[index] = self.launch(index);
+    }
+
+    /// Waits for the end of a replica that drains, which must be 0, and starts it again.
+    pub(crate) fn renew_drained(&mut self, index: usize) {
+        let status = self.replicas[index].wait();
+        assert_eq!(status.code(), Some(0), "{}", self.replicas[index].log());
         self.replicas[index] = self.launch(index);
     }
 

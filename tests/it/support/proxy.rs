@@ -3,7 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ pub(crate) enum Wire {
 pub(crate) struct Proxy {
     address: SocketAddr,
     wire: Arc<AtomicU8>,
+    target: Arc<AtomicU16>,
     open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
@@ -32,14 +33,15 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (wire, open) = (Arc::new(AtomicU8::new(Wire::Whole as u8)), Arc::<Mutex<Vec<TcpStream>>>::default());
-        let (state, kept) = (Arc::clone(&wire), Arc::clone(&open));
+        let target = Arc::new(AtomicU16::new(port));
+        let (state, kept, behind) = (Arc::clone(&wire), Arc::clone(&open), Arc::clone(&target));
         std::thread::spawn(move || {
             for near in listener.incoming() {
                 let Ok(near) = near else { break };
                 if state.load(Ordering::SeqCst) == Wire::Broken as u8 {
                     continue;
                 }
-                let Ok(far) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+                let Ok(far) = TcpStream::connect(("127.0.0.1", behind.load(Ordering::SeqCst))) else { continue };
                 kept.lock().unwrap().extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
                 for (from, to) in [(near.try_clone(), far.try_clone()), (Ok(far), Ok(near))] {
                     let (from, to, state) = (from.unwrap(), to.unwrap(), Arc::clone(&state));
@@ -47,7 +49,7 @@ impl Proxy {
                 }
             }
         });
-        Self { address, wire, open }
+        Self { address, wire, target, open }
     }
 
     /// Where it listens.
@@ -58,6 +60,11 @@ impl Proxy {
     /// Its address, as `--store` takes it.
     pub(crate) fn store(&self) -> String {
         format!("redis://{}", self.address)
+    }
+
+    /// From now on new connections lead to this port, as an address does that moves to another machine.
+    pub(crate) fn lead_to(&self, port: u16) {
+        self.target.store(port, Ordering::SeqCst);
     }
 
     /// From now on it does this.
