@@ -1,6 +1,8 @@
 //! Messages and events of many replicas: each leaves once, whoever wrote it, and a dead replica's are taken over.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -12,15 +14,19 @@ use crate::support::redis::Redis;
 
 /// A fleet whose only provider is this carrier.
 fn with_carrier(redis: &Redis, replicas: usize, carrier: &Carrier) -> Fleet {
-    let tables = format!(
+    Fleet::with(replicas, &redis.address(), PATIENT, &by_carrier(carrier))
+}
+
+/// The tables of a configuration whose only provider is this carrier.
+pub(super) fn by_carrier(carrier: &Carrier) -> String {
+    format!(
         "[delivery]\ncountries = \"all\"\nmessages_per_day = \"none\"\n[[delivery.providers]]\nname = \"carrier\"\ntype = \"http\"\n\
          preset = \"unimatrix\"\nurl = \"{}\"\nhttp = {{ credentials = {{ access_key_id = \"a\" }} }}\n",
         carrier.url("")
-    );
-    Fleet::with(replicas, &redis.address(), PATIENT, &tables)
+    )
 }
 
-fn carrier() -> Carrier {
+pub(super) fn carrier() -> Carrier {
     Carrier::start(|_, count| {
         (200, json!({"code": "0", "data": {"messages": [{"id": format!("id{count}")}]}}).to_string())
     })
@@ -130,21 +136,27 @@ fn a_call_whose_replica_died_is_repeated_and_done_once() {
     for round in 0..3 {
         let mine: Vec<_> = (0..CALLS).filter(|call| call % 3 == round).collect();
         let (address, key) = (fleet.replicas[0].public, fleet.key.clone());
-        // Twenty at once; the replica dies while they are under way.
+        // Twenty at once; the replica dies when it has answered some of them.
+        let (answered, over) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let workers: Vec<_> = mine
             .iter()
             .map(|&call| {
-                let key = key.clone();
+                let (key, answered, over) = (key.clone(), Arc::clone(&answered), Arc::clone(&over));
                 std::thread::spawn(move || {
                     let name = format!("order-{call}");
                     let headers = [("Content-Type", "application/json"), ("Idempotency-Key", name.as_str())];
                     let mut client = crate::support::Client::new(address, Some(&key));
-                    let answer = client.try_once("POST", "/v1/otp", &headers, &body(call).to_string()).ok()?;
-                    (answer.status == 200).then(|| (call, answer.json()["otpId"].to_string()))
+                    let answer = client.try_once("POST", "/v1/otp", &headers, &body(call).to_string());
+                    let told = answer.ok().filter(|answer| answer.status == 200);
+                    answered.fetch_add(usize::from(told.is_some()), Ordering::SeqCst);
+                    over.fetch_add(1, Ordering::SeqCst);
+                    Some((call, told?.json()["otpId"].to_string()))
                 })
             })
             .collect();
-        std::thread::sleep(Duration::from_millis(4 * (round as u64 + 1)));
+        while answered.load(Ordering::SeqCst) < 4 * round && over.load(Ordering::SeqCst) < mine.len() {
+            std::thread::yield_now();
+        }
         fleet.replace(0);
         told.extend(workers.into_iter().filter_map(|worker| worker.join().unwrap()));
     }

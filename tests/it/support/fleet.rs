@@ -29,7 +29,9 @@ pub(crate) fn config(folder: &Path, store: &str, lines: &str, tables: &str) -> S
         std::fs::write(&file, "ab".repeat(32)).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
-    format!("master_key_file = {file:?}\n[store]\nurl = {store:?}\n{lines}\n{tables}")
+    format!(
+        "public_url = \"https://otp.example.com\"\nmaster_key_file = {file:?}\n[store]\nurl = {store:?}\n{lines}\n{tables}"
+    )
 }
 
 /// Waits for a store as long as a busy machine may take: what is tested is what is answered, not how late.
