@@ -23,6 +23,7 @@ mod gateway_parts {
     pub(crate) mod disk;
     pub(crate) mod load;
     pub(crate) mod loop_store;
+    pub(crate) mod page;
     pub(crate) mod process;
     pub(crate) mod service;
 }
@@ -32,7 +33,7 @@ use std::time::Duration;
 use gateway_parts::disk::Disk;
 use gateway_parts::load::{Call, Figures, run};
 use gateway_parts::process::{Gateway, resident_kb};
-use gateway_parts::{bare, loop_store, process, service};
+use gateway_parts::{bare, loop_store, page, process, service};
 
 /// As in the gateway: the service runs in a process of this bench too.
 #[global_allocator]
@@ -69,6 +70,7 @@ fn main() {
     }
     println!("{:<44}{:>18}{:>18}{:>9}  bound", "", "otpgate", "limit", "ratio");
     reads();
+    pages();
     let folder = tempfile::tempdir().unwrap();
     writes("", &|| Disk::Own);
     writes(", syncs of 3 ms", &|| Disk::slow(folder.path()));
@@ -107,6 +109,27 @@ fn reads() {
     }
     let (ours, limit) = last.unwrap();
     row("Status, counted key, over quota", &rate(&ours), &rate(&limit), median(ratios), "(most are 429)");
+}
+
+/// The verification page against the bare server, and its weight with the largest logo.
+fn pages() {
+    let (bare, gateway) = (bare::spawn(), Gateway::start());
+    let key = gateway.key(&["--unlimited", "--scopes", "send,admin"]);
+    let path = page::open(gateway.address, &key);
+    let (look, plain) = (Call::get(&path, ""), Call::get("/", ""));
+    let (mut ratios, mut last) = (Vec::new(), None);
+    for _ in 0..ROUNDS {
+        let limit = run(bare.address, CONNECTIONS, STATUS_CALLS, &|_| plain.clone());
+        let ours = run(gateway.address, CONNECTIONS, STATUS_CALLS, &|_| look.clone());
+        assert_eq!((ours.failed, limit.failed), (0, 0));
+        ratios.push(ours.per_second / limit.per_second);
+        last = Some((ours, limit));
+    }
+    let (ours, limit) = last.unwrap();
+    row("Verification page", &rate(&ours), &rate(&limit), median(ratios), ">= 0.40");
+    page::with_logo(gateway.address, &key);
+    let bytes = page::weight(gateway.address, &path);
+    row("Verification page, with the largest logo", &format!("{bytes} B"), "20000 B", bytes as f64 / 2e4, "<= 1");
 }
 
 /// Send and Verify against the same transactions in a bare loop, 256 waiting clients: the domain and its store alone, and

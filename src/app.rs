@@ -1,8 +1,10 @@
 //! The composition root: from a configuration and an open store to a gateway that serves. The only file that names
 //! concrete adapters; nobody but the command line and the tests imports it.
 
+mod backing;
 mod configured;
 mod figures;
+mod page;
 mod smpp;
 
 use std::net::SocketAddr;
@@ -14,9 +16,14 @@ use tokio::task::JoinSet;
 
 use crate::access::authenticator::Authenticator;
 use crate::access::nonce;
+pub use crate::app::backing::Backing;
+use crate::app::backing::{Rings, follow, quota, sweep};
 pub use crate::app::configured::callbacks;
-use crate::app::configured::{Carriers, Inbox, carriers, http_carriers, one_access, rules, send_policy, settings};
+use crate::app::configured::{
+    Carriers, Inbox, carriers, http_carriers, one_access, rules, send_policy, settings, verifier,
+};
 use crate::app::figures::{quota_sources, readiness_source, smpp_sources, sources, store_sources};
+use crate::app::page::page;
 use crate::app::smpp::Links;
 use crate::carrier::ReceiptReader;
 use crate::clock::{Clock, SystemClock};
@@ -34,24 +41,23 @@ use crate::otp::answer::KeptAnswers;
 use crate::otp::catalogue::Catalogue;
 use crate::otp::housekeeping;
 use crate::otp::service::OtpService;
-use crate::quota::{LocalQuota, Quota};
 use crate::secret::SystemEntropy;
 use crate::server::{BindError, Drain, Listener, Server, Settings, Tls, TlsError};
 use crate::stack::{Parts, finish, stack};
 use crate::store::Store;
-use crate::store::redis::{RedisQuota, RedisStore};
-use crate::store::sqlite::SqliteStore;
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
 use crate::surface::{
-    DIALECTS, admin, asked, body_bytes, keyed, oneaccess, open, otp, receipts, tyntec, unimatrix, webhooks,
+    DIALECTS, admin, asked, body_bytes, keyed, oneaccess, open, otp, receipts, tyntec, unimatrix, verifications,
+    webhooks,
 };
 use crate::telemetry::{Metrics, Observers};
+use crate::verification::callback::Callbacks;
+use crate::verification::settler::Settler;
+use crate::verification::token::PageAddresses;
 
 /// From the warmed start to the end of its work: what is touched later is needed.
 const SETTLED: Duration = Duration::from_secs(1);
-/// How often idle rings and old failures are looked for.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How long the courier and the dispatcher may finish what is on its way when the process ends.
 const COURIER_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -69,6 +75,9 @@ pub enum StartError {
     /// The certificate or its key cannot be used.
     #[error("tls: {0}")]
     Tls(#[from] TlsError),
+    /// Results of verifications cannot be signed.
+    #[error("{0}")]
+    Key(#[from] crate::surface::page::KeyError),
 }
 
 /// How a gateway ended.
@@ -78,32 +87,6 @@ pub enum Ended {
     Drained(usize),
     /// The store failed: what was acknowledged is there after the next start.
     StoreFailed,
-}
-
-/// The store that a gateway runs on, opened.
-#[derive(Clone, Debug)]
-pub enum Backing {
-    /// The embedded one: quotas are counted in this process.
-    Sqlite(Arc<SqliteStore>),
-    /// One that replicas share: quotas are counted there.
-    Redis(Arc<RedisStore>),
-}
-
-impl Backing {
-    /// Its ports.
-    #[must_use]
-    pub fn store(&self) -> Arc<dyn Store> {
-        match self {
-            Self::Sqlite(store) => Arc::clone(store) as _,
-            Self::Redis(store) => Arc::clone(store) as _,
-        }
-    }
-}
-
-/// The quota of a gateway that has a store of its own: its rings are kept from a drain to the next start.
-struct Rings {
-    quota: Arc<LocalQuota>,
-    store: Arc<SqliteStore>,
 }
 
 /// A gateway that serves.
@@ -120,6 +103,7 @@ pub struct Gateway {
     stop: watch::Sender<bool>,
     courier: tokio::task::JoinHandle<()>,
     dispatcher: tokio::task::JoinHandle<()>,
+    teller: tokio::task::JoinHandle<()>,
     links: Links,
     tasks: JoinSet<()>,
 }
@@ -166,6 +150,8 @@ impl Gateway {
             send_policy(config, &routes),
             Arc::clone(&observers) as _,
         );
+        let service = Arc::new(service);
+        let verifying = verifier(&store, &service, &catalogue, &clock, &observers, &base_url);
         let guard = Guard::new(GuardSettings {
             failures: config.guard.failures,
             refill: config.guard.refill,
@@ -179,7 +165,7 @@ impl Gateway {
         ));
         let readiness = Readiness::default();
         let api = Arc::new(otp::Parts {
-            otps: Arc::new(service),
+            otps: service,
             catalogue: Arc::clone(&catalogue),
             quota: Arc::clone(&quota),
             clock: Arc::clone(&clock),
@@ -197,14 +183,25 @@ impl Gateway {
             guard: guard.clone(),
             base_url: base_url.clone(),
         });
+        let asked_for = Arc::new(verifications::Parts {
+            verifications: Arc::clone(&verifying),
+            post: Arc::clone(&callbacks),
+            guard: guard.clone(),
+            base_url: base_url.clone(),
+        });
         let oneaccess = one_access(config, &store, &clock, &api, &guard);
         let keyed_routes = otp::routes().merge(tyntec::routes()).merge(unimatrix::routes()).with_state(api);
         let keyed_routes = keyed_routes.merge(webhooks::keyed().with_state(Arc::clone(&hooks)));
+        let keyed_routes = keyed_routes.merge(verifications::keyed().with_state(Arc::clone(&asked_for)));
         let (keyed_routes, _) = keyed_routes.merge(oneaccess::routes().with_state(oneaccess)).split_for_parts();
         let keyed_routes = keyed_routes.merge(oneaccess::not_offered());
-        let (capability_routes, _) = webhooks::capabilities().with_state(hooks).split_for_parts();
+        let capability_routes = webhooks::capabilities().with_state(hooks);
+        let capability_routes = capability_routes.merge(verifications::capabilities().with_state(asked_for));
+        let (capability_routes, _) = capability_routes.split_for_parts();
         let arrivals = Arc::new(receipts::Parts { reader, receipts, guard: guard.clone() });
         let capability_routes = capability_routes.merge(receipts::capabilities(arrivals));
+        let pages_url = base_url.clone();
+        let page_routes = page(&*store, &verifying, &clock, &guard, &base_url)?;
         let open_routes = open::routes(Open {
             readiness: readiness.clone(),
             document: Document::new({
@@ -233,12 +230,21 @@ impl Gateway {
             observer: Arc::clone(&observers) as _,
             auth_observer: Arc::clone(&observers) as _,
             quota_observer: Arc::clone(&observers) as _,
+            ahead: match &backing {
+                Backing::Sqlite(_) => None,
+                Backing::Redis(store) => {
+                    let store = Arc::clone(store);
+                    Some(Arc::new(move |path: &str| store.read_ahead(path)))
+                }
+            },
             operations: asked,
             answers: Arc::new(KeptAnswers::new(Arc::clone(&store) as _, store.keyring(), Arc::clone(&clock))),
             keyring: store.keyring(),
             idempotency_observer: Arc::clone(&observers) as _,
             keyed_routes: finish(keyed_routes),
-            open_routes: finish(open_routes.merge(capability_routes).merge(unimatrix::other_methods())),
+            open_routes: finish(
+                open_routes.merge(capability_routes).merge(page_routes).merge(unimatrix::other_methods()),
+            ),
         });
 
         let drain = Drain::new();
@@ -252,6 +258,7 @@ impl Gateway {
             clock: Arc::clone(&clock),
             routes,
             rules: rules(config),
+            pages: Arc::new(PageAddresses::new(pages_url, store.keyring())),
             observer: Arc::clone(&observers) as _,
         });
         let dispatcher = Arc::new(Dispatcher {
@@ -263,8 +270,18 @@ impl Gateway {
             entropy: Arc::new(SystemEntropy),
             backoff: Backoff::new(config.events.retries.clone()),
             wording: Arc::new(webhooks::Worder),
-            post: callbacks,
+            post: Arc::clone(&callbacks),
+            inside: Arc::new(Settler(Arc::clone(&verifying))),
             observer: Arc::clone(&observers) as _,
+        });
+        let teller = Arc::new(Callbacks {
+            verifications: verifying,
+            store: Arc::clone(&store) as _,
+            connections: Arc::clone(&store) as _,
+            backoff: Backoff::new(config.events.retries.clone()),
+            wording: Arc::new(verifications::Worder),
+            post: callbacks,
+            retention: config.store.retention(),
         });
         sources(&metrics, &store, &server, &guard, &authenticator);
         store_sources(&metrics, &backing);
@@ -279,6 +296,7 @@ impl Gateway {
         let nonces_stopped = stopped.clone();
         let courier = tokio::spawn(courier.run(stopped.clone()));
         let dispatcher = tokio::spawn(dispatcher.run(stopped.clone()));
+        let teller = tokio::spawn(teller.run(stopped.clone()));
         let mut tasks = JoinSet::new();
         tasks.spawn(housekeeping::run(Arc::clone(&store) as _, Arc::clone(&clock), config.store.retention(), stopped));
         if let Some(tls) = tls {
@@ -312,6 +330,7 @@ impl Gateway {
             stop,
             courier,
             dispatcher,
+            teller,
             links,
             tasks,
         })
@@ -344,11 +363,12 @@ impl Gateway {
             () = &mut failed => return self.fail(),
         };
         self.stop.send_replace(true);
-        let both = futures_util::future::join(&mut self.courier, &mut self.dispatcher);
-        if tokio::time::timeout(COURIER_PATIENCE, both).await.is_err() {
+        let all = futures_util::future::join3(&mut self.courier, &mut self.dispatcher, &mut self.teller);
+        if tokio::time::timeout(COURIER_PATIENCE, all).await.is_err() {
             tracing::warn!("messages or events were still on their way; they are claimed again after the next start");
             self.courier.abort();
             self.dispatcher.abort();
+            self.teller.abort();
         }
         // After the courier: what it had on its way may still be answered.
         self.links.end().await;
@@ -374,30 +394,6 @@ impl Gateway {
     }
 }
 
-/// The quota that fits the store.
-async fn quota(backing: &Backing, clock: &Arc<dyn Clock>) -> (Arc<dyn Quota>, Option<Rings>) {
-    match backing {
-        Backing::Redis(store) => (Arc::new(RedisQuota::new(store)), None),
-        Backing::Sqlite(store) => {
-            let quota = Arc::new(LocalQuota::new(Arc::clone(clock)));
-            if let Err(error) = quota.load(&**store).await {
-                tracing::warn!(%error, "saved quota rings could not be read; every window begins empty");
-            }
-            (Arc::clone(&quota) as _, Some(Rings { quota, store: Arc::clone(store) }))
-        }
-    }
-}
-
-/// The gateway is ready for as long as its store is reached.
-async fn follow(mut reachable: watch::Receiver<bool>, readiness: Readiness) {
-    loop {
-        readiness.set(*reachable.borrow_and_update());
-        if reachable.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
 /// The OpenAPI document; that it can be made is held by a test.
 fn document(base_url: &str) -> Option<serde_json::Value> {
     let document = openapi::document(openapi::Format::V31, Some(base_url));
@@ -414,15 +410,4 @@ fn connector(base_url: &str) -> Option<String> {
         Ok::<_, String>(definition_text(Edition::Native, &definition))
     };
     made().inspect_err(|error| tracing::error!(%error, "the connector's definition cannot be made")).ok()
-}
-
-async fn sweep(quota: Option<Arc<LocalQuota>>, guard: Guard) {
-    let mut ticks = tokio::time::interval(SWEEP_EVERY);
-    loop {
-        ticks.tick().await;
-        if let Some(quota) = &quota {
-            quota.sweep();
-        }
-        guard.sweep();
-    }
 }

@@ -26,3 +26,4 @@ pub mod stack;
 pub mod store;
 pub mod surface;
 pub mod telemetry;
+pub mod verification;

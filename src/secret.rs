@@ -169,10 +169,16 @@ pub enum Purpose {
     Identity = 8,
     /// A submission of a message → the proof that a receipt for it comes from who was given it.
     Receipt = 10,
+    /// A verification → the address of its page.
+    Page = 11,
+    /// A verification → the address that ends the wait for it.
+    Wait = 12,
+    /// The key that signs results of verifications.
+    Result = 13,
 }
 
 /// All of them, in their order.
-const PURPOSES: [Purpose; 9] = [
+const PURPOSES: [Purpose; 12] = [
     Purpose::Number,
     Purpose::ApiKey,
     Purpose::Cache,
@@ -182,6 +188,9 @@ const PURPOSES: [Purpose; 9] = [
     Purpose::Nonce,
     Purpose::Identity,
     Purpose::Receipt,
+    Purpose::Page,
+    Purpose::Wait,
+    Purpose::Result,
 ];
 
 /// A value only its keyring can read: ring number, nonce, ciphertext, tag.
@@ -240,7 +249,9 @@ impl Keyring {
     pub fn of_master(master: &MasterKey) -> Self {
         let root = hmac::Key::new(hmac::HMAC_SHA256, &*master.0);
         let mut bytes = Zeroizing::new([0; KEY_BYTES * 2]);
-        for (half, name) in bytes.chunks_exact_mut(KEY_BYTES).zip([b"otpgate keyring: hashing", b"otpgate keyring: sealing"]) {
+        for (half, name) in
+            bytes.chunks_exact_mut(KEY_BYTES).zip([b"otpgate keyring: hashing", b"otpgate keyring: sealing"])
+        {
             half.copy_from_slice(hmac::sign(&root, name).as_ref());
         }
         Self::from_bytes(bytes)
@@ -291,7 +302,8 @@ impl Keyring {
     /// HMAC-SHA-256 over the parts, each preceded by its length, so that no two lists of parts are the same bytes.
     #[must_use]
     pub fn hash(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
-        let [number, api_key, cache, idempotency, unsubscribe, callback, nonce, identity, receipt] = &self.hashing;
+        let [number, api_key, cache, idempotency, unsubscribe, callback, nonce, identity, receipt, page, wait, result] =
+            &self.hashing;
         let key = match purpose {
             Purpose::Number => number,
             Purpose::ApiKey => api_key,
@@ -302,6 +314,9 @@ impl Keyring {
             Purpose::Nonce => nonce,
             Purpose::Identity => identity,
             Purpose::Receipt => receipt,
+            Purpose::Page => page,
+            Purpose::Wait => wait,
+            Purpose::Result => result,
         };
         let mut context = hmac::Context::with_key(key);
         for part in parts {

@@ -30,7 +30,7 @@ use crate::layer::dialect::{DialectLayer, DialectService, Dialects};
 use crate::layer::guard::Guard;
 use crate::layer::idempotency::{IdempotencyLayer, IdempotencyObserver, IdempotencyService, Operations};
 use crate::layer::limits::{LimitsLayer, LimitsService};
-use crate::layer::quota::{QuotaLayer, QuotaObserver, QuotaService};
+use crate::layer::quota::{Ahead, QuotaLayer, QuotaObserver, QuotaService};
 use crate::layer::rescue::{RescueLayer, RescueService};
 use crate::layer::route::RouteLayer;
 use crate::layer::trace::{Observer, TraceLayer, TraceService};
@@ -60,6 +60,8 @@ pub struct Parts {
     pub auth_observer: Arc<dyn AuthObserver>,
     /// Is told of quota decisions.
     pub quota_observer: Arc<dyn QuotaObserver>,
+    /// Asks for what a call names while its quota is asked for elsewhere.
+    pub ahead: Option<Ahead>,
     /// Which requests are done once, however often they arrive.
     pub operations: Operations,
     /// Their answers.
@@ -84,7 +86,7 @@ pub fn stack(parts: Parts) -> Gateway {
         // First the key: a wrong one costs its holder, not the connection it claims.
         .layer(AuthLayer::new(parts.authenticator, parts.guard, parts.auth_observer))
         // Then the quota, whatever the handler will say.
-        .layer(QuotaLayer::new(parts.quota, parts.quota_observer))
+        .layer(QuotaLayer::new(parts.quota, parts.quota_observer, parts.ahead))
         // Below both: only its own connection is told an answer again, and that call counts as well.
         .layer(IdempotencyLayer::new(parts.operations, parts.answers, parts.keyring, parts.idempotency_observer))
         .service(parts.keyed_routes);

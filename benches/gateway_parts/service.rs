@@ -24,6 +24,7 @@ use otpgate::otp::record::Otp;
 use otpgate::otp::service::{OtpObserver, OtpService};
 use otpgate::secret::SystemEntropy;
 use otpgate::store::sqlite::{Mode, Options, SqliteStore};
+use otpgate::verification::token::PageAddresses;
 
 use super::load::Figures;
 use super::loop_store::{Measured, print};
@@ -92,6 +93,7 @@ async fn measure(folder: &std::path::Path, waiters: usize, calls: usize) -> Meas
         clock,
         routes: Arc::new(Routes::new(vec![Lane::new(Arc::new(sandbox), false, 256)], Vec::new())),
         rules,
+        pages: Arc::new(PageAddresses::new("http://127.0.0.1".to_owned(), store.keyring())),
         observer: Arc::new(Nobody),
     });
     let (stop, stopped) = tokio::sync::watch::channel(false);

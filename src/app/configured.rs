@@ -20,13 +20,18 @@ use crate::identity::pair::Pairs;
 use crate::identity::session::Sessions;
 use crate::identity::signature::Signatures;
 use crate::layer::guard::Guard;
+use crate::otp::catalogue::Catalogue;
 use crate::otp::policy::{Countries, SendPolicy};
+use crate::otp::service::OtpService;
 use crate::outbound::{Callbacks, HttpProvider, Reach};
 use crate::secret::SystemEntropy;
 use crate::server::{Deadlines, Limits, Network, Settings, Tls};
 use crate::store::Store;
 use crate::surface::{oneaccess, otp};
 use crate::telemetry::Observers;
+use crate::verification;
+use crate::verification::service::Verifications;
+use crate::verification::token::PageAddresses;
 
 pub(super) fn send_policy(config: &Config, routes: &Arc<Routes>) -> SendPolicy {
     SendPolicy {
@@ -180,4 +185,26 @@ pub(super) fn settings(config: &Config, tls: Option<Tls>) -> Settings {
         trusted_proxies: config.trusted_proxies.iter().filter_map(|text| text.parse::<Network>().ok()).collect(),
         tls,
     }
+}
+
+/// The service of verifications.
+pub(super) fn verifier(
+    store: &Arc<dyn Store>,
+    otps: &Arc<OtpService>,
+    catalogue: &Arc<Catalogue>,
+    clock: &Arc<dyn Clock>,
+    observers: &Arc<Observers>,
+    base_url: &str,
+) -> Arc<Verifications> {
+    Arc::new(Verifications::new(verification::service::Parts {
+        store: Arc::clone(store) as _,
+        otp_store: Arc::clone(store) as _,
+        otps: Arc::clone(otps),
+        catalogue: Arc::clone(catalogue),
+        keyring: store.keyring(),
+        clock: Arc::clone(clock),
+        entropy: Arc::new(SystemEntropy),
+        pages: Arc::new(PageAddresses::new(base_url.to_owned(), store.keyring())),
+        observer: Arc::clone(observers) as _,
+    }))
 }

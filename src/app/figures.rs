@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::access::authenticator::Authenticator;
+use crate::app::Backing;
 use crate::delivery::smpp::Smpp;
 use crate::layer::guard::Guard;
 use crate::quota::LocalQuota;
 use crate::server::Server;
-use crate::app::Backing;
 use crate::store::Store;
 use crate::store::redis::RedisStore;
 use crate::store::sqlite::StoreStats;
@@ -107,8 +107,9 @@ fn redis_sources(metrics: &Metrics, store: &Arc<RedisStore>) {
     let calls = Arc::clone(store);
     metrics.add_source("store_calls", "Calls to the store", SourceKind::Counter, move || calls.calls().0);
     let calls = Arc::clone(store);
-    metrics
-        .add_source("store_failed_calls", "Calls to the store that failed", SourceKind::Counter, move || calls.calls().1);
+    metrics.add_source("store_failed_calls", "Calls to the store that failed", SourceKind::Counter, move || {
+        calls.calls().1
+    });
     let reachable = store.reachable();
     metrics.add_source("store_reachable", "Whether the store is reached", SourceKind::Gauge, move || {
         u64::from(*reachable.borrow())

@@ -41,8 +41,8 @@ pub mod erase;
 pub mod error;
 #[cfg(test)]
 mod fake;
-pub mod keep;
 pub mod health;
+pub mod keep;
 pub mod key;
 pub mod openapi;
 pub mod provider;
@@ -73,7 +73,7 @@ pub enum Command {
     /// Create, list, rotate and revoke API keys, also while the server runs
     Key(key::KeyArgs),
     /// List, show, create, edit and delete applications, also while the server runs
-    Application(application::ApplicationArgs),
+    Application(Box<application::ApplicationArgs>),
     /// List and end subscriptions, rotate their secrets, replay events that nobody took
     Webhooks(webhooks::WebhooksArgs),
     /// List who delivers, and where receipts go

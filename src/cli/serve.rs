@@ -125,6 +125,7 @@ fn not_started(error: StartError) -> CliError {
             }
         }
         StartError::Tls(error) => CliError::Tls(error.to_string()),
+        StartError::Key(error) => CliError::Internal(error.to_string()),
     }
 }
 

@@ -62,7 +62,7 @@ pub async fn open_store(config: &Config) -> Result<OpenedStore, CliError> {
 pub async fn open(config: &Config, mode: Mode) -> Result<Backing, CliError> {
     if let StoreUrl::Redis(url) = &config.store.url {
         let options = redis_options(config, url, mode)?;
-        let store = RedisStore::open(options).await.map_err(|error| refused(error, config, url))?;
+        let store = RedisStore::open(options).await.map_err(|error| refused(&error, config, url))?;
         return Ok(Backing::Redis(Arc::new(store)));
     }
     let options = Options {
@@ -104,7 +104,7 @@ fn master_key(config: &Config) -> Result<MasterKey, CliError> {
 }
 
 /// What keeps a shared store from being opened, with its exit code.
-pub fn refused(error: ConnectError, config: &Config, url: &SecretUrl) -> CliError {
+pub fn refused(error: &ConnectError, config: &Config, url: &SecretUrl) -> CliError {
     let store = url.redacted();
     let problem = error.to_string();
     match error {

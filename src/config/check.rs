@@ -325,7 +325,8 @@ fn check_store(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
         return;
     }
     if config.master_key_file.is_none() {
-        let words = "missing; a shared store needs a key that every gateway has: make a file of it with: openssl rand -hex 32";
+        let words =
+            "missing; a shared store needs a key that every gateway has: make a file of it with: openssl rand -hex 32";
         faults.push(tree.fault("master_key_file", words));
     }
     if config.store.timeout < Duration::from_millis(10) {

@@ -16,6 +16,7 @@ use crate::delivery::routes::Routes;
 use crate::delivery::rules::Rules;
 use crate::otp::catalogue::Catalogue;
 use crate::otp::outbox::{Message, MessageId};
+use crate::otp::page::Pages;
 use crate::otp::store::{OtpStore, Outbox};
 use crate::secret::Keyring;
 
@@ -82,6 +83,8 @@ pub struct Courier {
     pub routes: Arc<Routes>,
     /// What becomes of a message.
     pub rules: Rules,
+    /// Knows the addresses of verifications' pages.
+    pub pages: Arc<dyn Pages>,
     /// Who is told.
     pub observer: Arc<dyn CourierObserver>,
 }

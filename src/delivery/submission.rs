@@ -15,6 +15,7 @@ use crate::otp::outbox::{Message, SUBMISSIONS, Stage};
 use crate::otp::record::{Otp, OtpStatus, SealedContent};
 use crate::otp::store::{StoreError, Subject, Touch, change};
 use crate::otp::wording;
+use crate::secret::Secret;
 
 /// Waits between tries of a message that no provider would take: the last one repeats.
 const BACKOFF_SECONDS: [u64; 5] = [1, 2, 5, 10, 30];
@@ -204,7 +205,9 @@ impl Courier {
         let (language, chosen) = application.templates.choose(otp.language, otp.country, channel);
         let template = content.text.as_ref().unwrap_or(&chosen);
         let (code, context) = (&content.code, content.context.as_ref());
-        let text = wording::message(application, template, code, otp.lifetime_seconds(), channel, context);
+        let link = otp.verification.map(|id| self.pages.address(id));
+        let link = link.as_ref().map(Secret::expose);
+        let text = wording::message(application, template, code, otp.lifetime_seconds(), channel, context, link);
         Some(Outgoing {
             id: message.id,
             ticket: Ticket::new(&self.keyring, message.id, message.body.submissions.max(1)),

@@ -15,6 +15,7 @@ use crate::access::store::ConnectionStore;
 use crate::clock::{Clock, UnixMillis};
 use crate::events::backoff::Backoff;
 use crate::events::callback;
+use crate::events::inside::{INSIDE, Inside};
 use crate::events::queue::{Queued, Settled, Settlement};
 use crate::events::settler;
 use crate::events::signing::{SigningSecret, signatures};
@@ -154,6 +155,8 @@ pub struct Dispatcher {
     pub wording: Arc<dyn Wording>,
     /// Posts them.
     pub post: Arc<dyn Post>,
+    /// Hears of what is told inside the gateway.
+    pub inside: Arc<dyn Inside>,
     /// Who is told.
     pub observer: Arc<dyn DispatchObserver>,
 }
@@ -204,6 +207,9 @@ impl Dispatcher {
     }
 
     async fn dispatch(&self, event: Queued, tries: &UnboundedSender<Settled>) {
+        if event.address.subscription == INSIDE {
+            return self.tell_inside(event, tries).await;
+        }
         let settlement = loop {
             match self.try_once(&event).await {
                 Ok(settlement) => break settlement,
@@ -219,6 +225,17 @@ impl Dispatcher {
         });
         // The settler is there for as long as anybody can send.
         let _ = tries.send(Settled { address: event.address, settlement });
+    }
+
+    /// Tells the gateway itself: until it has heard.
+    async fn tell_inside(&self, event: Queued, tries: &UnboundedSender<Settled>) {
+        while let Err(error) = self.inside.hear(&event.notice).await {
+            if error == StoreError::Failed {
+                return;
+            }
+            tokio::time::sleep(STORE_REST).await;
+        }
+        let _ = tries.send(Settled { address: event.address, settlement: Settlement::Told });
     }
 
     /// One try of one event. Errors come before the post, never after it.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use crate::clock::UnixMillis;
+use crate::events::inside::{INSIDE, concerns};
 use crate::events::queue::{Address, EventId, Notice, Queued};
 use crate::events::subscription::{Subscription, SubscriptionId};
 use crate::otp::id::{AccountId, ApplicationId};
@@ -127,14 +128,20 @@ impl Fanout {
         room: impl Fn(SubscriptionId) -> bool,
     ) -> Vec<Queued> {
         let accounts = self.accounts.read();
-        let Some(interests) = accounts.get(&otp.account) else { return Vec::new() };
+        let interests = accounts.get(&otp.account).map(Vec::as_slice).unwrap_or_default();
+        if interests.is_empty() && otp.verification.is_none() {
+            return Vec::new();
+        }
         // The end of the OTP, where it is over, begins the retention of its number.
         let until = otp.finished.map_or(at, |finished| finished.min(at)) + self.retention;
         let mut rows = Vec::new();
         for name in news.iter() {
             let mut told = None;
-            for interest in interests.iter().filter(|interest| interest.wants(name, otp.application)) {
-                if !room(interest.id) {
+            let wanted = interests.iter().filter(|interest| interest.wants(name, otp.application));
+            let inside = concerns(otp, name).then_some(INSIDE);
+            for subscription in wanted.map(|interest| interest.id).chain(inside) {
+                // What ends a verification is never lost.
+                if subscription != INSIDE && !room(subscription) {
                     self.lost.fetch_add(1, Ordering::Relaxed);
                     continue;
                 }
@@ -143,7 +150,7 @@ impl Fanout {
                     let notice = Notice { name, at, detail: detail.map(str::to_owned), otp: snapshot(otp) };
                     (EventId::generate(now, sequence, &*self.entropy), Arc::new(notice))
                 });
-                let address = Address { subscription: interest.id, event: *event };
+                let address = Address { subscription, event: *event };
                 rows.push(Queued { address, due: now, tries: 0, until, notice: Arc::clone(notice) });
             }
         }

@@ -11,6 +11,7 @@ pub mod backoff;
 pub mod callback;
 pub mod dispatch;
 pub mod fanout;
+pub mod inside;
 pub mod queue;
 pub mod settler;
 pub mod signing;

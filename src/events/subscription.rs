@@ -99,7 +99,8 @@ impl FromStr for SubscriptionId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut bytes = [0; 8];
         text.strip_prefix("sub_").and_then(|digits| from_hex(digits, &mut bytes)).ok_or(MalformedSubscriptionId)?;
-        Ok(Self(bytes))
+        // The gateway's own: see `events::inside`.
+        if bytes == [0; 8] { Err(MalformedSubscriptionId) } else { Ok(Self(bytes)) }
     }
 }
 

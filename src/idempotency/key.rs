@@ -19,6 +19,8 @@ const RUN_RESEND: Duration = Duration::from_secs(30);
 pub enum Operation {
     /// Makes an OTP.
     Send,
+    /// Opens a verification.
+    Open,
     /// Sends it again.
     Resend,
     /// Checks a code.
@@ -31,6 +33,7 @@ impl Operation {
     const fn name(self) -> &'static [u8] {
         match self {
             Self::Send => b"send",
+            Self::Open => b"open",
             Self::Resend => b"resend",
             Self::Verify => b"verify",
             Self::Delete => b"delete",
@@ -161,6 +164,12 @@ impl CallKey {
         }
     }
 
+    /// A call that the gateway makes itself. It holds as long as one that a caller named.
+    #[must_use]
+    pub const fn inside(key: ReplayKey, fingerprint: Fingerprint) -> Self {
+        Self { key, fingerprint, operation: Operation::Send, by_platform: false }
+    }
+
     /// How long its answer holds.
     #[must_use]
     pub const fn lasts(&self) -> Duration {
@@ -171,11 +180,11 @@ impl CallKey {
         }
     }
 
-    /// Whether its answer holds only while the OTP that it made is ACTIVE: a loop of the platform that sends again after
+    /// Whether its answer holds only while the OTP that it made is ACTIVE, or its verification is open: a loop of the platform that sends again after
     /// the first code was used wants a new one.
     #[must_use]
     pub const fn while_active(&self) -> bool {
-        self.by_platform && matches!(self.operation, Operation::Send)
+        self.by_platform && matches!(self.operation, Operation::Send | Operation::Open)
     }
 }
 

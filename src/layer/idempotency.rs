@@ -35,7 +35,7 @@ const RUN: HeaderName = HeaderName::from_static("x-ms-workflow-run-id");
 /// The name of an action in it.
 const ACTION: HeaderName = HeaderName::from_static("x-ms-workflow-operation-name");
 /// On every answer that was given before.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// The longest that a duplicate waits. Platforms wait for 120 s and then come again.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Seconds after which a call may come again that could not be let on.

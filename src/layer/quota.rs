@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
@@ -31,6 +31,10 @@ pub trait QuotaObserver: Send + Sync + 'static {
     fn decided(&self, admitted: bool);
 }
 
+/// Is told the path of a call that may change something, while its quota is asked for elsewhere: what it names can be asked for
+/// in the same turn.
+pub type Ahead = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// Counts calls.
 #[derive(Clone)]
 pub struct QuotaLayer(Arc<Parts>);
@@ -39,13 +43,14 @@ pub struct QuotaLayer(Arc<Parts>);
 struct Parts {
     quota: Arc<dyn Quota>,
     observer: Arc<dyn QuotaObserver>,
+    ahead: Option<Ahead>,
 }
 
 impl QuotaLayer {
-    /// Counts them in `quota`.
+    /// Counts them in `quota`; where that has to be waited for, `ahead` hears what is coming.
     #[must_use]
-    pub fn new(quota: Arc<dyn Quota>, observer: Arc<dyn QuotaObserver>) -> Self {
-        Self(Arc::new(Parts { quota, observer }))
+    pub fn new(quota: Arc<dyn Quota>, observer: Arc<dyn QuotaObserver>, ahead: Option<Ahead>) -> Self {
+        Self(Arc::new(Parts { quota, observer, ahead }))
     }
 }
 
@@ -99,6 +104,9 @@ where
             // Dropped before it was polled, this answer has asked nobody; it is asked for again inside the future, which
             // outlives this borrow.
             QuotaAnswer::Later(_) => {
+                if let Some(ahead) = self.layer.0.ahead.as_ref().filter(|_| request.method() != Method::GET) {
+                    ahead(request.uri().path());
+                }
                 let (layer, mut inner) = (Arc::clone(&self.layer.0), self.inner.clone());
                 QuotaFuture::Waiting {
                     answer: Box::pin(async move {

@@ -33,8 +33,9 @@ const SCHEMES: [(&str, &str, &str, &str); 3] = [
 /// The members of a path item that are operations.
 pub(super) const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 /// Every tag that an operation may bear, in the order of the reference. Only those in use are written.
-const TAGS: [(&str, &str); 8] = [
+const TAGS: [(&str, &str); 9] = [
     ("otp", "Send, resend, check and delete one-time passwords."),
+    ("verifications", "Have a person prove a number on a page of the gateway's, and learn how that ended."),
     ("applications", "The settings that one-time passwords are sent with. Writing needs the scope admin."),
     ("connection", "Who the caller is, and what is left of its quota."),
     ("webhooks", "Subscriptions to what becomes of one-time passwords."),
@@ -71,6 +72,8 @@ pub fn surfaces() -> Vec<Surface> {
         Surface::of(surface::oneaccess::routes()),
         Surface::of(surface::webhooks::keyed()),
         Surface::of(surface::webhooks::capabilities()),
+        Surface::of(surface::verifications::keyed()),
+        Surface::of(surface::verifications::capabilities()),
         Surface::of(surface::open::health()),
     ]
 }

@@ -103,8 +103,12 @@ impl Page {
                 METHODS.into_iter().filter_map(move |method| Some((path, method, item.get(method)?)))
             })
             .collect();
-        let bodies: Vec<_> =
-            operations.iter().filter_map(|(_, _, operation)| body_schema(operation)).filter_map(reference).collect();
+        let schemas = at("/components/schemas").to_string();
+        let bodies: Vec<_> = operations
+            .iter()
+            .filter_map(|(_, _, operation)| reference(body_schema(operation)?))
+            .filter(|name| !schemas.contains(&format!("\"#/components/schemas/{name}\"")))
+            .collect();
         let groups = items(at("/tags")).map(|tag| Group {
             name: string(tag, "name"),
             words: text(tag, "description"),
@@ -123,7 +127,7 @@ impl Page {
             headers: members(at("/components/headers"))
                 .map(|(name, header)| Member::of(name, "", false, header))
                 .collect(),
-            // A body stands beside its operation.
+            // A body stands beside its operation, unless it is a part of another one too.
             schemas: members(at("/components/schemas"))
                 .filter(|(name, _)| !bodies.contains(name))
                 .map(|(name, schema)| Schema::of(name, schema))

@@ -9,6 +9,7 @@ use crate::clock::UnixMillis;
 use crate::otp::autofill::Autofill;
 use crate::otp::code::{CodePolicy, PinLength};
 use crate::otp::id::{AccountId, ApplicationId};
+use crate::otp::page::PageSettings;
 use crate::otp::template::Templates;
 
 /// Applications that an account may have.
@@ -117,7 +118,7 @@ macro_rules! worded {
     };
 }
 
-pub(crate) use worded;
+pub(crate) use {bounded, worded};
 
 worded!(
     /// What an application is called: 1 to 64 characters, no control characters.
@@ -188,6 +189,9 @@ pub struct Application {
     /// What its text messages end with.
     #[serde(default)]
     pub autofill: Autofill,
+    /// How its verification page looks, and where it may lead.
+    #[serde(default)]
+    pub page: PageSettings,
 }
 
 impl Application {
@@ -209,6 +213,7 @@ impl Application {
             created: now,
             brand: None,
             autofill: Autofill::default(),
+            page: PageSettings::default(),
         }
     }
 

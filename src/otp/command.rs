@@ -7,7 +7,7 @@ use crate::otp::application::{ApplicationRef, Caller, Reference, Sender};
 use crate::otp::channel::{Channel, Via};
 use crate::otp::code::{Code, EnteredCode, PinLength};
 use crate::otp::context::Context;
-use crate::otp::id::AccountId;
+use crate::otp::id::{AccountId, OtpId, VerificationId};
 use crate::otp::language::Language;
 use crate::otp::life::Life;
 use crate::otp::machine::Verdict;
@@ -61,6 +61,19 @@ pub struct Terms {
     pub digits_only: bool,
     /// What it is bound to and its message shows.
     pub context: Option<Context>,
+    /// The verification that asks for it.
+    pub behalf: Option<Behalf>,
+}
+
+/// On whose behalf a code is sent, where that is a verification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behalf {
+    /// The verification.
+    pub verification: VerificationId,
+    /// The id that the code's OTP gets: it is written down before the code is sent.
+    pub otp: OtpId,
+    /// The code lives no longer than this.
+    pub until: UnixMillis,
 }
 
 /// A check by number and purpose: of the newest code that was sent for both.

@@ -112,8 +112,9 @@ impl fmt::Debug for Currency {
     }
 }
 
-/// What a code is given for.
-#[derive(Clone, PartialEq, Eq)]
+/// What a code is given for. In a record it is its line ([`Context::to_line`]); the record is sealed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Context {
     /// How much.
     pub amount: Amount,
@@ -127,6 +128,25 @@ impl fmt::Debug for Context {
     /// Without what it says: who pays whom is nobody's business.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Context(***)")
+    }
+}
+
+/// The line is no context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an amount, a currency and a payee")]
+pub struct MalformedContext;
+
+impl TryFrom<String> for Context {
+    type Error = MalformedContext;
+
+    fn try_from(line: String) -> Result<Self, Self::Error> {
+        Self::from_line(&line).ok_or(MalformedContext)
+    }
+}
+
+impl From<Context> for String {
+    fn from(context: Context) -> Self {
+        context.to_line().as_str().to_owned()
     }
 }
 

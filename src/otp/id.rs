@@ -186,6 +186,51 @@ impl fmt::Display for OtpId {
     }
 }
 
+/// A verification: a UUIDv7 as an OTP's, whose last byte is the shard of its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VerificationId(Uuid);
+
+impl VerificationId {
+    /// A new id for a verification of the number behind `key`.
+    #[must_use]
+    pub fn generate(now: UnixMillis, key: NumberKey, entropy: &dyn Entropy) -> Self {
+        Self(OtpId::generate(now, key, entropy).0)
+    }
+
+    /// The shard that the id carries.
+    #[must_use]
+    pub const fn shard(self) -> u8 {
+        self.0.as_bytes()[15]
+    }
+
+    /// The 16 bytes, for a store.
+    #[must_use]
+    pub const fn bytes(self) -> [u8; 16] {
+        *self.0.as_bytes()
+    }
+
+    /// From the bytes that a store kept.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+}
+
+impl FromStr for VerificationId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text).map(Self)
+    }
+}
+
+impl fmt::Display for VerificationId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(formatter)
+    }
+}
+
 /// An application: a UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -222,6 +222,7 @@ mod tests {
             second: None,
             fates: Fates::default(),
             bound: false,
+            verification: None,
         }
     }
 

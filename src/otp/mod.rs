@@ -19,6 +19,7 @@ pub mod machine;
 pub mod news;
 mod once;
 pub mod outbox;
+pub mod page;
 pub mod phone;
 pub mod policy;
 pub mod purpose;

@@ -93,12 +93,17 @@ impl SendPolicy {
     /// line cannot take it, or where no carrier does.
     #[must_use]
     pub fn second(&self, via: Via, first: Channel, phone: &Phone) -> Option<Channel> {
-        let takes = |second: &Channel| match second {
-            Channel::Sms => phone.line != LineType::Fixed,
-            Channel::Voice => !matches!(phone.line, LineType::Pager | LineType::Voicemail),
-        };
         let second = self.second.filter(|second| via == Via::Auto && *second != first);
-        second.filter(takes).filter(|second| self.leads_to(*second, phone))
+        second.filter(|second| self.takes(phone, *second)).filter(|second| self.leads_to(*second, phone))
+    }
+
+    /// Whether a line of this kind can take a message on `channel`.
+    #[must_use]
+    pub const fn takes(&self, phone: &Phone, channel: Channel) -> bool {
+        match channel {
+            Channel::Sms => !matches!(phone.line, LineType::Fixed),
+            Channel::Voice => !matches!(phone.line, LineType::Pager | LineType::Voicemail),
+        }
     }
 
     /// Where the day's messages to the country of `otp` are counted, if they are.

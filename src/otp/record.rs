@@ -12,7 +12,7 @@ use crate::otp::application::{Caller, Reference, Sender};
 use crate::otp::channel::Channel;
 use crate::otp::code::{Code, EnteredCode};
 use crate::otp::context::Context;
-use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
+use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId, VerificationId};
 use crate::otp::language::Language;
 use crate::otp::life::Life;
 use crate::otp::news::{EventName, Tally};
@@ -239,6 +239,9 @@ pub struct Otp {
     /// Whether it is bound to what it is for, which is sealed with the code.
     #[serde(default)]
     pub bound: bool,
+    /// The verification that it was sent for.
+    #[serde(default)]
+    pub verification: Option<VerificationId>,
 }
 
 /// How messages of one OTP ended, a bit for each: the first one's is the lowest. What is set stays set.

@@ -12,6 +12,7 @@ use crate::idempotency::Keep;
 use crate::otp::application::{Application, ApplicationRef};
 use crate::otp::by_purpose::{hold, subject};
 use crate::otp::catalogue::Catalogue;
+use crate::otp::channel::{Channel, Via};
 use crate::otp::code::{Code, EnteredCode};
 use crate::otp::command::{
     DeleteError, Resend, ResendError, Send, SendError, SendRefusal, Terms, Verified, VerifyError,
@@ -78,6 +79,20 @@ impl OtpService {
         self.clock.now()
     }
 
+    /// Whether a message may go to `phone` at all, as far as that does not depend on what was sent before.
+    ///
+    /// # Errors
+    /// [`SendRefusal`].
+    pub fn may_send(&self, phone: &Phone, via: Via) -> Result<(), SendRefusal> {
+        self.policy.check(phone, via.channel(phone.line))
+    }
+
+    /// Whether a message may go to `phone` on `channel`, and whether somebody may take it there.
+    #[must_use]
+    pub fn offers(&self, phone: &Phone, channel: Channel) -> bool {
+        self.policy.takes(phone, channel) && self.policy.check(phone, channel).is_ok()
+    }
+
     /// Makes an OTP and queues its message. Returns when both are durable; the message leaves afterwards.
     ///
     /// # Errors
@@ -139,8 +154,8 @@ impl OtpService {
 
     fn draft(&self, wish: Send, application: &Application, now: UnixMillis) -> (Otp, Message) {
         let number_key = NumberKey::of(&self.keyring, &wish.account, &wish.phone.number);
-        let id = OtpId::generate(now, number_key, &*self.entropy);
-        let Terms { purpose, life, usual_age, digits_only, context } = wish.terms;
+        let Terms { purpose, life, usual_age, digits_only, context, behalf } = wish.terms;
+        let id = behalf.map_or_else(|| OtpId::generate(now, number_key, &*self.entropy), |behalf| behalf.otp);
         let mut looks = application.code_policy(wish.pin_length);
         looks.alphanumeric &= !digits_only;
         let code = wish.code.unwrap_or_else(|| Code::generate(looks, &*self.entropy));
@@ -160,7 +175,7 @@ impl OtpService {
             attempts: 0,
             attempts_allowed: application.attempts.get(),
             created: now,
-            expire: now + life,
+            expire: behalf.map_or(now + life, |behalf| behalf.until.min(now + life)),
             finished: None,
             expiry_told: false,
             reference: wish.reference,
@@ -178,6 +193,7 @@ impl OtpService {
             second,
             fates: Fates::default(),
             bound,
+            verification: behalf.map(|behalf| behalf.verification),
         };
         let message = otp.queue(channel, wish.sender, wish.caller, now);
         (otp, message)

@@ -1,7 +1,8 @@
 //! Message texts: templates with placeholders, and which one a message gets. Knows no language's words and no carrier.
 //!
 //! `{{OTP}}` stands for the code and `{{SEC}}` for its lifetime in seconds (both from the contract), `{{MIN}}` for that in
-//! begun minutes, `{{BRAND}}` for who sends it, `{{AMOUNT}}` and `{{PAYEE}}` for what it is for.
+//! begun minutes, `{{BRAND}}` for who sends it, `{{AMOUNT}}` and `{{PAYEE}}` for what it is for, `{{LINK}}` for the page of the
+//! verification that it was sent for.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,7 @@ enum Placeholder {
     Brand,
     Amount,
     Payee,
+    Link,
 }
 
 impl Placeholder {
@@ -37,6 +39,7 @@ impl Placeholder {
             "BRAND" => Self::Brand,
             "AMOUNT" => Self::Amount,
             "PAYEE" => Self::Payee,
+            "LINK" => Self::Link,
             _ => return None,
         })
     }
@@ -53,6 +56,8 @@ pub struct Values<'a> {
     pub brand: &'a str,
     /// What it is for.
     pub context: Option<&'a Context>,
+    /// The address of the verification's page, where the message is to hold it.
+    pub link: Option<&'a str>,
 }
 
 /// A text that carries a code: 1 to 1,000 characters, no control characters but line ends, with `{{OTP}}` in it.
@@ -73,7 +78,7 @@ pub enum TemplateError {
     NoCode,
     /// A placeholder that does not exist.
     #[error(
-        "a text whose placeholders are {{{{OTP}}}}, {{{{SEC}}}}, {{{{MIN}}}}, {{{{BRAND}}}}, {{{{AMOUNT}}}} and {{{{PAYEE}}}}; the one at character {0} is another"
+        "a text whose placeholders are {{{{OTP}}}}, {{{{SEC}}}}, {{{{MIN}}}}, {{{{BRAND}}}}, {{{{AMOUNT}}}}, {{{{PAYEE}}}} and {{{{LINK}}}}; the one at character {0} is another"
     )]
     UnknownPlaceholder(usize),
     /// A placeholder that does not end.
@@ -162,6 +167,12 @@ impl Template {
         self.places([Placeholder::Amount, Placeholder::Payee]).contains(&true)
     }
 
+    /// Whether it says where the page of its verification is.
+    #[must_use]
+    pub fn shows_link(&self) -> bool {
+        self.places([Placeholder::Link]) == [true]
+    }
+
     /// Whether each of these is in it.
     fn places<const N: usize>(&self, wanted: [Placeholder; N]) -> [bool; N] {
         let mut found = [false; N];
@@ -208,6 +219,9 @@ impl Template {
         let seconds = values.lifetime_seconds.to_string();
         let money = values.context.map(Context::money).unwrap_or_default();
         let rest = values.context.map(|context| self.rest(context, channel)).unwrap_or_default();
+        // Nobody can follow what is read out.
+        let link = values.link.filter(|_| channel == Channel::Sms).unwrap_or_default();
+        let behind = if link.is_empty() || self.shows_link() { "" } else { link };
         let word = |piece| match piece {
             Piece::Text(text) => text,
             Piece::Place(Placeholder::Code) => shown.as_str(),
@@ -216,14 +230,19 @@ impl Template {
             Piece::Place(Placeholder::Brand) => values.brand,
             Piece::Place(Placeholder::Amount) => &money,
             Piece::Place(Placeholder::Payee) => values.context.map_or("", |context| context.payee.as_str()),
+            Piece::Place(Placeholder::Link) => link,
         };
         // Its whole length first: a text that grows would leave copies of the code in memory that nobody wipes.
-        let mut length = more + rest.len();
+        let mut length = more + rest.len() + behind.len() + usize::from(!behind.is_empty());
         let _ = walk(&self.0, |piece| length += word(piece).len());
         let mut message = Zeroizing::new(String::with_capacity(length));
         // What is wrong with a text that lay in a store is sent as it is written.
         let _ = walk(&self.0, |piece| message.push_str(word(piece)));
         message.push_str(&rest);
+        if !behind.is_empty() {
+            message.push('\n');
+            message.push_str(behind);
+        }
         message
     }
 }
@@ -343,7 +362,7 @@ mod tests {
 
     fn render(template: &Template, channel: Channel) -> String {
         let code = Code::parse_own("0123").unwrap();
-        let values = Values { code: &code, lifetime_seconds: 90, brand: "A {{SEC}} B", context: None };
+        let values = Values { code: &code, lifetime_seconds: 90, brand: "A {{SEC}} B", context: None, link: None };
         let message = template.render(&values, channel, 7);
         assert_eq!(message.capacity(), message.len() + 7, "it never had to grow");
         message.to_string()

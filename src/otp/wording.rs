@@ -11,7 +11,8 @@ use crate::otp::context::Context;
 use crate::otp::segment::Extent;
 use crate::otp::template::{Template, Values};
 
-/// The whole message of `application` on `channel`. It is built in one piece: no copy of the code is left behind.
+/// The whole message of `application` on `channel`. `link` is the page of the verification that it was sent for; it is in the
+/// message where its text names it, or the application wants it behind every text. It is built in one piece: no copy of the code is left behind.
 #[must_use]
 pub fn message(
     application: &Application,
@@ -20,8 +21,10 @@ pub fn message(
     lifetime_seconds: u64,
     channel: Channel,
     context: Option<&Context>,
+    link: Option<&str>,
 ) -> Zeroizing<String> {
-    let values = Values { code, lifetime_seconds, brand: application.brand(), context };
+    let link = link.filter(|_| application.page.link_in_message || template.shows_link());
+    let values = Values { code, lifetime_seconds, brand: application.brand(), context, link };
     let room = application.autofill.room(code);
     let mut text = template.render(&values, channel, room);
     if channel == Channel::Sms {
@@ -37,7 +40,7 @@ pub fn extents(application: &Application) -> impl Iterator<Item = (String, Exten
     let seconds = application.expire.get().into();
     let own = application.templates.of_channel(Channel::Sms);
     own.map(move |(language, template)| {
-        let text = message(application, template, &code, seconds, Channel::Sms, None);
+        let text = message(application, template, &code, seconds, Channel::Sms, None, None);
         (language.to_string(), Extent::of(&text))
     })
 }
@@ -57,7 +60,7 @@ mod tests {
 
     fn word(application: &Application, text: &str, channel: Channel) -> String {
         let (template, code) = (Template::parse(text).unwrap(), Code::parse_own("0123").unwrap());
-        message(application, &template, &code, 300, channel, None).to_string()
+        message(application, &template, &code, 300, channel, None, None).to_string()
     }
 
     #[test]
@@ -93,5 +96,28 @@ mod tests {
         assert_eq!(sizes(&application), [("de".to_owned(), 160, 1)]);
         application.autofill.webotp_domain = Some(WebOtpDomain::parse("a.de").unwrap());
         assert_eq!(sizes(&application), [("de".to_owned(), 174, 2)]);
+    }
+
+    #[test]
+    fn a_link_is_in_a_text_message_where_it_is_wanted() {
+        let mut application = application();
+        application.autofill.webotp_domain = Some("otp.example.com".to_owned().try_into().unwrap());
+        let code = Code::parse_own("012345").unwrap();
+        let say = |application: &Application, text: &str, channel| {
+            let link = Some("https://otp.example.com/verify/x");
+            message(application, &Template::parse(text).unwrap(), &code, 300, channel, None, link).to_string()
+        };
+        let end = "\n@otp.example.com #012345";
+        assert_eq!(say(&application, "Code {{OTP}}", Channel::Sms), format!("Code 012345{end}"));
+        let linked = format!("012345 https://otp.example.com/verify/x{end}");
+        assert_eq!(say(&application, "{{OTP}} {{LINK}}", Channel::Sms), linked);
+        application.page.link_in_message = true;
+        let behind = format!("Code 012345\nhttps://otp.example.com/verify/x{end}");
+        assert_eq!(say(&application, "Code {{OTP}}", Channel::Sms), behind);
+        assert_eq!(say(&application, "{{OTP}} {{LINK}}", Channel::Sms), linked, "once");
+        assert!(
+            !say(&application, "Code {{OTP}}", Channel::Voice).contains("https"),
+            "nobody can follow what is read out"
+        );
     }
 }

@@ -5,6 +5,7 @@
 mod events;
 mod identity;
 mod nonces;
+mod verifications;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -55,6 +56,7 @@ pub struct MemoryStore {
     events: events::Events,
     identity: identity::Identity,
     nonces: nonces::Nonces,
+    verifications: verifications::Kept,
     generation: AtomicU64,
     retention: Duration,
     clock: Arc<dyn Clock>,
@@ -75,6 +77,7 @@ impl MemoryStore {
             events: events::events(retention),
             identity: identity::Identity::default(),
             nonces: nonces::Nonces::default(),
+            verifications: verifications::Kept::default(),
             generation: AtomicU64::new(0),
             retention,
             clock,
@@ -307,6 +310,7 @@ impl Eraser for MemoryStore {
             state.numbers.remove(&key);
             self.events.erase(key);
             self.identity.erase(key);
+            self.verifications.erase(key, now);
             state.answers.retain(|_, (answer, _)| answer.number != Some(key));
             self.pending.apply(steps);
             Ok(erased)

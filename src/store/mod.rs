@@ -4,19 +4,21 @@
 //! - `sqlite`: the embedded store, one directory, one server
 //! - `redis`: the shared store of many replicas, on Redis or Valkey
 //! - `packed`, `checksum`: how a record becomes bytes, and how damaged ones are noticed
+//! - `claims`: who looks at which verification
 //! - `notices`: the events that wait for their subscribers, and who has claimed which
 //! - `pending`: the messages that are not settled yet, in the order in which they are due
 //! - `rules`: what makes the write of a setting a conflict, the same for every adapter
 //!
-//! Knows the ports of `otp`, `events`, `access` and `abuse`; must not know HTTP, delivery or the command line.
+//! Knows the ports of `otp`, `events`, `verification`, `access` and `abuse`; must not know HTTP, delivery or the command line.
 
 mod checksum;
+mod claims;
 pub mod memory;
 mod notices;
 mod packed;
 mod pending;
-mod rules;
 pub mod redis;
+mod rules;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -32,6 +34,7 @@ use crate::events::store::{EventQueue, SubscriptionStore};
 use crate::identity::store::IdentityStore;
 use crate::otp::store::{ApplicationStore, Eraser, Later, OtpStore, Outbox};
 use crate::secret::Keyring;
+use crate::verification::store::VerificationStore;
 
 /// What a gateway runs on: every port at once, and how the store itself is doing.
 pub trait Store:
@@ -44,6 +47,7 @@ pub trait Store:
     + EventQueue
     + NonceStore
     + IdentityStore
+    + VerificationStore
 {
     /// The keys that everything in it is hashed and sealed with.
     fn keyring(&self) -> Arc<Keyring>;

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::clock::{Clock, UnixMillis};
+use crate::events::inside::INSIDE;
 use crate::events::queue::{Address, EventId, Settled, Settlement};
 use crate::events::store::QUEUED_PER_SUBSCRIPTION;
 use crate::events::subscription::SubscriptionId;
@@ -228,9 +229,10 @@ impl Notices {
         state.lines.get(&subscription).is_none_or(|line| line.events.len() < QUEUED_PER_SUBSCRIPTION)
     }
 
-    /// Events that wait, claimed ones too.
+    /// Events that wait for subscribers, claimed ones too.
     pub(super) fn len(&self) -> usize {
-        self.state.lock().lines.values().map(|line| line.events.len()).sum()
+        let state = self.state.lock();
+        state.lines.iter().filter(|(id, _)| **id != INSIDE).map(|(_, line)| line.events.len()).sum()
     }
 }
 

@@ -77,6 +77,12 @@ impl Call {
         Some(Keep { ticket, render: Box::new(render) })
     }
 
+    /// What the call is known by, where it is to be done once.
+    #[must_use]
+    pub fn ticket(&self) -> Option<&Ticket> {
+        self.head.extensions.get::<Arc<Ticket>>().map(|ticket| &**ticket)
+    }
+
     /// For a call that the domain found answered: the layer that gave the ticket puts the answer in its place.
     #[must_use]
     pub fn answered(&self) -> Response {

@@ -157,6 +157,14 @@ impl Input {
         self.faults.push(Fault { at, detail: detail.into() });
     }
 
+    /// Notes a fault of one element of a list in a field's object.
+    pub fn fault_below_at(&mut self, name: &str, member: &str, index: usize, detail: impl Into<String>) {
+        self.fault_below(name, member, detail);
+        if let Some(Fault { at: Place::Pointer(pointer), .. }) = self.faults.last_mut() {
+            *pointer = format!("{pointer}/{index}");
+        }
+    }
+
     /// Notes a fault of one element of a member that is a list.
     pub fn fault_at(&mut self, name: &str, index: usize, detail: impl Into<String>) {
         self.fault(name, detail);
@@ -263,6 +271,40 @@ impl Input {
             Field::Text(text) => Value::String(text),
             Field::Json(value) => value,
         })
+    }
+
+    /// The members of a member that is an object. None when there is a fault; its absence is one.
+    pub fn below(&mut self, name: &str) -> Option<Self> {
+        match self.optional_value(name) {
+            Some(Value::Object(members)) => {
+                let field = |value| match value {
+                    Value::String(text) => Field::Text(text),
+                    other => Field::Json(other),
+                };
+                let fields = members.into_iter().map(|(name, value)| (name, field(value))).collect();
+                Some(Self { source: self.source, fields, faults: Vec::new() })
+            }
+            Some(other) => {
+                self.fault(name, format!("must be an object, not {}", kind(&other)));
+                None
+            }
+            None => {
+                self.fault(name, REQUIRED);
+                None
+            }
+        }
+    }
+
+    /// Takes over the faults of what [`Input::below`] gave, once it was read.
+    pub fn absorb(&mut self, name: &str, inner: Self) {
+        let Err(faults) = inner.finish() else { return };
+        for Fault { at, detail } in faults {
+            let at = match (pointer(name), at) {
+                (Place::Pointer(above), Place::Pointer(below)) => Place::Pointer(above + &below),
+                (_, at) => at,
+            };
+            self.faults.push(Fault { at, detail });
+        }
     }
 
     /// The faults, when there are any: of the fields that were read, and of members nobody asked for.

@@ -8,10 +8,12 @@ mod once;
 pub mod oneaccess;
 pub mod open;
 pub mod otp;
+pub mod page;
 pub mod problem;
 pub mod receipts;
 pub mod tyntec;
 pub mod unimatrix;
+pub mod verifications;
 pub(crate) mod vocabulary;
 pub mod webhooks;
 
@@ -25,14 +27,19 @@ use crate::layer::limits::BODY_BYTES;
 /// Which dialect speaks where.
 pub const DIALECTS: Dialects = Dialects {
     paths: &[(unimatrix::PATH, &unimatrix::Unimatrix)],
-    prefixes: &[(tyntec::PREFIX, &tyntec::Tyntec), (oneaccess::PREFIX, &oneaccess::ONE_ACCESS)],
+    prefixes: &[
+        (tyntec::PREFIX, &tyntec::Tyntec),
+        (oneaccess::PREFIX, &oneaccess::ONE_ACCESS),
+        (page::CAPABILITIES, &page::PAGES),
+    ],
     native: &problem::Native,
 };
 
 /// Which requests need a key; the others are open, or capabilities.
 #[must_use]
 pub fn keyed(method: &Method, path: &str) -> bool {
-    let capability = [webhooks::CAPABILITIES, receipts::CAPABILITIES].iter().any(|prefix| path.starts_with(prefix));
+    let capabilities = [webhooks::CAPABILITIES, receipts::CAPABILITIES, verifications::CAPABILITIES];
+    let capability = capabilities.iter().any(|prefix| path.starts_with(prefix));
     let native = path.starts_with("/v1/") && !capability;
     let prefixed = path.starts_with(tyntec::PREFIX) || path.starts_with(oneaccess::PREFIX);
     native || prefixed || unimatrix::keyed(method, path)
@@ -41,7 +48,11 @@ pub fn keyed(method: &Method, path: &str) -> bool {
 /// The largest body of a path, in bytes.
 #[must_use]
 pub fn body_bytes(path: &str) -> usize {
-    if path.starts_with(receipts::CAPABILITIES) { receipts::BODY_BYTES } else { BODY_BYTES }
+    match path {
+        _ if path.starts_with(receipts::CAPABILITIES) => receipts::BODY_BYTES,
+        _ if path.starts_with(page::CAPABILITIES) => page::BODY_BYTES,
+        _ => BODY_BYTES,
+    }
 }
 
 /// What a request asks for, where that is done once however often it arrives.
@@ -52,7 +63,8 @@ pub fn asked(request: &Request) -> Option<Asked> {
     if let Some(operation) = oneaccess::operation(method, path) {
         return Some(Asked { operation, query: query(), fields: oneaccess::fields(request) });
     }
-    let Some(operation) = otp::operation(method, path).or_else(|| tyntec::operation(method, path)) else {
+    let native = otp::operation(method, path).or_else(|| verifications::operation(method, path));
+    let Some(operation) = native.or_else(|| tyntec::operation(method, path)) else {
         return unimatrix::asked(request);
     };
     Some(Asked { operation, query: query(), fields: Vec::new() })

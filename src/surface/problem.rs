@@ -47,6 +47,8 @@ pub enum ProblemCode {
     OtpNotFound,
     /// 404: no such application.
     ApplicationNotFound,
+    /// There is no such verification, or it is another account's.
+    VerificationNotFound,
     /// 405: the path knows other methods.
     MethodNotAllowed,
     /// 408: the body did not arrive in time.
@@ -99,6 +101,7 @@ impl ProblemCode {
             Self::NotFound => "not_found",
             Self::OtpNotFound => "otp_not_found",
             Self::ApplicationNotFound => "application_not_found",
+            Self::VerificationNotFound => "verification_not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BodyTooSlow => "body_too_slow",
             Self::OtpNotActive => "otp_not_active",
@@ -132,6 +135,7 @@ impl ProblemCode {
             Self::NotFound => "There is nothing here",
             Self::OtpNotFound => "There is no such one-time password",
             Self::ApplicationNotFound => "There is no such application",
+            Self::VerificationNotFound => "There is no such verification",
             Self::MethodNotAllowed => "The method is not allowed here",
             Self::BodyTooSlow => "The body did not arrive in time",
             Self::OtpNotActive => "The one-time password is no longer active",

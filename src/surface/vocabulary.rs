@@ -7,6 +7,8 @@ use crate::access::scope::Scope;
 use crate::otp::channel::Channel;
 use crate::otp::news::EventName;
 use crate::otp::record::{Delivery, OtpStatus};
+use crate::verification::outcome::{OPEN, Outcome};
+use crate::verification::record::FirstSend;
 
 /// Where a one-time password stands.
 pub(crate) fn status() -> Object {
@@ -34,6 +36,26 @@ pub(crate) fn delivery() -> Object {
 /// What happened to a one-time password.
 pub(crate) fn event() -> Object {
     described("What happened.", EventName::ALL.map(EventName::as_str))
+}
+
+/// Where a verification stands.
+pub(crate) fn verification_state() -> Object {
+    let words = [
+        OPEN,
+        Outcome::Verified.as_str(),
+        Outcome::Expired.as_str(),
+        Outcome::TooManyAttempts.as_str(),
+        Outcome::Undeliverable.as_str(),
+        Outcome::CancelledByPerson.as_str(),
+        Outcome::CancelledByFlow.as_str(),
+    ];
+    described("Where it stands: open, or how it ended.", words)
+}
+
+/// When the first message of a verification leaves.
+pub(crate) fn first_send() -> Object {
+    let words = [FirstSend::Now, FirstSend::OnOpen].map(FirstSend::as_str);
+    described("When the first message leaves: at once, or when the person asks for it on the page.", words)
 }
 
 /// The events that a subscription is about.

@@ -251,6 +251,26 @@ label!(
     }
 );
 
+label!(
+    /// What became of a verification.
+    Verification, "event", {
+        /// It was opened.
+        Opened = "opened",
+        /// The person gave the right code.
+        Verified = "verified",
+        /// Its time ran out.
+        Expired = "expired",
+        /// Wrong codes used the attempts up.
+        TooManyAttempts = "too_many_attempts",
+        /// No message will arrive.
+        Undeliverable = "undeliverable",
+        /// The person said that the number is not theirs.
+        CancelledByPerson = "cancelled_by_person",
+        /// Whoever asked for it ended it.
+        CancelledByFlow = "cancelled_by_flow",
+    }
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,6 +293,7 @@ mod tests {
         check::<Submission>();
         check::<Receipt>();
         check::<Webhook>();
+        check::<Verification>();
         check::<SmppSubmit>();
         check::<SmppReceived>();
         assert_eq!(StatusClass::of(204).word(), "2xx");

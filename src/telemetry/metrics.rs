@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 
 use super::labels::{
     AuthRefusal, Courier, Label, QuotaVerdict, Receipt, Repetition, SendOutcome, SmppReceived, SmppSubmit, StatusClass,
-    Submission, VerifyOutcome, Webhook,
+    Submission, Verification, VerifyOutcome, Webhook,
 };
 
 /// Upper ends in seconds: a status is answered in under a millisecond, a send waits for a disk.
@@ -139,6 +139,10 @@ pub struct Metrics {
     pub deliveries: Tally<Courier>,
     /// Tries to tell subscribers of events.
     pub webhooks: Tally<Webhook>,
+    /// Verifications.
+    pub verifications: Tally<Verification>,
+    /// Tries to tell who waits for one.
+    pub verification_tries: Tally<Webhook>,
     /// Refused authentications.
     pub auth_refusals: Tally<AuthRefusal>,
     /// The quota's verdicts.
@@ -181,6 +185,10 @@ impl Metrics {
         let submissions = counters("provider_submissions", "Submissions to providers, by how they were answered");
         let receipts = counters("provider_receipts", "Receipts of providers, by what they said");
         let webhooks = Tally::of(&counters("webhook_tries", "Tries to tell of an event, by outcome"), &Labels::new());
+        let opened = "Verifications that were opened, and how they ended";
+        let verifications = Tally::of(&counters("verifications", opened), &Labels::new());
+        let waited = "Tries to tell who waits for a verification, by outcome";
+        let verification_tries = Tally::of(&counters("verification_tries", waited), &Labels::new());
         let smpp_submits = Tally::of(&counters("smpp_submits", "Submits by SMPP, by outcome"), &Labels::new());
         let smpp_received = Tally::of(&counters("smpp_received", "What message centres sent"), &Labels::new());
         let smpp_rebinds = Counter::default();
@@ -206,6 +214,8 @@ impl Metrics {
             circuits,
             deliveries,
             webhooks,
+            verifications,
+            verification_tries,
             auth_refusals,
             quota,
             repetitions,

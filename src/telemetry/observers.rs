@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 
 use super::labels::{
     AuthRefusal, Courier, QuotaVerdict, Receipt, Repetition, SendOutcome, SmppReceived, SmppSubmit, Submission,
-    VerifyOutcome, Webhook,
+    Verification, VerifyOutcome, Webhook,
 };
 use super::metrics::{Metrics, ProviderMetrics, RouteMetrics};
 use crate::access::authenticator::Cause;
@@ -26,6 +26,8 @@ use crate::otp::machine::Verdict;
 use crate::otp::phone::Country;
 use crate::otp::record::{Otp, OtpStatus};
 use crate::otp::service::OtpObserver;
+use crate::verification::outcome::Outcome as Ended;
+use crate::verification::service::VerificationObserver;
 
 /// The route of requests that were refused before they reached one.
 const NO_ROUTE: &str = "none";
@@ -166,14 +168,39 @@ impl SmppObserver for Observers {
     }
 }
 
+const fn told(outcome: dispatch::Outcome) -> Webhook {
+    match outcome {
+        dispatch::Outcome::Delivered => Webhook::Delivered,
+        dispatch::Outcome::Retried => Webhook::Retried,
+        dispatch::Outcome::Dead => Webhook::Dead,
+        dispatch::Outcome::Dropped => Webhook::Dropped,
+    }
+}
+
 impl DispatchObserver for Observers {
     fn dispatched(&self, outcome: dispatch::Outcome) {
-        self.metrics.webhooks.add(match outcome {
-            dispatch::Outcome::Delivered => Webhook::Delivered,
-            dispatch::Outcome::Retried => Webhook::Retried,
-            dispatch::Outcome::Dead => Webhook::Dead,
-            dispatch::Outcome::Dropped => Webhook::Dropped,
+        self.metrics.webhooks.add(told(outcome));
+    }
+}
+
+impl VerificationObserver for Observers {
+    fn opened(&self) {
+        self.metrics.verifications.add(Verification::Opened);
+    }
+
+    fn ended(&self, outcome: Ended) {
+        self.metrics.verifications.add(match outcome {
+            Ended::Verified => Verification::Verified,
+            Ended::Expired => Verification::Expired,
+            Ended::TooManyAttempts => Verification::TooManyAttempts,
+            Ended::Undeliverable => Verification::Undeliverable,
+            Ended::CancelledByPerson => Verification::CancelledByPerson,
+            Ended::CancelledByFlow => Verification::CancelledByFlow,
         });
+    }
+
+    fn told(&self, outcome: dispatch::Outcome) {
+        self.metrics.verification_tries.add(told(outcome));
     }
 }
 

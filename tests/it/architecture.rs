@@ -15,10 +15,14 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("access", &["clock", "secret", "quota", "otp"]),
     ("identity", &["clock", "secret", "otp", "access"]),
     ("events", &["clock", "secret", "otp", "access"]),
+    ("verification", &["clock", "secret", "otp", "access", "idempotency", "events"]),
     ("outbound", &["clock", "events", "otp", "secret", "delivery", "carrier"]),
     ("server", &["clock"]),
     ("layer", &["clock", "secret", "access", "quota", "idempotency", "server"]),
-    ("store", &["clock", "secret", "otp", "access", "quota", "abuse", "events", "idempotency", "identity"]),
+    (
+        "store",
+        &["clock", "secret", "otp", "access", "quota", "abuse", "events", "idempotency", "identity", "verification"],
+    ),
     ("delivery", &["clock", "secret", "otp", "abuse", "idempotency"]),
     ("carrier", &["clock", "secret", "otp", "delivery"]),
     (
@@ -36,12 +40,13 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "server",
             "delivery",
             "events",
+            "verification",
         ],
     ),
     ("stack", &["clock", "secret", "access", "quota", "idempotency", "layer"]),
     ("openapi", &["surface"]),
     ("config", &["carrier", "secret", "otp", "access", "abuse", "quota"]),
-    ("telemetry", &["clock", "access", "otp", "layer", "delivery", "events"]),
+    ("telemetry", &["clock", "access", "otp", "layer", "delivery", "events", "verification"]),
     (
         "app",
         &[
@@ -65,6 +70,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "store",
             "surface",
             "telemetry",
+            "verification",
         ],
     ),
     (
@@ -166,7 +172,7 @@ fn a_wrong_import_is_seen() {
 
 #[test]
 fn the_domain_knows_no_transport_and_no_storage() {
-    for folder in ["otp", "access", "quota", "abuse", "idempotency", "identity", "events"] {
+    for folder in ["otp", "access", "quota", "abuse", "idempotency", "identity", "events", "verification"] {
         let mut paths = Vec::new();
         sources(&root().join("src").join(folder), &mut paths);
         for path in paths {

@@ -11,12 +11,13 @@ use otpgate::events::backoff::Backoff;
 use otpgate::events::dispatch::{
     CallbackFault, DEAD_LETTER_LIFE, DispatchObserver, Dispatcher, Letter, Outcome, Post, Posted, Wording,
 };
-use otpgate::events::queue::Queued;
+use otpgate::events::inside::Inside;
+use otpgate::events::queue::{Notice, Queued};
 use otpgate::events::store::{EventQueue as _, SubscriptionStore as _};
 use otpgate::events::subscription::{Format, Subscription, SubscriptionId};
 use otpgate::otp::id::AccountId;
 use otpgate::otp::news::EventNames;
-use otpgate::otp::store::Later;
+use otpgate::otp::store::{Later, StoreError};
 use otpgate::secret::{Keyring, SystemEntropy};
 use otpgate::store::memory::MemoryStore;
 use tokio::sync::watch;
@@ -75,6 +76,14 @@ impl Wording for Plain {
     }
 }
 
+struct Deaf;
+
+impl Inside for Deaf {
+    fn hear<'a>(&'a self, notice: &'a Notice) -> Later<'a, Result<(), StoreError>> {
+        panic!("nothing here is told inside: {notice:?}");
+    }
+}
+
 #[derive(Default)]
 struct Outcomes(Mutex<Vec<Outcome>>);
 
@@ -122,6 +131,7 @@ async fn run(retention: Duration, answer: impl Fn(usize) -> Posted + Send + Sync
         backoff: Backoff::new(WAITS.map(Duration::from_secs).to_vec()),
         wording: Arc::new(Plain),
         post: Arc::clone(&script) as _,
+        inside: Arc::new(Deaf),
         observer: Arc::clone(&outcomes) as _,
     });
     let (stop, stopped) = watch::channel(false);

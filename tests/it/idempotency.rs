@@ -268,6 +268,7 @@ fn operation(method: &Method, uri: &Uri) -> Option<Operation> {
 fn every_operation_of_every_dialect_has_its_place() {
     let expected = |name: &str| match name.trim_start_matches("Tyntec_") {
         "SendOTP" => Some(Operation::Send),
+        "OpenVerification" | "SendOTPAndWait" => Some(Operation::Open),
         "ResendOTP" => Some(Operation::Resend),
         "VerifyOTP" => Some(Operation::Verify),
         "DeleteOTP" => Some(Operation::Delete),
@@ -296,7 +297,7 @@ fn every_operation_of_every_dialect_has_its_place() {
             );
         }
     }
-    assert_eq!(found, 13);
+    assert_eq!(found, 15);
     let verify = Uri::from_static("/?timestamp=1763764437&action=otp.verify");
     assert_eq!(operation(&Method::POST, &verify), Some(Operation::Verify));
     assert_eq!(operation(&Method::GET, &verify), None);

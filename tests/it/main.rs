@@ -27,3 +27,4 @@ mod replicas;
 mod smpp;
 mod store;
 mod support;
+mod verification;

@@ -9,9 +9,11 @@ use crate::cli::{CliError, DataArgs, Desk};
 use crate::otp::application::{Application, ApplicationRef, Applications, Caller, Sender};
 use crate::otp::autofill::{RetrieverHash, WebOtpDomain};
 use crate::otp::id::AccountId;
+use crate::otp::page::{Colour, Origin, PageName, ReturnPrefix};
 use crate::otp::segment::Extent;
 use crate::otp::wording;
 
+pub mod page;
 pub mod settings;
 pub mod show;
 pub mod write;
@@ -110,6 +112,14 @@ fn json(application: &Application) -> serde_json::Value {
             "webOtpDomain": application.autofill.webotp_domain,
             "smsRetrieverHash": application.autofill.retriever_hash,
         },
+        "verification": {
+            "name": application.page.name,
+            "colour": application.page.colour,
+            "logo": application.page.logo,
+            "returnUrls": application.page.return_urls,
+            "embedOrigins": application.page.embed_origins,
+            "linkInMessage": application.page.link_in_message,
+        },
         "created": application.created.to_rfc3339(),
     })
 }
@@ -131,6 +141,12 @@ fn lines(application: &Application) -> String {
         ("brand", application.brand().to_owned()),
         ("WebOTP", application.autofill.webotp_domain.as_ref().map_or("none", WebOtpDomain::as_str).to_owned()),
         ("SMS hash", application.autofill.retriever_hash.as_ref().map_or("none", RetrieverHash::as_str).to_owned()),
+        ("page name", application.page.name.as_ref().map_or_else(|| application.brand(), PageName::as_str).to_owned()),
+        ("page colour", application.page.colour.as_ref().map_or("none", Colour::as_str).to_owned()),
+        ("page logo", if application.page.logo.is_some() { "there is one" } else { "none" }.to_owned()),
+        ("page link", if application.page.link_in_message { "in messages" } else { "in answers alone" }.to_owned()),
+        ("return URLs", listed(application.page.return_urls.iter().map(ReturnPrefix::as_str))),
+        ("frames", listed(application.page.embed_origins.iter().map(Origin::as_str))),
         ("created", application.created.to_rfc3339()),
     ] {
         let _ = writeln!(text, "  {name:<12} {value}");
@@ -147,6 +163,11 @@ fn lines(application: &Application) -> String {
         let _ = writeln!(text, "  {:<12} the ones built in", "templates");
     }
     text
+}
+
+fn listed<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let all: Vec<_> = words.collect();
+    if all.is_empty() { "none".to_owned() } else { all.join(" ") }
 }
 
 #[cfg(test)]

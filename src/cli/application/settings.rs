@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::cli::application::page::PageArgs;
 use crate::config::duration;
 use crate::otp::application::{
     Application, ApplicationName, Attempts, Brand, Caller, Lifetime, Sender, TEMPLATES_PER_APPLICATION,
@@ -63,6 +64,9 @@ pub struct SettingArgs {
     /// Drop the line for SMS Retriever
     #[arg(long)]
     pub no_sms_retriever_hash: bool,
+    /// The verification page.
+    #[command(flatten)]
+    pub page: PageArgs,
 }
 
 /// One text with its place.
@@ -80,7 +84,7 @@ impl SettingArgs {
     /// Changes `application` as the flags say.
     ///
     /// # Errors
-    /// In words, when it would have too many templates.
+    /// In words, when it would have too many templates or addresses, or its image cannot be taken.
     pub fn apply(&self, application: &mut Application) -> Result<(), String> {
         if let Some(length) = self.pin_length {
             application.pin_length = length;
@@ -109,6 +113,7 @@ impl SettingArgs {
         if self.sms_retriever_hash.is_some() || self.no_sms_retriever_hash {
             application.autofill.retriever_hash.clone_from(&self.sms_retriever_hash);
         }
+        self.page.apply(&mut application.page)?;
         for NamedTemplate { language, channel, template } in &self.templates {
             application.templates.set(*language, *channel, template.clone());
         }

@@ -29,9 +29,11 @@ pub(super) fn make(document: &Value, wording: &'static Wording, place: &Place, p
         let (path, method, node) =
             found.ok_or_else(|| root.fault(format!("no operation has the id {}", words.source)))?;
         let made = operation(node, words, &mut schemas, &mut tags)?;
-        let content = match words.trigger {
-            Some(trigger) => {
-                Some(json!({ "description": trigger.description, "schema": schemas.posted(trigger.content, node)? }))
+        let posted = words.trigger.map(|trigger| (trigger.content, trigger.description));
+        let posted = posted.or(words.awaited.map(|awaited| (awaited.content, awaited.description)));
+        let content = match posted {
+            Some((content, description)) => {
+                Some(json!({ "description": description, "schema": schemas.posted(content, node)? }))
             }
             None => None,
         };

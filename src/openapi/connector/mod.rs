@@ -26,7 +26,7 @@ use crate::openapi::{Format, document};
 
 pub use icon::{BRAND_COLOR, icon};
 pub use place::{Place, PlaceError, Publisher, PublisherError};
-pub use words::{Field, Operation, Role, Schema, Trigger, Visibility, Wording};
+pub use words::{Awaited, Field, Operation, Role, Schema, Trigger, Visibility, Wording};
 
 /// Which connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

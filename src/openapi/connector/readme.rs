@@ -66,7 +66,9 @@ fn describe(text: &mut String, operation: &Operation, edition: Edition, definiti
         writeln!(text, "\nInputs:\n\n{}", inputs.trim_end())?;
     }
     let answer = ["200", "201"].iter().find_map(|status| referred(below(made, &["responses", status, "schema"])));
-    let name = operation.trigger.map_or(answer, |trigger| Some(trigger.content));
+    // Of what is waited for, a flow sees what it is called back with.
+    let posted = operation.trigger.map(|trigger| trigger.content).or(operation.awaited.map(|awaited| awaited.content));
+    let name = posted.or(answer);
     if let (Some(name), false) = (name, operation.visibility == Visibility::Internal) {
         let mut results = String::new();
         fields(&mut results, edition, &Value::Null, name)?;

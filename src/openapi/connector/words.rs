@@ -120,6 +120,15 @@ pub struct Trigger {
     pub description: &'static str,
 }
 
+/// What is posted to the callback of a step that waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Awaited {
+    /// The schema of it.
+    pub content: &'static str,
+    /// What that is.
+    pub description: &'static str,
+}
+
 /// An operation.
 #[derive(Clone, Copy, Debug)]
 pub struct Operation {
@@ -139,6 +148,8 @@ pub struct Operation {
     pub body: Option<&'static str>,
     /// Whether it starts flows.
     pub trigger: Option<Trigger>,
+    /// Whether it pauses a flow until it is called back (a webhook action).
+    pub awaited: Option<Awaited>,
 }
 
 /// The words of an action without parameters and body.
@@ -148,7 +159,17 @@ pub(super) const fn action(
     summary: &'static str,
     description: &'static str,
 ) -> Operation {
-    Operation { source: id, id, summary, description, visibility, parameters: &[], body: None, trigger: None }
+    Operation {
+        source: id,
+        id,
+        summary,
+        description,
+        visibility,
+        parameters: &[],
+        body: None,
+        trigger: None,
+        awaited: None,
+    }
 }
 
 impl Operation {
@@ -162,6 +183,10 @@ impl Operation {
 
     pub(super) const fn trigger(self, trigger: Trigger) -> Self {
         Self { trigger: Some(trigger), ..self }
+    }
+
+    pub(super) const fn awaited(self, awaited: Awaited) -> Self {
+        Self { awaited: Some(awaited), ..self }
     }
 
     pub(super) const fn body(self, words: &'static str) -> Self {

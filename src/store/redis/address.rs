@@ -31,7 +31,9 @@ pub struct Address {
 
 /// The text is no address of a Redis or Valkey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("redis://user:password@host:port/database (rediss:// for TLS, several hosts with commas, ?master=NAME for sentinels)")]
+#[error(
+    "redis://user:password@host:port/database (rediss:// for TLS, several hosts with commas, ?master=NAME for sentinels)"
+)]
 pub struct MalformedAddress;
 
 impl Address {
@@ -129,7 +131,9 @@ mod tests {
         assert_eq!((full.user.as_deref(), full.master.as_str()), (Some("us@er"), "main"));
         assert_eq!(full.password.as_ref().map(Secret::expose), Some("p/w:d"));
         assert!(!format!("{full:?}").contains("p/w:d"));
-        for wrong in ["redis://", "http://a", "redis://a:0", "redis://a/x", "redis://a?x=1", "redis://a,,b", "redis://[::1"] {
+        for wrong in
+            ["redis://", "http://a", "redis://a:0", "redis://a/x", "redis://a?x=1", "redis://a,,b", "redis://[::1"]
+        {
             assert_eq!(Address::parse(wrong), Err(MalformedAddress), "{wrong}");
         }
     }

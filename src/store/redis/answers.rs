@@ -73,8 +73,7 @@ static RELEASE: Lazy = Lazy::new(|| {
 });
 
 /// Where an answer lies, and the one in the key's own place.
-static FIND: Lazy =
-    Lazy::new(|| Lua::guarded("return {redis.call('GET',KEYS[2]) or '',redis.call('GET',KEYS[3])}"));
+static FIND: Lazy = Lazy::new(|| Lua::guarded("return {redis.call('GET',KEYS[2]) or '',redis.call('GET',KEYS[3])}"));
 
 /// Deletes the answers of a shard that tell of a number: how many.
 static FORGET: Lazy = Lazy::new(|| {

@@ -8,19 +8,16 @@ use std::sync::Arc;
 use redis::{FromRedisValue as _, Value};
 
 use crate::abuse::NumberRecord;
-use crate::clock::UnixMillis;
-use crate::events::queue::Address;
-use crate::idempotency::ReplayKey;
 use crate::otp::answer::{Kept, KeptAnswer};
 use crate::otp::id::{NumberKey, OtpId};
-use crate::otp::outbox::Stage;
 use crate::otp::record::Otp;
-use crate::otp::store::{Changes, OtpChange, OutboxChange, Records, StoreError, Subject, Touch, Transition};
+use crate::otp::store::{Records, StoreError, Subject, Touch, Transition};
 use crate::store::pending::Step;
 use crate::store::redis::RedisStore;
 use crate::store::redis::answers::Reservation;
-use crate::store::redis::commit::{Commit, Outcome, mark, unreadable};
+use crate::store::redis::commit::{Outcome, mark, unreadable};
 use crate::store::redis::place::{Kind, Place};
+use crate::store::redis::prepare::{After, Prepared};
 use crate::store::redis::records;
 use crate::store::redis::script::{Call, Lazy, Lua};
 use crate::store::redis::spend::Spend;
@@ -53,13 +50,13 @@ pub(super) struct Seen<T> {
 }
 
 /// What a change begins with.
-struct Snapshot {
+pub(super) struct Snapshot {
     /// The OTP that was looked for.
-    id: Option<OtpId>,
-    otp: Seen<Option<Arc<Otp>>>,
+    pub(super) id: Option<OtpId>,
+    pub(super) otp: Seen<Option<Arc<Otp>>>,
     /// The number whose record was read.
-    key: Option<NumberKey>,
-    number: Seen<NumberRecord>,
+    pub(super) key: Option<NumberKey>,
+    pub(super) number: Seen<NumberRecord>,
     /// It was read, not remembered.
     fresh: bool,
 }
@@ -98,6 +95,9 @@ impl RedisStore {
         reservations: &mut Vec<Reservation>,
         mut spend: Option<&mut Spend>,
     ) -> Result<(), StoreError> {
+        if let Subject::Otp(id) | Subject::OtpAlone(id) = &touch.subject {
+            self.coming.arrived(*id).await;
+        }
         let mut snapshot = self.remembered(&touch.subject);
         for _ in 0..TRIES {
             let seen = match snapshot.take() {
@@ -135,7 +135,9 @@ impl RedisStore {
                     self.follow(place, after, &counts);
                     return Ok(());
                 }
-                Outcome::Moved(values) => snapshot = self.moved(touch, &seen, &after, values, spend.as_deref_mut()).await?,
+                Outcome::Moved(values) => {
+                    snapshot = self.moved(touch, &seen, &after, values, spend.as_deref_mut()).await?;
+                }
             }
         }
         Err(StoreError::Unavailable)
@@ -167,6 +169,23 @@ impl RedisStore {
             }
             Subject::Nobody => Some(Snapshot { fresh: true, ..nothing }),
         }
+    }
+
+    /// Whether the record of an OTP's number is remembered.
+    pub(super) fn has_number_of(&self, seen: &Seen<Option<Arc<Otp>>>) -> bool {
+        seen.value.as_ref().is_some_and(|otp| self.numbers.contains_key(&otp.number_key))
+    }
+
+    /// Reads a subject, to be remembered.
+    pub(super) async fn remember(&self, subject: &Subject) -> Result<(), StoreError> {
+        let Snapshot { id, otp, key, number, .. } = self.load(subject).await?;
+        if let Some(id) = id.filter(|_| otp.value.is_some()) {
+            self.otps.insert(id, otp);
+        }
+        if let Some(key) = key {
+            self.numbers.insert(key, number);
+        }
+        Ok(())
     }
 
     fn pruned(&self, seen: &Seen<NumberRecord>) -> Seen<NumberRecord> {
@@ -274,119 +293,4 @@ pub(super) fn seen_otp(bytes: Option<&[u8]>) -> Result<Seen<Option<Arc<Otp>>>, S
 fn two(value: Value) -> Result<[Option<Vec<u8>>; 2], StoreError> {
     let values = Vec::<Option<Vec<u8>>>::from_redis_value(value).map_err(|_| unreadable())?;
     values.try_into().map_err(|_| unreadable())
-}
-
-/// A commit, and what is to be noted here once it is done.
-struct Prepared {
-    commit: Commit,
-    after: After,
-}
-
-/// What a count of a commit says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Count {
-    /// So many messages joined the outbox.
-    Joined,
-    /// So many left it.
-    Left,
-    /// Nothing that anybody counts.
-    Other,
-}
-
-/// What this process remembers after a commit.
-#[derive(Default)]
-pub(super) struct After {
-    pub(super) otps: Vec<(OtpId, Seen<Option<Arc<Otp>>>)>,
-    pub(super) number: Option<(NumberKey, Seen<NumberRecord>)>,
-    pub(super) steps: Vec<Step>,
-    /// What the commit counts, in the order of its writes.
-    pub(super) counted: Vec<Count>,
-    /// When OTPs, answers and messages have to be looked at.
-    pub(super) dues: Vec<UnixMillis>,
-    pub(super) answers: Vec<UnixMillis>,
-    pub(super) frees: Vec<UnixMillis>,
-    pub(super) events: Vec<(Address, Vec<u8>)>,
-    /// A daily count that was written.
-    pub(super) spent: Option<(Vec<u8>, u32)>,
-    answered: Option<(ReplayKey, UnixMillis)>,
-    spend_checked: bool,
-    fence: Option<(crate::otp::outbox::MessageId, Vec<u8>)>,
-}
-
-impl RedisStore {
-    /// The commit of `changes`; none where there is nothing to write.
-    async fn prepare(
-        &self,
-        touch: &Touch,
-        place: Place,
-        seen: &Snapshot,
-        changes: Changes,
-        reservations: &mut Vec<Reservation>,
-        spend: Option<&mut Spend>,
-    ) -> Result<Option<Prepared>, StoreError> {
-        let (mut commit, mut after) = (Commit::new(place), After::default());
-        if let Some(id) = seen.id {
-            commit.check(Kind::Otp, &id.bytes(), &seen.otp.mark);
-        }
-        if let Some(key) = seen.key {
-            commit.check(Kind::Number, &key.bytes(), &seen.number.mark);
-        }
-        if let (Some(spend), Some(_)) = (spend.as_deref(), changes.spent) {
-            after.spend_checked = spend.check(&mut commit);
-        }
-        if let OutboxChange::Put(message) = &changes.outbox
-            && matches!(message.body.stage, Stage::Submitting(_))
-            && let Some(held) = self.pending.held(message.id)
-        {
-            let held = mark(&records::message_bytes(&held)?).to_vec();
-            let field = records::message_field(message.id);
-            commit.check_field(Kind::Messages, &message.id.otp.bytes(), &field, &held);
-            after.fence = Some((message.id, held));
-        }
-        if let Some(answer) = changes.answer {
-            let otp = if let OtpChange::Put(otp) = &changes.otp { Some(&**otp) } else { seen.otp.value.as_deref() };
-            let due = answer.due(otp, self.retention);
-            if !reservations.iter().any(|reservation| reservation.key == answer.key) {
-                reservations.push(self.reserve(answer.key, place).await?);
-            }
-            if let Some(reservation) = reservations.iter_mut().find(|reservation| reservation.key == answer.key) {
-                self.point(reservation, place).await?;
-                commit.before(reservation.deadline);
-            }
-            self.put_answer(&mut commit, &mut after, &answer, due)?;
-            after.answered = Some((answer.key, due));
-        }
-        let before = |id: OtpId| seen.otp.value.as_deref().filter(|otp| otp.id == id);
-        if let Some(otp) = changes.replaced {
-            self.put_otp(&mut commit, &mut after, before(otp.id), otp)?;
-        }
-        match changes.otp {
-            OtpChange::Keep => {}
-            OtpChange::Put(otp) => self.put_otp(&mut commit, &mut after, before(otp.id), otp)?,
-            OtpChange::Delete => {
-                if let (Subject::Otp(_) | Subject::OtpAlone(_), Some(otp)) = (&touch.subject, &seen.otp.value) {
-                    self.delete_otp(&mut commit, &mut after, otp)?;
-                }
-            }
-        }
-        if let (Some(key), Some(record)) = (seen.key, changes.number)
-            && record != seen.number.value
-        {
-            self.put_number(&mut commit, &mut after, key, record)?;
-        }
-        if let (Some(spend), Some(count)) = (spend, changes.spent) {
-            spend.write(&mut commit, &mut after, count);
-        }
-        match changes.outbox {
-            OutboxChange::Keep => {}
-            OutboxChange::Put(message) => self.put_message(&mut commit, &mut after, message)?,
-            OutboxChange::Settle(id) => self.settle_message(&mut commit, &mut after, id),
-            OutboxChange::Replace(id, message) => {
-                self.settle_message(&mut commit, &mut after, id);
-                self.put_message(&mut commit, &mut after, message)?;
-            }
-        }
-        // A change that only spends beforehand what it then does not write has nothing to commit.
-        Ok((!commit.is_empty()).then_some(Prepared { commit, after }))
-    }
 }

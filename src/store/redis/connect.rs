@@ -46,7 +46,9 @@ pub enum ConnectError {
         name: String,
     },
     /// There is no marker: nobody initialised it, or it was emptied.
-    #[error("the store has no marker: it was emptied, or another one took its place; restore it, or make it anew with: otpgate store init")]
+    #[error(
+        "the store has no marker: it was emptied, or another one took its place; restore it, or make it anew with: otpgate store init"
+    )]
     Uninitialised,
     /// The master key does not open its keyring.
     #[error("the master key is not the one that the store was made with")]
@@ -207,7 +209,11 @@ impl Connector {
         ask.arg("CLUSTER").arg("INFO");
         let text = connection.send(&ask).await.map_err(failed)?;
         let text = all_texts(&text);
-        if text.contains("cluster_state:ok") { Ok(connection) } else { Err(ConnectError::ClusterDown("cluster_state is not ok".to_owned())) }
+        if text.contains("cluster_state:ok") {
+            Ok(connection)
+        } else {
+            Err(ConnectError::ClusterDown("cluster_state is not ok".to_owned()))
+        }
     }
 
     /// Where the sentinels say that the primary is.
@@ -305,7 +311,8 @@ mod tests {
     #[test]
     fn an_old_server_is_told_from_a_new_one() {
         let info = |version: &str| HashMap::from([("redis_version".to_owned(), version.to_owned())]);
-        for (version, fits) in [("6.0.16", false), ("5.0.1", false), ("6.2.0", true), ("7.0.15", true), ("10.1", true)] {
+        for (version, fits) in [("6.0.16", false), ("5.0.1", false), ("6.2.0", true), ("7.0.15", true), ("10.1", true)]
+        {
             assert_eq!(new_enough(&info(version)).is_ok(), fits, "{version}");
         }
         assert!(new_enough(&HashMap::new()).is_err());

@@ -12,9 +12,10 @@ use crate::otp::phone::E164;
 use crate::otp::record::Otp;
 use crate::otp::store::{Erased, OtpChange, StoreError};
 use crate::store::redis::RedisStore;
-use crate::store::redis::change::{After, seen_otp};
+use crate::store::redis::change::seen_otp;
 use crate::store::redis::commit::{Commit, Outcome, unreadable};
 use crate::store::redis::place::{Kind, Place};
+use crate::store::redis::prepare::After;
 use crate::store::redis::script::{Call, Lazy, Lua};
 use crate::store::rules;
 
@@ -65,6 +66,7 @@ impl RedisStore {
         commit.run(&self.link).await?;
         self.numbers.invalidate(&key);
         self.forget_answers(key).await?;
+        self.erase_verifications(key).await?;
         self.erase_sessions(key).await?;
         self.erase_events(key).await?;
         Ok(erased)
@@ -84,7 +86,7 @@ impl RedisStore {
                 // An erasure is nobody's news: it is written without any.
                 OtpChange::Delete => self.remove_otp(&mut commit, &mut after, &otp),
                 OtpChange::Put(after_it) => {
-                    self.write_otp(&mut commit, &mut after, Some(&otp), Arc::clone(after_it))?;
+                    self.write_otp(&mut commit, &mut after, Some(&otp), after_it)?;
                     self.forget_messages(&mut commit, &mut after, id);
                 }
             }

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::clock::{Clock, UnixMillis};
+use crate::events::inside::INSIDE;
 use crate::events::queue::{Address, EventId};
 use crate::events::subscription::SubscriptionId;
 use crate::otp::id::NumberKey;
@@ -198,7 +199,7 @@ impl Events {
     async fn mend(&self) -> Result<(), StoreError> {
         let known: Vec<String> = read(self.link.run(index::subscriptions()).await?)?;
         let named = self.queues().await?;
-        let known = known.iter().filter_map(|id| id.parse().ok());
+        let known = known.iter().filter_map(|id| id.parse().ok()).chain([INSIDE]);
         let unnamed: Vec<SubscriptionId> = known.filter(|id| !named.contains(id)).collect();
         let lengths = join_all(unnamed.iter().map(|id| self.link.run(queue::length(*id)))).await;
         let mut marks = Vec::new();

@@ -86,7 +86,8 @@ impl Horizon {
         if everywhere {
             *self.looked.lock() = Some(Instant::now());
         }
-        let due = |place: &Place| everywhere || self.of(*place).is_some_and(|next| next.load(Ordering::Acquire) <= now.0);
+        let due =
+            |place: &Place| everywhere || self.of(*place).is_some_and(|next| next.load(Ordering::Acquire) <= now.0);
         let places: Vec<_> = Place::shards().filter(due).collect();
         for place in &places {
             self.looked(*place, u64::MAX);
@@ -98,7 +99,13 @@ impl Horizon {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(super) async fn due(&self, link: &Link, kind: Kind, now: UnixMillis, limit: usize) -> Result<Vec<Ranked>, StoreError> {
+    pub(super) async fn due(
+        &self,
+        link: &Link,
+        kind: Kind,
+        now: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<Ranked>, StoreError> {
         let places = self.places(now);
         let look = |place: Place| async move { (place, earliest(link, place, kind, now, limit).await) };
         let mut found = Vec::new();
@@ -148,6 +155,10 @@ async fn earliest(
 /// A score, which Redis keeps as a double: whole milliseconds fit.
 pub(super) fn score(value: Value) -> Result<u64, StoreError> {
     let score = f64::from_redis_value(value).map_err(|_| unreadable())?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "instants and days, both far below 2^53")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "instants and days, both far below 2^53"
+    )]
     Ok(score.max(0.0) as u64)
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::events::inside::INSIDE;
 use crate::events::store::QUEUED_PER_SUBSCRIPTION;
 use crate::events::subscription::SubscriptionId;
 
-/// Events that may wait for a subscription.
-pub(super) const fn bound(_subscription: SubscriptionId) -> usize {
-    QUEUED_PER_SUBSCRIPTION
+/// Events that may wait for a subscription. What the gateway tells itself is bounded by what there is to tell of.
+pub(super) fn bound(subscription: SubscriptionId) -> usize {
+    if subscription == INSIDE { usize::MAX >> 12 } else { QUEUED_PER_SUBSCRIPTION }
 }
 
 #[derive(Debug, Default)]

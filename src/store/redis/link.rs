@@ -15,7 +15,7 @@ use redis::{Cmd, RedisResult, Value};
 use tokio::sync::{Notify, watch};
 
 use crate::otp::store::StoreError;
-use crate::store::redis::connect::{Connector, ConnectError};
+use crate::store::redis::connect::{ConnectError, Connector};
 use crate::store::redis::fault::Fault;
 use crate::store::redis::place::Place;
 use crate::store::redis::script::Call;
@@ -58,7 +58,7 @@ pub(super) struct Live {
 }
 
 /// How the link stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     /// Calls are answered.
     Ready,
@@ -215,7 +215,9 @@ impl Link {
                 }
                 self.trouble.notify_one();
             }
-            Fault::Refused => tracing::error!(code = error.code(), category = error.category(), "the store refused a call"),
+            Fault::Refused => {
+                tracing::error!(code = error.code(), category = error.category(), "the store refused a call");
+            }
             Fault::Full | Fault::NoScript | Fault::Moved => {}
         }
         fault.told()
@@ -232,7 +234,7 @@ impl Link {
     fn stands(&self, health: Health) {
         let changed = self.health.send_if_modified(|stands| {
             let changed = *stands != health;
-            stands.clone_from(&health);
+            *stands = health;
             changed
         });
         if changed {

@@ -3,9 +3,11 @@
 //! - `address`, `connect`, `open`: from an address to a store that bears our marker
 //! - `link`: the one connection, and what becomes of calls when it breaks; `fault`: what an error means
 //! - `place`: where things lie; `script`: how a step is run there; `commit`: the one step that changes records
-//! - `change`: the store port over it; `records`: what lies under a key
+//! - `change`: the store port over it; `prepare`, `write`: what a change writes; `answers`, `outbox`, `spend`, `erase`; `records`: what lies under a key
+//! - `ahead`: what a call names is read while its quota is asked for
 //! - `quota`: the quota, by one script (`quota_script`) and what is still true of its refusals (`refusals`)
 //! - `settings`: applications and connections; `view`: what this process has seen of the settings; `reply`: what a script answered
+//! - `verifications`: one value each
 //! - `nonces`, `identity`: what was spent, pairs of keys, sessions
 //! - `subscriptions`; `events`: from a commit to the queues; `queue`, `row`: one queue and what lies in it; `index`: which
 //!   queues are to be looked at; `queues`: the port over all of them; `lines`: how long they are
@@ -14,6 +16,7 @@
 //! outlasts the store's own crash is the store's setting (`appendonly`). No rule of the domain is written in a script.
 
 mod address;
+mod ahead;
 mod answers;
 mod change;
 mod commit;
@@ -30,6 +33,7 @@ mod nonces;
 mod open;
 mod outbox;
 mod place;
+mod prepare;
 mod queue;
 mod queues;
 mod quota;
@@ -44,6 +48,7 @@ mod settings;
 mod spend;
 mod standing;
 mod subscriptions;
+mod verifications;
 mod view;
 mod write;
 
@@ -104,11 +109,14 @@ pub struct RedisStore {
     otps: Cache<OtpId, Seen<Option<Arc<Otp>>>>,
     numbers: Cache<NumberKey, Seen<NumberRecord>>,
     spent: Cache<Vec<u8>, u32>,
+    /// What is being read ahead of the change that needs it.
+    coming: ahead::Coming,
     /// The messages that this process has claimed.
     pending: Arc<Pending>,
     outbox: outbox::Outbox,
     dues: Horizon,
     answer_dues: Horizon,
+    verification_dues: Horizon,
     written: Horizon,
     spent_days: Horizon,
     /// What was seen of the settings, and who is told of what.
@@ -158,10 +166,12 @@ impl RedisStore {
             otps: Cache::new(options.cached_otps),
             numbers: Cache::new(options.cached_otps),
             spent: Cache::new(COUNTS),
+            coming: ahead::Coming::default(),
             pending,
             outbox: outbox::Outbox::default(),
             dues: Horizon::new(LOOK),
             answer_dues: Horizon::new(LOOK),
+            verification_dues: Horizon::new(Duration::from_secs(1)),
             written: Horizon::new(LOOK),
             spent_days: Horizon::new(LOOK),
             view,

@@ -84,8 +84,7 @@ const BEGIN: &str = "if redis.call('EXISTS',KEYS[1])==1 then return 0 end \
 /// Opens the store; makes it where there is nothing.
 pub(super) async fn open(options: &Options) -> Result<Opened, ConnectError> {
     let master = Arc::clone(&options.master);
-    let mut connector =
-        Connector { address: options.address.clone(), timeout: options.timeout, keyring: None, master };
+    let mut connector = Connector { address: options.address.clone(), timeout: options.timeout, keyring: None, master };
     let mut connection = connector.reach().await?;
     let (found, first_start) = match meta(&mut connection).await? {
         Some(found) => (found, false),
@@ -111,8 +110,12 @@ pub(super) async fn open(options: &Options) -> Result<Opened, ConnectError> {
 /// [`ConnectError`].
 pub async fn initialise(options: &Options) -> Result<Initialised, ConnectError> {
     let master = Arc::clone(&options.master);
-    let connector =
-        Connector { address: options.address.clone(), timeout: options.timeout, keyring: None, master: Arc::clone(&master) };
+    let connector = Connector {
+        address: options.address.clone(),
+        timeout: options.timeout,
+        keyring: None,
+        master: Arc::clone(&master),
+    };
     let mut connection = connector.reach().await?;
     let now = server_time(&mut connection).await?;
     let Some(found) = meta(&mut connection).await? else {
@@ -130,7 +133,8 @@ pub async fn initialise(options: &Options) -> Result<Initialised, ConnectError> 
     send(&mut connection, "HDEL", &[&Place::Settings.key(Kind::Meta, b""), b"whole"]).await?;
     let charged = now.to_string();
     let meta_key = Place::Settings.key(Kind::Meta, b"");
-    send(&mut connection, "HSET", &[&meta_key, b"marker", marker.as_bytes(), b"charged_at", charged.as_bytes()]).await?;
+    send(&mut connection, "HSET", &[&meta_key, b"marker", marker.as_bytes(), b"charged_at", charged.as_bytes()])
+        .await?;
     mark(&mut connection, marker.as_bytes()).await?;
     Ok(Initialised::Again)
 }

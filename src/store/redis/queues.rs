@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use redis::Value;
 
 use crate::clock::UnixMillis;
+use crate::events::inside::INSIDE;
 use crate::events::queue::{Address, DeadLetter, EventId, Queued, Settled, Settlement};
 use crate::events::store::{DEAD_PER_SUBSCRIPTION, EventQueue};
 use crate::events::subscription::{Subscription, SubscriptionId};
@@ -44,7 +45,7 @@ impl RedisStore {
     pub(super) async fn all_queues(&self) -> Result<Vec<SubscriptionId>, StoreError> {
         let (_, kept) = self.table::<Subscription>(Table::Subscriptions).await?;
         let mut all = self.events.queues().await?;
-        all.extend(kept.iter().map(|kept| kept.id));
+        all.extend(kept.iter().map(|kept| kept.id).chain([INSIDE]));
         all.sort_unstable();
         all.dedup();
         Ok(all)

@@ -9,9 +9,9 @@ use redis::Value;
 use crate::abuse::SpendKey;
 use crate::otp::store::StoreError;
 use crate::store::redis::RedisStore;
-use crate::store::redis::change::{After, Count};
 use crate::store::redis::commit::{Commit, unreadable};
 use crate::store::redis::place::{Kind, Place};
+use crate::store::redis::prepare::{After, Count};
 use crate::store::redis::records::spend_id;
 use crate::store::redis::script::{Call, Lazy, Lua};
 

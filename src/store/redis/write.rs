@@ -14,10 +14,11 @@ use crate::otp::store::StoreError;
 use crate::store::LONGEST_RATE;
 use crate::store::pending::Step;
 use crate::store::redis::RedisStore;
-use crate::store::redis::change::{After, Count, Seen};
+use crate::store::redis::change::Seen;
 use crate::store::redis::commit::{Commit, mark};
 use crate::store::redis::outbox::{CLAIM, SOON};
 use crate::store::redis::place::{Kind, Place};
+use crate::store::redis::prepare::{After, Count};
 use crate::store::redis::{events, records};
 
 /// A kept answer goes by itself so long after a sweep should have dropped it.
@@ -34,9 +35,9 @@ impl RedisStore {
         commit: &mut Commit,
         after: &mut After,
         before: Option<&Otp>,
-        otp: Arc<Otp>,
+        otp: &Arc<Otp>,
     ) -> Result<(), StoreError> {
-        let rows = self.view.fanout.changed(before, &otp, self.clock.now(), |subscription| self.has_room(subscription));
+        let rows = self.view.fanout.changed(before, otp, self.clock.now(), |subscription| self.has_room(subscription));
         self.add_events(commit, after, rows)?;
         self.write_otp(commit, after, before, otp)
     }
@@ -47,10 +48,10 @@ impl RedisStore {
         commit: &mut Commit,
         after: &mut After,
         before: Option<&Otp>,
-        otp: Arc<Otp>,
+        otp: &Arc<Otp>,
     ) -> Result<(), StoreError> {
-        let (id, bytes) = (otp.id, records::otp_bytes(&otp)?);
-        let seen = Seen { value: Some(Arc::clone(&otp)), mark: mark(&bytes).to_vec() };
+        let (id, bytes) = (otp.id, records::otp_bytes(otp)?);
+        let seen = Seen { value: Some(Arc::clone(otp)), mark: mark(&bytes).to_vec() };
         commit.set(Kind::Otp, &id.bytes(), bytes, 0);
         if before.is_none() {
             commit.rank(Kind::OtpsOfNumber, &otp.number_key.bytes(), 0, &id.bytes());
@@ -128,11 +129,21 @@ impl RedisStore {
     }
 
     /// A message that is due at once is claimed by the commit that writes it: this process will deliver it.
-    pub(super) fn put_message(&self, commit: &mut Commit, after: &mut After, message: Message) -> Result<(), StoreError> {
+    pub(super) fn put_message(
+        &self,
+        commit: &mut Commit,
+        after: &mut After,
+        message: Message,
+    ) -> Result<(), StoreError> {
         let (now, id) = (self.clock.now(), message.id);
         let own = self.server && message.due <= now + SOON;
         let free = if own { now + CLAIM } else { message.due };
-        commit.put_field(Kind::Messages, &id.otp.bytes(), &records::message_field(id), records::message_bytes(&message)?);
+        commit.put_field(
+            Kind::Messages,
+            &id.otp.bytes(),
+            &records::message_field(id),
+            records::message_bytes(&message)?,
+        );
         commit.rank(Kind::Outbox, b"", free.0, &records::message_member(id));
         after.counted.push(Count::Joined);
         after.frees.push(free);

@@ -21,7 +21,7 @@ use crate::otp::store::{Erased, Eraser, Later, OtpChange, StoreError};
 use crate::store::rules;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::writer::Reach;
-use crate::store::sqlite::{answers, events, identity, records};
+use crate::store::sqlite::{answers, events, identity, records, verifications};
 
 /// How long the log is tried to be emptied: a reader may hold it, or another checkpoint be at work.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -49,7 +49,7 @@ impl SqliteStore {
         let now = self.shared.clock.now();
         // The long way through the whole index does not hold the writer up; what joins meanwhile is found inside.
         let known = self.readers.read(move |sql| records::ids_of_number(sql, key, 0)).await?;
-        let retention = self.shared.retention;
+        let (retention, keyring) = (self.shared.retention, self.keyring());
         let erased = self.alone(Reach::Records, move |sql| {
             let mut ids: BTreeSet<OtpId> = known.into_iter().collect();
             ids.extend(records::ids_of_number(sql, key, records::bucket(now).saturating_sub(1))?);
@@ -60,6 +60,7 @@ impl SqliteStore {
             records::put_number(sql, key, &NumberRecord::default())?;
             events::erase(sql, key)?;
             identity::erase(sql, key)?;
+            verifications::erase(sql, &keyring, key, now, retention)?;
             answers::forget_answers(sql, key)?;
             Ok(Some(erased))
         });

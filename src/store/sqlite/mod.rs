@@ -10,6 +10,7 @@
 //! - `settings`, `rings`, `erase`: what is not an OTP
 //! - `events`, `subscribers`: who is told of what becomes of one, and what waits to be told
 //! - `identity`: pairs of keys, tried puzzles and sessions
+//! - `verifications`: verifications, each sealed in one row
 //! - `fault`: what an error means, and the latch of a fatal one
 //!
 //! What is acknowledged is durable: write-ahead log, `synchronous = FULL`, and no answer before the commit returned.
@@ -23,6 +24,7 @@ mod fault;
 mod files;
 mod group;
 mod identity;
+mod looks;
 mod nonces;
 mod open;
 mod reader;
@@ -32,6 +34,7 @@ mod schema;
 mod settings;
 mod shared;
 mod subscribers;
+mod verifications;
 mod writer;
 
 use std::fmt;
@@ -51,6 +54,7 @@ use crate::otp::outbox::{Message, MessageId};
 use crate::otp::record::Otp;
 use crate::otp::store::{Later, OtpStore, Outbox, StoreError, Touch, Transition};
 use crate::secret::{Entropy, Keyring};
+use crate::store::claims::Claims;
 use crate::store::notices::Notices;
 use crate::store::pending::Pending;
 use crate::store::sqlite::answers::AnswerCache;
@@ -119,6 +123,8 @@ impl SqliteStore {
                 fanout: Fanout::new(Arc::clone(&options.entropy), options.retention),
                 notices: Notices::default(),
             },
+            claims: Claims::default(),
+            looks: looks::Looks::default(),
             latch: Latch::new(options.dir),
             generation: AtomicU64::new(0),
             log: Log::default(),
@@ -371,6 +377,7 @@ mod fixture {
             second: None,
             fates: Fates::default(),
             bound: false,
+            verification: None,
         }
     }
 }

@@ -19,7 +19,7 @@ const APPLICATION_ID: i64 = 0x6f74_7067;
 /// (13,000 against 41,000 a second); led by the bucket, the inserts of some minutes share their pages. A look-up by
 /// number probes the buckets, newest first. `otp.due` serves the expiry sweep and the retention sweep at once.
 ///
-/// `answer_due` holds the number too, so that an erasure reads the index and not the answers.
+/// `answer_due` and `verification_due` hold the number too, so that an erasure reads the index and not the rows.
 const STEPS: &[&str] = &[
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -78,6 +78,12 @@ const STEPS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX session_number ON session (number, expires);
     CREATE INDEX session_expires ON session (expires);
+",
+    "
+    CREATE TABLE verification (
+        id BLOB PRIMARY KEY, due INTEGER NOT NULL, number BLOB NOT NULL, body BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX verification_due ON verification (due, number);
 ",
 ];
 

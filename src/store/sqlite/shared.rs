@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::store::claims::Claims;
 use crate::store::pending::Pending;
 use crate::store::sqlite::answers::AnswerCache;
 use crate::store::sqlite::cache::OtpCache;
 use crate::store::sqlite::events::Events;
 use crate::store::sqlite::fault::Latch;
+use crate::store::sqlite::looks::Looks;
 use crate::store::sqlite::nonces::Count;
 
 /// Shared by the writer, the checkpointer, the readers and the callers.
@@ -19,6 +21,9 @@ pub(super) struct Shared {
     pub(super) nonces: Count,
     pub(super) pending: Pending,
     pub(super) events: Events,
+    /// Who looks at which verification.
+    pub(super) claims: Claims,
+    pub(super) looks: Looks,
     pub(super) latch: Latch,
     /// Counts up when a setting was written, here or elsewhere.
     pub(super) generation: AtomicU64,
@@ -35,6 +40,7 @@ impl Shared {
     pub(super) fn drop_caches(&self) {
         self.cache.drop_all();
         self.answers.drop_all();
+        self.looks.drop_all();
     }
 
     pub(super) fn wrote_a_setting(&self) {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::access::nonce::{NonceKey, Spent};
 use crate::clock::UnixMillis;
+use crate::otp::id::VerificationId;
 use crate::otp::store::{StoreError, Touch, Transition};
 use crate::store::sqlite::checkpoint::{self, CheckpointMode, Checkpointer};
 use crate::store::sqlite::group::Group;
@@ -57,6 +58,8 @@ pub(super) enum Reach {
     Settings,
     /// OTPs and messages.
     Records,
+    /// One verification.
+    Verification(VerificationId),
 }
 
 /// The writer's thread.
@@ -208,6 +211,7 @@ impl Writer {
         match reach {
             Reach::Nothing => {}
             Reach::Settings => self.shared.wrote_a_setting(),
+            Reach::Verification(id) => self.shared.looks.written(id),
             Reach::Records => {
                 self.shared.drop_caches();
                 self.judged(self.load_messages())?;

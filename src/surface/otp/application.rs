@@ -18,6 +18,7 @@ use crate::surface::otp::Api;
 use crate::surface::otp::edit::{ApplicationBody, Edit};
 use crate::surface::otp::handlers::{answer, invalid, read_body, unavailable};
 use crate::surface::otp::message::AutofillEntity;
+use crate::surface::otp::page::PageEntity;
 use crate::surface::problem::{Problem, ProblemCode};
 
 /// An application.
@@ -62,6 +63,8 @@ pub(super) struct ApplicationEntity {
     brand: Option<String>,
     /// What its text messages end with, so that a phone fills in the code by itself.
     autofill: AutofillEntity,
+    /// How its verification page looks, and where it may lead.
+    verification: PageEntity,
     /// When it was made, in milliseconds since 1970.
     #[schema(format = "int64")]
     created: u64,
@@ -86,6 +89,7 @@ impl From<&Application> for ApplicationEntity {
             alphabet: extents.into_iter().map(|(name, extent)| (name, extent.alphabet.as_str())).collect(),
             brand: application.brand.as_ref().map(|brand| brand.as_str().to_owned()),
             autofill: AutofillEntity::from(&application.autofill),
+            verification: PageEntity::from(&application.page),
             created: application.created.0,
         }
     }

@@ -11,7 +11,7 @@ use crate::surface::input::Input;
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(dead_code, reason = "the schema of the member; `read_context` reads it, to name every fault at once")]
-pub(super) struct ContextBody {
+pub(in crate::surface) struct ContextBody {
     /// How much: 1 to 12 digits, and up to 4 behind a point.
     #[schema(min_length = 1, max_length = 17, pattern = r"^[0-9]{1,12}(\.[0-9]{1,4})?$", example = "12.50")]
     amount: String,
@@ -24,7 +24,7 @@ pub(super) struct ContextBody {
 }
 
 /// Reads it; faults stay with the input.
-pub(super) fn read_context(input: &mut Input) -> Option<Context> {
+pub(in crate::surface) fn read_context(input: &mut Input) -> Option<Context> {
     match input.optional_value("context")? {
         Value::Object(mut members) => {
             let amount = member::<Amount, _>(input, &mut members, "amount", str::parse);

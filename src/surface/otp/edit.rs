@@ -15,6 +15,7 @@ use crate::otp::language::Language;
 use crate::otp::template::{Template, parse_template_name};
 use crate::surface::input::Input;
 use crate::surface::otp::message::{AutofillBody, More};
+use crate::surface::otp::page::{PageBody, PageEdit};
 
 /// What an application is to be; absent members keep their default, or stay as they are.
 #[derive(Deserialize, ToSchema)]
@@ -58,6 +59,9 @@ pub(super) struct ApplicationBody {
     /// What text messages end with, so that a phone fills in the code by itself; a null member drops that line.
     #[schema(nullable = false)]
     autofill: Option<AutofillBody>,
+    /// How its verification page looks, and where it may lead; a null member goes back to what it was at first.
+    #[schema(nullable = false)]
+    verification: Option<PageBody>,
 }
 
 /// What is to change.
@@ -73,6 +77,7 @@ pub(crate) struct Edit {
     pub(crate) delete_caller: bool,
     pub(crate) templates: Vec<((Language, Channel), Option<Template>)>,
     more: More,
+    page: PageEdit,
 }
 
 impl Edit {
@@ -93,6 +98,7 @@ impl Edit {
             delete_caller: input.optional_bool("deleteCaller").unwrap_or(false),
             templates: Vec::new(),
             more: More::default(),
+            page: PageEdit::default(),
         };
         match input.optional_value("template") {
             None => {}
@@ -115,6 +121,7 @@ impl Edit {
     pub(super) fn read_all(input: &mut Input) -> Self {
         let mut edit = Self::read(input, "alphanumeric");
         edit.more = More::read(input);
+        edit.page = PageEdit::read(input);
         edit
     }
 
@@ -144,6 +151,7 @@ impl Edit {
             }
         }
         self.more.apply(application);
+        self.page.apply(&mut application.page);
     }
 }
 

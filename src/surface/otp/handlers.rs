@@ -331,7 +331,7 @@ fn application_gone(call: &Call) -> Response {
     answer(call, Problem::new(StatusCode::NOT_FOUND, ProblemCode::ApplicationNotFound, words))
 }
 
-fn refused(call: &Call, refusal: &SendRefusal, now: UnixMillis) -> Response {
+pub(crate) fn refused(call: &Call, refusal: &SendRefusal, now: UnixMillis) -> Response {
     let problem = match *refusal {
         SendRefusal::ContextNeeded => {
             let detail = "is required: the text names {{AMOUNT}} or {{PAYEE}}".to_owned();

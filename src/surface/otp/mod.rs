@@ -6,6 +6,7 @@ mod edit;
 mod entity;
 mod handlers;
 mod message;
+mod page;
 mod send;
 
 use std::sync::Arc;
@@ -20,9 +21,10 @@ use crate::otp::catalogue::Catalogue;
 use crate::otp::service::OtpService;
 use crate::quota::Quota;
 
+pub(super) use context::{ContextBody, read_context};
 pub(crate) use edit::Edit;
 pub use entity::{ConnectionEntity, OtpEntity, QuotaEntity, VerdictEntity};
-pub(super) use handlers::{answer, invalid, read_body, unavailable};
+pub(super) use handlers::{answer, invalid, read_body, refused, unavailable};
 pub(crate) use send::{read_resend, read_send};
 
 /// What the handlers call, shared: every request clones it.

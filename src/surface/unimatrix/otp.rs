@@ -273,7 +273,14 @@ fn read_send(input: &mut Input, account: &AccountId) -> Option<Send> {
         sender,
         caller: None,
         reference: None,
-        terms: Terms { purpose: Some(purpose?), life: Some(life), usual_age, digits_only: true, context: None },
+        terms: Terms {
+            purpose: Some(purpose?),
+            life: Some(life),
+            usual_age,
+            digits_only: true,
+            context: None,
+            behalf: None,
+        },
     })
 }
 

@@ -95,11 +95,9 @@ fn outputs(root: &Value, path: &str, operation: &Value) -> Fields {
     let content = &root["paths"][path]["x-ms-notification-content"];
     let answer =
         ["200", "201"].iter().map(|status| &operation["responses"][status]).find(|answer| !answer["schema"].is_null());
-    let schema = if operation["x-ms-trigger"].is_null() {
-        answer.map(|answer| &answer["schema"])
-    } else {
-        Some(&content["schema"])
-    };
+    // A flow that is called back, by a trigger or by a step that waits, sees that and not the answer.
+    let schema =
+        if content["schema"].is_null() { answer.map(|answer| &answer["schema"]) } else { Some(&content["schema"]) };
     if let Some(schema) = schema {
         gather(root, schema, "answer", false, 0, &mut fields);
     }

@@ -88,6 +88,29 @@ fn connector_definition_is_flat_and_complete() {
 }
 
 #[test]
+fn connector_step_that_waits_is_a_webhook_that_the_platform_can_end() {
+    let definition = made(Edition::Native);
+    let item = &definition["paths"]["/v1/verifications/wait"];
+    assert_eq!(item["post"]["operationId"], "SendOTPAndWait");
+    assert!(item["post"]["x-ms-trigger"].is_null(), "a step, not what starts a flow");
+    assert_eq!(item["x-ms-notification-content"]["schema"], json!({"$ref": "#/definitions/VerificationOutcome"}));
+    assert_eq!(item["post"]["responses"]["201"]["headers"]["Location"]["type"], "string");
+    let parameters = item["post"]["parameters"].as_array().unwrap();
+    let body = parameters.iter().find(|parameter| parameter["in"] == "body").unwrap();
+    let wish = referred(&definition, &body["schema"]);
+    let url = &wish["properties"]["callback"];
+    assert_eq!((&url["x-ms-notification-url"], &url["x-ms-visibility"]), (&json!(true), &json!("internal")));
+    assert_eq!(wish["required"].as_array().unwrap().len(), 2);
+    assert_eq!(wish["properties"]["verification"]["required"], json!(["number"]));
+    let outcome = &definition["definitions"]["VerificationOutcome"]["properties"];
+    assert_eq!(outcome["state"]["x-ms-enum-values"].as_array().unwrap().len(), 7);
+    assert_eq!((&outcome["verified"]["type"], &outcome["otp"]["type"]), (&json!("boolean"), &json!("object")));
+    let end = &definition["paths"]["/v1/verifications/wait/{token}"]["delete"];
+    assert_eq!((&end["x-ms-visibility"], &end["security"]), (&json!("internal"), &json!([])));
+    assert!(end["responses"]["204"].is_object());
+}
+
+#[test]
 fn connector_trigger_is_a_webhook_that_the_platform_can_end() {
     let definition = made(Edition::Native);
     let item = &definition["paths"]["/v1/webhooks"];

@@ -26,6 +26,7 @@ use otpgate::otp::service::{OtpObserver, OtpService};
 use otpgate::otp::store::{ApplicationStore, Later, OtpStore, Outbox};
 use otpgate::secret::{Keyring, SystemEntropy};
 use otpgate::store::sqlite::{Mode, Options, SqliteStore};
+use otpgate::verification::token::PageAddresses;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -218,6 +219,7 @@ impl Office {
             clock,
             routes,
             rules,
+            pages: Arc::new(PageAddresses::new("http://127.0.0.1".to_owned(), store.keyring())),
             observer: Arc::clone(&noted) as _,
         });
         let (stop, stopped) = watch::channel(false);

@@ -22,3 +22,4 @@ mod random;
 mod sync;
 mod torn;
 mod tracer;
+mod verifications;

@@ -11,7 +11,7 @@ use otpgate::otp::id::OtpId;
 use otpgate::otp::record::Otp;
 use otpgate::otp::store::{Changes, OtpChange, Records, Subject, Touch, change};
 
-use super::world::{CODE, RETENTION, Otps, World, delete, e164};
+use super::world::{CODE, Otps, RETENTION, World, delete, e164};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MILLI: Duration = Duration::from_millis(1);

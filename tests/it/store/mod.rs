@@ -13,6 +13,7 @@ mod settings;
 mod sqlite;
 mod sqlite_open;
 mod suite;
+mod verifications;
 pub(crate) mod world;
 
 /// One test for each function of a suite and each adapter.
@@ -92,6 +93,14 @@ mod conformance {
         a_session_lives_until_it_ends,
         a_session_is_replaced_by_one,
         a_number_has_so_many_sessions_and_no_more,
+    );
+    conformance!(verifications:
+        a_verification_is_written_over_what_it_names,
+        of_many_writers_of_a_verification_one_wins,
+        what_is_due_goes_to_one_claimant,
+        a_write_ends_a_claim_and_says_when_it_is_due_next,
+        an_erased_number_leaves_whom_to_tell,
+        what_ends_a_code_is_told_inside,
     );
     conformance!(nonces:
         a_nonce_is_spent_once,

@@ -115,6 +115,7 @@ impl Gateway {
                 let send = send(&self.world, wish.number);
                 service.send(send, keep()).await.map_or(None, |otp| Some(words(&otp)))
             }
+            Operation::Open => unreachable!("no verification is opened here"),
             Operation::Resend => match service.resend(account, id, Resend::default(), keep()).await {
                 Ok(otp) => Some(words(&otp)),
                 Err(ResendError::Unknown) => Some(refusal(404)),
@@ -168,7 +169,7 @@ pub(super) struct Wish {
 impl Wish {
     pub(super) fn request(&self, id: OtpId) -> String {
         match self.operation {
-            Operation::Send => format!("to {}", self.number),
+            Operation::Send | Operation::Open => format!("to {}", self.number),
             Operation::Verify => format!("{id} {}", self.right),
             Operation::Resend | Operation::Delete => id.to_string(),
         }

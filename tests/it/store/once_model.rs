@@ -111,7 +111,7 @@ impl Model {
         let otp = &mut self.otps[at];
         match wish.operation {
             _ if otp.deleted => (404, ""),
-            Operation::Send => unreachable!("a send makes one"),
+            Operation::Send | Operation::Open => unreachable!("these make one"),
             Operation::Resend if !active => {
                 otp.ended = true;
                 (409, "")

@@ -22,7 +22,14 @@ fn purpose(name: &str) -> Purpose {
 }
 
 fn sending(world: &World, number: u32, code: &str, purpose: Purpose, life: Life) -> Send {
-    let terms = Terms { purpose: Some(purpose), life: Some(life), usual_age: None, digits_only: true, context: None };
+    let terms = Terms {
+        purpose: Some(purpose),
+        life: Some(life),
+        usual_age: None,
+        digits_only: true,
+        context: None,
+        behalf: None,
+    };
     Send { code: Some(Code::parse_own(code).unwrap()), terms, ..send(world, number) }
 }
 

@@ -200,7 +200,7 @@ async fn what_its_process_did_not_relay_the_others_relay_once() {
         tokio::time::sleep(PAUSE).await;
     }
     assert!(told.contains(&first[0].address));
-    while redis.cli(&["KEYS", "og{??}e*"]) != "" {
+    while !redis.cli(&["KEYS", "og{??}e*"]).is_empty() {
         tokio::time::sleep(PAUSE).await;
     }
     assert!(claim(&world, &third).await.is_empty());

@@ -11,7 +11,7 @@ use otpgate::otp::outbox::MessageId;
 use otpgate::otp::record::OtpStatus;
 use otpgate::otp::store::{Changes, Erased, LEASE, OutboxChange, Records, Subject, Touch, change};
 
-use super::world::{CODE, LIFETIME, RETENTION, Otps, World, delete, e164, edit, message, outbox};
+use super::world::{CODE, LIFETIME, Otps, RETENTION, World, delete, e164, edit, message, outbox};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const SOON: Duration = Duration::from_secs(5);

@@ -26,6 +26,7 @@ use otpgate::secret::{Keyring, MasterKey, SystemEntropy};
 use otpgate::store::memory::MemoryStore;
 use otpgate::store::redis::{self, Address, RedisStore};
 use otpgate::store::sqlite::{Mode, Options, SqliteStore};
+use otpgate::verification::store::VerificationStore;
 
 use crate::support::redis::Redis;
 
@@ -48,6 +49,7 @@ pub(crate) trait Store:
     + EventQueue
     + NonceStore
     + IdentityStore
+    + VerificationStore
 {
 }
 impl<T> Store for T where
@@ -58,6 +60,7 @@ impl<T> Store for T where
         + EventQueue
         + NonceStore
         + IdentityStore
+        + VerificationStore
 {
 }
 
@@ -148,6 +151,7 @@ impl World {
             second: None,
             fates: Fates::default(),
             bound: false,
+            verification: None,
         }
     }
 

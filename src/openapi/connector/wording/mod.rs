@@ -4,6 +4,7 @@
 mod compatible;
 mod entities;
 mod native;
+mod verifications;
 
 pub(super) use compatible::COMPATIBLE;
 pub(super) use native::NATIVE;

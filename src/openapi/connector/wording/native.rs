@@ -8,6 +8,7 @@ use super::entities::{
     EVENTS, EXPIRE, IDEMPOTENCY_KEY, NUMBER, OTP_ID, OTP_STATUS, QUOTA, REFERENCE_ID, TIMESTAMP_CREATED,
     TIMESTAMP_EXPIRE,
 };
+use super::verifications;
 
 const PATH_ID: Field =
     field("otpID", "OTP ID", "The ID of the one-time password, as the send action returned it.").important();
@@ -78,6 +79,11 @@ const OPERATIONS: &[Operation] = &[
         "Forgets a one-time password, so that its code is no longer accepted. Returns its last state; from then on its ID is unknown.",
     )
     .parameters(&[PATH_ID, IDEMPOTENCY_KEY]),
+    verifications::SEND_AND_WAIT,
+    verifications::OPEN,
+    verifications::GET,
+    verifications::CANCEL,
+    verifications::STOP,
     action(
         "WhenOTPChanges",
         Important,
@@ -309,6 +315,7 @@ const SCHEMAS: &[Schema] = &[
             field("alphabet", "Alphabets", "What each of those texts is written in: GSM-7 or UCS-2, by language.").advanced(),
             field("brand", "Brand", "What the texts call the sender; left out when it is the name.").advanced(),
             field("autofill", "Autofill", "What text messages end with, so that a phone fills in the code.").advanced(),
+            field("verification", "Verification Page", "How its verification page looks, and where it may lead.").advanced(),
             field("created", "Created (Unix Time)", "When it was made, in milliseconds since 1970.").advanced(),
         ],
     },
@@ -320,6 +327,22 @@ const SCHEMAS: &[Schema] = &[
             field("smsRetrieverHash", "SMS Retriever Hash", "The hash of the Android app that may read the code.").advanced(),
         ],
     },
+    Schema {
+        name: "PageEntity",
+        title: "Verification Page",
+        fields: &[
+            field("name", "Page Name", "What the page calls who asks; left out when it is the brand.").advanced(),
+            field("colour", "Page Color", "The color of its button.").advanced(),
+            field("hasLogo", "Page Has Logo", "Whether there is an image above it.").advanced(),
+            field("returnUrls", "Return URLs", "The addresses that the page may lead to.").advanced(),
+            field("embedOrigins", "Embedding Origins", "The sites that may show the page in a frame.").advanced(),
+            field("linkInMessage", "Linked Messages", "Whether messages of verifications hold its address.").advanced(),
+        ],
+    },
+    verifications::AWAITED,
+    verifications::NEW,
+    verifications::ENTITY,
+    verifications::OUTCOME,
     CONNECTION,
     QUOTA,
 ];

@@ -1,0 +1,56 @@
+//! Reading ahead: a call that names an OTP in its path asks for it in the same turn of the wire as for its quota, so that the
+//! commit that follows is its second turn, wherever the code was sent from. What is read is only remembered; the commit says
+//! whether it still holds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::otp::id::OtpId;
+use crate::otp::store::Subject;
+use crate::store::redis::RedisStore;
+
+/// OTPs that are being read, at most: beyond it each change reads its own.
+const AT_ONCE: usize = 16_384;
+
+/// What is being read. Each goes when its read is over.
+#[derive(Default)]
+pub(super) struct Coming(Mutex<HashMap<OtpId, watch::Receiver<()>>>);
+
+impl Coming {
+    /// Waits until an OTP that is being read has been.
+    pub(super) async fn arrived(&self, id: OtpId) {
+        let coming = self.0.lock().get(&id).cloned();
+        if let Some(mut coming) = coming {
+            // The sender goes with the read.
+            let _gone = coming.changed().await;
+        }
+    }
+}
+
+impl RedisStore {
+    /// Reads the OTP that a path names, unless it is remembered. Returns at once.
+    pub fn read_ahead(self: &Arc<Self>, path: &str) {
+        let Some(id) = path.split('/').find_map(|part| part.parse::<OtpId>().ok()) else { return };
+        if self.otps.get(&id).is_some_and(|seen| self.has_number_of(&seen)) {
+            return;
+        }
+        let (over, coming) = watch::channel(());
+        {
+            let mut all = self.coming.0.lock();
+            if all.len() >= AT_ONCE || all.contains_key(&id) {
+                return;
+            }
+            all.insert(id, coming);
+        }
+        let store = Arc::clone(self);
+        tokio::spawn(async move {
+            // What cannot be read now is read by the change, which says so.
+            let _read = store.remember(&Subject::Otp(id)).await;
+            store.coming.0.lock().remove(&id);
+            drop(over);
+        });
+    }
+}

@@ -1,0 +1,205 @@
+//! Opening a verification, in writes that a crash may cut off anywhere: whatever is missing then is done by whoever comes
+//! next, once. Knows no step of the person.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::UnixMillis;
+use crate::events::signing::SigningSecret;
+use crate::idempotency::{Answer, CallKey, Keep, Settled, Ticket};
+use crate::otp::application::{Application, ApplicationRef};
+use crate::otp::channel::Via;
+use crate::otp::command::{Behalf, Send, SendError, SendRefusal, Terms};
+use crate::otp::id::{NumberKey, OtpId, VerificationId};
+use crate::otp::phone::Phone;
+use crate::otp::record::{Otp, Recipient};
+use crate::otp::store::{StoreError, WriteError};
+use crate::secret::Secret;
+use crate::verification::claim::{Claimed, claim, sending};
+use crate::verification::record::{Callback, Expiry, FirstSend, Verification};
+use crate::verification::service::{OpenError, Opened, Verifications, WRITES, Wish, sealed_for};
+
+impl Verifications {
+    /// Opens a verification, and has its first code sent unless that waits for the person. Once for the call of `ticket`.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(&self, wish: Wish, ticket: Option<&Ticket>) -> Result<Opened, OpenError> {
+        let applications = self.catalogue.of(&wish.account).await?;
+        let unknown = OpenError::Refused(SendRefusal::UnknownApplication);
+        let application = applications.find(wish.application).cloned().ok_or(unknown)?;
+        if wish.return_url.as_ref().is_some_and(|url| !application.page.may_lead_to(url)) {
+            return Err(OpenError::ReturnUrlNotAllowed);
+        }
+        // Also where nothing is sent yet: whoever asks is there now, and can choose another way.
+        self.otps.may_send(&wish.phone, wish.via).map_err(OpenError::Refused)?;
+        let (mut made, secret) = self.draft(wish, &application);
+        if let Some(ticket) = ticket
+            && let Some(known) = self.claimed(ticket, &mut made).await?
+        {
+            return self.opened_before(known).await;
+        }
+        match self.store.put_verification(None, Some(made.clone())).await {
+            Ok(()) => {}
+            Err(WriteError::Store(error)) => return Err(error.into()),
+            // The same call, at the same time, in another process.
+            Err(WriteError::Conflict) => {
+                let known = self.store.verification(made.id).await?.ok_or(StoreError::Unavailable)?;
+                return self.opened_before(known).await;
+            }
+        }
+        self.send_first(&made).await?;
+        self.observer.opened();
+        Ok(Opened { verification: made, secret, repeated: false })
+    }
+
+    /// The verification that the call of `ticket` opened before; none when `made` is its verification from now on.
+    async fn claimed(&self, ticket: &Ticket, made: &mut Verification) -> Result<Option<Verification>, OpenError> {
+        let (call, mut ended) = (ticket.call, None);
+        for _ in 0..WRITES {
+            match claim(&*self.otp_store, &self.keyring, call, made.id, ended, made.created).await? {
+                Claimed::New => return Ok(None),
+                Claimed::Reused => {
+                    ticket.settle(Settled::Reused);
+                    return Err(OpenError::Answered);
+                }
+                Claimed::Before(id) => match self.store.verification(id).await? {
+                    Some(known) if self.holds(&call, &known) => return Ok(Some(known)),
+                    Some(_) => ended = Some(id),
+                    None => {
+                        // The first try of the call ended before it wrote its verification, or was refused.
+                        self.rename(made, id);
+                        return Ok(None);
+                    }
+                },
+            }
+        }
+        Err(StoreError::Unavailable.into())
+    }
+
+    /// Whether a call that comes again is answered with `known`. A loop of the platform that asks again after the first
+    /// verification ended wants a new one.
+    fn holds(&self, call: &CallKey, known: &Verification) -> bool {
+        !call.while_active() || known.is_open_at(self.clock.now())
+    }
+
+    async fn opened_before(&self, known: Verification) -> Result<Opened, OpenError> {
+        if known.is_open_at(self.clock.now()) {
+            self.send_first(&known).await?;
+        }
+        let secret = known.callback.as_ref().and_then(|callback| self.open_secret(known.id, callback));
+        let secret = secret.map(|secret| secret.to_text());
+        Ok(Opened { verification: known, secret, repeated: true })
+    }
+
+    /// Sends the code that a new verification was written down with. Where it may not leave, nothing is left of either.
+    async fn send_first(&self, made: &Verification) -> Result<(), OpenError> {
+        if made.otps.is_empty() {
+            return Ok(());
+        }
+        match self.send_planned(made, made.via).await {
+            Ok(()) => Ok(()),
+            Err(SendError::Refused(refusal)) => {
+                // A conflict: it has moved on, so somebody else sent its code.
+                match self.store.put_verification(Some(made.clone()), None).await {
+                    Ok(()) | Err(WriteError::Conflict) => Err(OpenError::Refused(refusal)),
+                    Err(WriteError::Store(error)) => Err(error.into()),
+                }
+            }
+            Err(SendError::Store(error)) => Err(error.into()),
+            Err(SendError::Answered) => Ok(()),
+        }
+    }
+
+    /// Sends the code that a verification was written down with. Once, however often it is tried.
+    pub(super) async fn send_planned(&self, verification: &Verification, via: Via) -> Result<(), SendError> {
+        let (Some(otp), Some(number)) = (verification.current_otp(), verification.number()) else { return Ok(()) };
+        // A number that was read before reads again.
+        let Ok(phone) = Phone::of(number) else { return Err(SendError::Store(StoreError::Unavailable)) };
+        let behalf = Behalf { verification: verification.id, otp, until: verification.expires };
+        let wish = Send {
+            account: verification.account.clone(),
+            phone,
+            application: ApplicationRef::Id(verification.application),
+            via,
+            language: verification.language,
+            text: None,
+            code: None,
+            pin_length: None,
+            sender: verification.sender.clone(),
+            caller: None,
+            reference: verification.reference.clone(),
+            terms: Terms { context: verification.context.clone(), behalf: Some(behalf), ..Terms::default() },
+        };
+        let ticket = Arc::new(Ticket::new(sending(&self.keyring, otp)));
+        // Nobody reads it: what is kept is that it happened.
+        let render = |_: &Otp| Answer { status: 200, media_type: "".into(), body: bytes::Bytes::new() };
+        match self.otps.send(wish, Some(Keep { ticket, render: Box::new(render) })).await {
+            Ok(_) | Err(SendError::Answered) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn draft(&self, wish: Wish, application: &Application) -> (Verification, Option<Secret>) {
+        let now = self.clock.now();
+        let number_key = NumberKey::of(&self.keyring, &wish.account, &wish.phone.number);
+        let id = VerificationId::generate(now, number_key, &*self.entropy);
+        let usual = Expiry::default().get().max(application.expire.get());
+        let expiry = wish.expiry.map_or(usual, Expiry::get);
+        let (callback, secret) = match wish.callback {
+            Some(url) => {
+                let secret = SigningSecret::generate(&*self.entropy);
+                let sealed = self.seal(id, &url, &secret, now);
+                (Some(sealed), Some(secret.to_text()))
+            }
+            None => (None, None),
+        };
+        let mut made = Verification {
+            id,
+            account: wish.account,
+            connection: wish.connection,
+            application: application.id,
+            recipient: Recipient::Number(wish.phone.number),
+            number_key,
+            country: wish.phone.country,
+            via: wish.via,
+            language: wish.language,
+            sender: wish.sender,
+            reference: wish.reference,
+            context: wish.context,
+            return_url: wish.return_url,
+            created: now,
+            expires: now + Duration::from_secs(expiry.into()),
+            first: wish.first,
+            sends_allowed: wish.sends.get(),
+            sends: 0,
+            last_send: None,
+            otps: Vec::new(),
+            ended: None,
+            callback,
+        };
+        if made.first == FirstSend::Now {
+            made.otps.push(OtpId::generate(now, number_key, &*self.entropy));
+            (made.sends, made.last_send) = (1, Some(now));
+        }
+        (made, secret)
+    }
+
+    /// Gives a draft another id; what is sealed for the old one is sealed anew.
+    fn rename(&self, made: &mut Verification, id: VerificationId) {
+        let old = std::mem::replace(&mut made.id, id);
+        let Some(callback) = &made.callback else { return };
+        let opened = self.open_url(old, callback).zip(self.open_secret(old, callback));
+        made.callback = opened.map(|(url, secret)| self.seal(id, &url, &secret, made.created));
+    }
+
+    fn seal(&self, id: VerificationId, url: &Secret, secret: &SigningSecret, now: UnixMillis) -> Callback {
+        Callback {
+            url: self.keyring.seal(&sealed_for(id, b"url"), url.expose().as_bytes()),
+            secret: self.keyring.seal(&sealed_for(id, b"secret"), secret.bytes()),
+            tries: 0,
+            due: now,
+            over: false,
+        }
+    }
+}
