@@ -17,10 +17,11 @@ fn with_carrier(redis: &Redis, replicas: usize, carrier: &Carrier) -> Fleet {
     Fleet::with(replicas, &redis.address(), PATIENT, &by_carrier(carrier))
 }
 
-/// The tables of a configuration whose only provider is this carrier.
+/// The tables of a configuration whose only provider is this carrier. What was begun and not ended is looked at after 5 s, so
+/// that a takeover is a matter of the lease.
 pub(super) fn by_carrier(carrier: &Carrier) -> String {
     format!(
-        "[delivery]\ncountries = \"all\"\nmessages_per_day = \"none\"\n[[delivery.providers]]\nname = \"carrier\"\ntype = \"http\"\n\
+        "[delivery]\ncountries = \"all\"\nmessages_per_day = \"none\"\nreceipt_within = \"5s\"\n[[delivery.providers]]\nname = \"carrier\"\ntype = \"http\"\n\
          preset = \"unimatrix\"\nurl = \"{}\"\nhttp = {{ credentials = {{ access_key_id = \"a\" }} }}\n",
         carrier.url("")
     )
