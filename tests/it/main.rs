@@ -24,6 +24,7 @@ mod idempotency;
 mod openapi;
 mod operator;
 mod quota;
+mod replicas;
 mod smpp;
 mod store;
 mod support;

@@ -148,8 +148,14 @@ impl Connector {
         }
         check(marker(&mut connection, Place::Settings).await?.as_deref(), live)?;
         check(marker(&mut connection, Place::Shard(0)).await?.as_deref(), live)?;
-        // A primary that was demoted still answers reads.
-        if role(&mut connection).await? == "master" { Ok(()) } else { Err(ConnectError::Replica) }
+        // A primary that was demoted still answers reads, and so does one that cannot write to its disk or has too few replicas
+        // (MISCONF, NOREPLICAS): a write that changes nothing is refused by these.
+        if role(&mut connection).await? != "master" {
+            return Err(ConnectError::Replica);
+        }
+        let mut write = Cmd::new();
+        write.arg("HDEL").arg(Place::Settings.key(Kind::Meta, b"")).arg("");
+        connection.send(&write).await.map(drop).map_err(|error| ConnectError::of(&error))
     }
 
     /// A connection to a server or a cluster that takes writes and is new enough.

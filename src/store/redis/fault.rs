@@ -54,7 +54,10 @@ impl Fault {
             Self::NotOurs
         } else if says("OOM") {
             Self::Full
-        } else if ["READONLY", "NOAUTH", "MASTERDOWN", "LOADING", "MISCONF", "CLUSTERDOWN"].into_iter().any(says) {
+        } else if ["READONLY", "NOREPLICAS", "NOAUTH", "MASTERDOWN", "LOADING", "MISCONF", "CLUSTERDOWN"]
+            .into_iter()
+            .any(says)
+        {
             Self::Lost
         } else {
             Self::Refused

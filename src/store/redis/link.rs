@@ -113,6 +113,11 @@ impl Link {
         self.live.load_full().ok_or(StoreError::Unavailable)
     }
 
+    /// Whether every call is refused.
+    pub(super) fn is_away(&self) -> bool {
+        self.live.load().is_none()
+    }
+
     /// Runs a script.
     ///
     /// # Errors
@@ -154,16 +159,17 @@ impl Link {
     /// told of it.
     pub(super) async fn run_durably(&self, call: Call) -> Result<Value, StoreError> {
         let place = call.place;
-        let value = self.run(call).await?;
+        let live = self.live()?;
+        let value = self.run_on(&live, call).await?;
         if self.replicas > 0 {
-            self.replicated(place).await?;
+            self.replicated(&live, place).await?;
         }
         Ok(value)
     }
 
-    /// Waits until what this connection wrote is on the replicas that were asked for.
-    async fn replicated(&self, place: Place) -> Result<(), StoreError> {
-        let live = self.live()?;
+    /// Waits until what this connection wrote is on the replicas that were asked for. Another connection, to a server that took
+    /// over meanwhile, has written nothing, and would have nothing to wait for.
+    async fn replicated(&self, live: &Arc<Live>, place: Place) -> Result<(), StoreError> {
         let mut connection = live.connection.clone();
         // Half the time that a call has: the wait itself must not be late.
         let patience = u64::try_from(self.timeout.as_millis() / 2).unwrap_or(u64::MAX).max(1);
@@ -184,7 +190,7 @@ impl Link {
                 tracing::warn!(wanted = self.replicas, "too few replicas of the store have the last write");
                 Err(StoreError::Unavailable)
             }
-            Err(error) => Err(self.failed(Fault::of(&error), &error, &live)),
+            Err(error) => Err(self.failed(Fault::of(&error), &error, live)),
         }
     }
 

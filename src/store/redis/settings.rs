@@ -141,6 +141,15 @@ impl RedisStore {
         Ok(true)
     }
 
+    /// Counts up whenever settings moved, and with every question while the store is away: a key that was revoked meanwhile, or
+    /// went with all the others when the store was emptied, is answered nothing from memory.
+    fn generation_seen(&self) -> u64 {
+        if self.link.is_away() {
+            self.view.lost();
+        }
+        self.view.generation()
+    }
+
     /// The accounts that anything was ever written for.
     pub(super) async fn accounts(&self) -> Result<BTreeSet<AccountId>, StoreError> {
         let (_, applications) = self.table::<Application>(Table::Applications).await?;
@@ -208,7 +217,7 @@ impl ApplicationStore for RedisStore {
     }
 
     fn generation(&self) -> u64 {
-        self.view.generation()
+        self.generation_seen()
     }
 }
 
@@ -255,6 +264,6 @@ impl ConnectionStore for RedisStore {
     }
 
     fn generation(&self) -> u64 {
-        self.view.generation()
+        self.generation_seen()
     }
 }

@@ -1,6 +1,6 @@
 //! What this process has seen of the settings: how often they were written, and who is to be told of what. One task asks ten
-//! times a second whether they moved, so that a key that was revoked anywhere serves nowhere within a second; while the store
-//! is away what was seen last stays.
+//! times a second whether they moved, so that a key that was revoked anywhere serves nowhere within a second. While the store
+//! is away it is not known whether they moved: who is to be told stays, and nothing else that was read counts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -86,6 +86,11 @@ impl View {
     /// Counts up whenever settings were seen to have moved.
     pub(super) fn generation(&self) -> u64 {
         self.moves.load(Ordering::Acquire)
+    }
+
+    /// Nobody can say whether they moved: what was read until now has to be read again.
+    pub(super) fn lost(&self) {
+        self.moves.fetch_add(1, Ordering::AcqRel);
     }
 
     /// The store counts this.

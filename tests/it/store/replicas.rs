@@ -8,7 +8,9 @@ use otpgate::access::store::ConnectionStore as _;
 use otpgate::events::queue::{Address, Settlement};
 use otpgate::events::store::{EventQueue as _, QUEUED_PER_SUBSCRIPTION, SubscriptionStore as _};
 use otpgate::otp::news::EventName;
-use otpgate::otp::store::WriteError;
+use otpgate::otp::outbox::Message;
+use otpgate::otp::store::{Outbox as _, WriteError};
+use otpgate::store::Store;
 use otpgate::store::redis::RedisStore;
 
 use super::events::{claim, drain, settle, subscribe};
@@ -94,6 +96,39 @@ async fn what_a_dead_replica_claimed_is_claimed_again_after_its_lease() {
     settle(&*other, &again, &Settlement::Told).await;
     world.clock.advance(LEASE);
     assert!(claim(&world, &*other).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_a_replica_that_leaves_are_free_at_once_and_a_dead_one_s_after_their_lease() {
+    // How often a replica looks for what others have left, by its own time.
+    const LOOK: Duration = Duration::from_millis(1_100);
+    let (world, redis, one, other) = pair().await;
+    for number in 0..6 {
+        world.send(&*one, number, 3).await;
+    }
+    let ids = |messages: &[Message]| messages.iter().map(|message| message.id).collect::<BTreeSet<_>>();
+    let held = one.claim(world.now(), 10).await.unwrap();
+    assert_eq!(held.len(), 6);
+    tokio::time::sleep(LOOK).await;
+    assert_eq!(other.claim(world.now(), 10).await.unwrap(), [], "each message has its claimant");
+    Store::leave(&*one).await;
+    let mut taken = Vec::new();
+    while taken.len() < 6 {
+        tokio::time::sleep(PAUSE).await;
+        taken.extend(other.claim(world.now(), 10).await.unwrap());
+    }
+    assert_eq!(ids(&taken), ids(&held));
+    drop((one, other));
+    let third = world.redis(&redis).await;
+    tokio::time::sleep(LOOK).await;
+    assert_eq!(third.claim(world.now(), 10).await.unwrap(), [], "it may be alive as far as anybody knows");
+    world.clock.advance(Duration::from_secs(15));
+    let mut again = Vec::new();
+    while again.len() < 6 {
+        tokio::time::sleep(PAUSE).await;
+        again.extend(third.claim(world.now(), 10).await.unwrap());
+    }
+    assert_eq!(ids(&again), ids(&held));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,9 @@
 pub(crate) mod carrier;
 pub(crate) mod centre;
 pub(crate) mod client;
+pub(crate) mod fleet;
 pub(crate) mod oaep;
+pub(crate) mod proxy;
 pub(crate) mod receiver;
 pub(crate) mod redis;
 pub(crate) mod signer;
@@ -34,6 +36,15 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
+/// Tells the threads of a test to end when the test does, also where it fails.
+pub(crate) struct Ends<'t>(pub &'t std::sync::atomic::AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
 /// What a server is started with.
 #[derive(Default)]
 pub(crate) struct Options {
@@ -43,6 +54,8 @@ pub(crate) struct Options {
     pub wrapper: Vec<String>,
     /// Environment variables.
     pub environment: Vec<(String, String)>,
+    /// Its port; a free one where it is zero.
+    pub port: u16,
 }
 
 /// A running server.
@@ -71,7 +84,7 @@ impl Server {
         words.push(BINARY.to_owned());
         let mut command = undisturbed(&words[0]);
         command.args(&words[1..]).arg("serve").arg("--config").arg(&config).arg("--data-dir").arg(data);
-        command.args(["--listen", "127.0.0.1:0", "--admin-listen", &admin.to_string()]);
+        command.args(["--listen", &format!("127.0.0.1:{}", options.port), "--admin-listen", &admin.to_string()]);
         command.envs(options.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();

@@ -1,0 +1,120 @@
+//! A store that was emptied under its gateways: nothing is answered from it until the operator says so, and then no quota
+//! forgets what it had admitted.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::Client;
+use crate::support::fleet::Fleet;
+use crate::support::redis::Redis;
+
+/// Every call is refused for now, in every replica.
+fn refused_everywhere(fleet: &Fleet) {
+    for replica in 0..fleet.replicas.len() {
+        let mut client = fleet.client(replica);
+        for answer in [
+            client.get("/v1/connection"),
+            client.post_json("/v1/otp", &json!({"number": "+4915112345678"})),
+            client.get("/2fa/v1/application"),
+        ] {
+            assert_eq!(answer.status, 503, "{answer:?}");
+            assert!(answer.header("retry-after").is_some(), "{answer:?}");
+        }
+    }
+}
+
+/// After `otpgate store init`: the old keys are gone, and a new connection has its quota only when a period has gone by.
+fn is_made_anew(fleet: &Fleet) {
+    const PERIOD: Duration = Duration::from_secs(8);
+    let before = Instant::now();
+    let (code, said, log) = fleet.command(&["store", "init"]);
+    assert_eq!(code, 0, "{log}");
+    assert!(said.contains("the store was empty and is made"), "{said}");
+    fleet.until_ready_is(200);
+    for replica in 0..fleet.replicas.len() {
+        fleet.client(replica).get("/v1/connection").expect(401);
+    }
+    let made = fleet.create_key(&["--calls", "5", "--period", &PERIOD.as_secs().to_string()]);
+    let key = made["key"].as_str().unwrap();
+    let mut clients: Vec<_> = fleet.replicas.iter().map(|replica| replica.client(key)).collect();
+    let mut refusals = 0;
+    loop {
+        let answer = clients[refusals % fleet.replicas.len()].get("/v1/connection");
+        if answer.status == 200 {
+            break;
+        }
+        assert_eq!(answer.status, 429, "{answer:?}");
+        refusals += 1;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // The store was made after `before`, and counts whole milliseconds.
+    let waited = before.elapsed();
+    assert!(waited + Duration::from_millis(1) >= PERIOD, "admitted after {waited:?}");
+    let count = clients.len();
+    let admitted = (0..20).filter(|call| clients[call % count].get("/v1/connection").status == 200).count();
+    assert_eq!(admitted, 4, "from then on it has what it is given; {refusals} refusals before");
+    let key = fleet.unlimited();
+    let mut client = fleet.replicas[0].client(&key);
+    let body = json!({"number": "+4915112345678", "otpCode": "4711"});
+    let otp = client.post_json("/v1/otp", &body).expect(200).json();
+    let path = format!("/v1/otp/{}/verify", otp["otpId"].as_str().unwrap());
+    let verdict = fleet.replicas[1].client(&key).post_json(&path, &json!({"otpCode": "4711"})).expect(200).json();
+    assert_eq!(verdict["verified"], true);
+}
+
+#[test]
+fn after_flushall_nothing_is_answered_until_the_store_is_made_anew() {
+    let redis = Redis::start();
+    let fleet = Fleet::start(4, &redis.address());
+    fleet.client(0).get("/v1/connection").expect(200);
+    assert_eq!(redis.cli(&["flushall"]), "OK");
+    // Not only when somebody has looked: the first call that needs the store already.
+    for replica in 0..4 {
+        let body = json!({"number": "+4915112345678"});
+        let answer = fleet.client(replica).post_json("/v1/otp", &body).expect(503);
+        assert!(answer.header("retry-after").is_some(), "{answer:?}");
+    }
+    fleet.until_ready_is(503);
+    refused_everywhere(&fleet);
+    for address in fleet.addresses() {
+        Client::new(address, None).get("/health/live").expect(200);
+    }
+    assert!(fleet.logs().contains("otpgate store init"), "{}", fleet.logs());
+    is_made_anew(&fleet);
+}
+
+#[test]
+fn a_restart_that_lost_everything_is_an_emptied_store() {
+    let mut redis = Redis::start();
+    let fleet = Fleet::start(2, &redis.address());
+    redis.kill();
+    fleet.until_ready_is(503);
+    redis.again();
+    assert_eq!(redis.cli(&["dbsize"]), "0");
+    // Reached, and still not ours: long enough for many a look at it.
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(fleet.ready(), [503, 503]);
+    refused_everywhere(&fleet);
+    is_made_anew(&fleet);
+}
+
+#[test]
+fn a_part_that_was_emptied_stops_everything_and_charges_every_quota() {
+    let redis = Redis::start();
+    let fleet = Fleet::start(2, &redis.address());
+    let made = fleet.create_key(&["--calls", "5", "--period", "3600"]);
+    let mut client = fleet.replicas[0].client(made["key"].as_str().unwrap());
+    client.get("/v1/connection").expect(200);
+    // As a cluster's node that came back empty: the quotas and their marker are gone, the connections are not.
+    redis.cli(&["EVAL", "for _,key in ipairs(redis.call('KEYS','og{??}*')) do redis.call('DEL',key) end", "0"]);
+    assert_eq!(client.get("/v1/connection").status, 503);
+    fleet.until_ready_is(503);
+    let (code, said, log) = fleet.command(&["store", "init"]);
+    assert_eq!((code, said.contains("ours again")), (0, true), "{log}{said}");
+    fleet.until_ready_is(200);
+    client.get("/v1/connection").expect(429);
+    fleet.client(0).get("/v1/connection").expect(200);
+    let (code, said, log) = fleet.command(&["store", "init"]);
+    assert_eq!((code, said.contains("nothing was done")), (0, true), "{log}{said}");
+}

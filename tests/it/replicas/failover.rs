@@ -1,0 +1,199 @@
+//! Another server takes the store's place: one that lags behind, and one that a sentinel chooses.
+
+use std::fs::File;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::fleet::Fleet;
+use crate::support::free_port;
+use crate::support::proxy::{Proxy, Wire};
+use crate::support::redis::Redis;
+
+/// A replica of what listens on `port`, once it is one.
+fn replica_of(port: u16) -> Redis {
+    let replica = Redis::start();
+    assert_eq!(replica.cli(&["replicaof", "127.0.0.1", &port.to_string()]), "OK");
+    while figure(&replica, "master_link_status") != "up" {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    replica
+}
+
+/// A line of `info replication`.
+fn figure(redis: &Redis, name: &str) -> String {
+    let text = redis.cli(&["info", "replication"]);
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_default().to_owned()
+}
+
+/// Waits until the replica has what the primary has by now.
+fn level(primary: &Redis, replica: &Redis) {
+    let wanted: u64 = figure(primary, "master_repl_offset").parse().unwrap();
+    while figure(replica, "slave_repl_offset").parse::<u64>().unwrap() < wanted {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn send(fleet: &Fleet, number: usize) -> String {
+    let body = json!({"number": format!("+4915112345{number:03}"), "otpCode": "4711"});
+    fleet.client(number).post_json("/v1/otp", &body).expect(200).json()["otpId"].as_str().unwrap().to_owned()
+}
+
+/// What a replica says of the right code; none where it cannot say.
+fn verify(fleet: &Fleet, replica: usize, otp: &str) -> Option<Value> {
+    let answer = fleet.client(replica).post_json(&format!("/v1/otp/{otp}/verify"), &json!({"otpCode": "4711"}));
+    (answer.status != 503).then(|| answer.expect(200).json())
+}
+
+/// Codes that are used before and after the replication stops, then a failover: how often each was called right.
+fn lag(wait_replicas: u32) -> (Vec<usize>, Vec<usize>) {
+    let primary = Redis::start();
+    let wire = Proxy::before(primary.port());
+    let replica = replica_of(wire.port());
+    let address = Proxy::before(primary.port());
+    let lines = format!("timeout = \"1s\"\nwait_replicas = {wait_replicas}");
+    let fleet = Fleet::with(2, &address.store(), &lines, "");
+    let early: Vec<_> = (0..20).map(|number| send(&fleet, number)).collect();
+    let late: Vec<_> = (20..25).map(|number| send(&fleet, number)).collect();
+    let right =
+        |otp: &String, at: usize| usize::from(verify(&fleet, at, otp).is_some_and(|said| said["verified"] == true));
+    let mut of_early: Vec<_> = early.iter().map(|otp| right(otp, 0)).collect();
+    if wait_replicas == 0 {
+        level(&primary, &replica);
+    }
+    wire.set(Wire::Dead);
+    let mut of_late: Vec<_> = late.iter().map(|otp| right(otp, 0)).collect();
+    address.set(Wire::Broken);
+    fleet.until_ready_is(503);
+    assert_eq!(replica.cli(&["replicaof", "no", "one"]), "OK");
+    address.lead_to(replica.port());
+    address.set(Wire::Whole);
+    fleet.until_ready_is(200);
+    // The new primary has no replica of its own yet: where verdicts wait for one, nothing is said until it has.
+    let _next = (wait_replicas > 0).then(|| replica_of(replica.port()));
+    for (otps, counts) in [(&early, &mut of_early), (&late, &mut of_late)] {
+        for (otp, count) in otps.iter().zip(counts) {
+            *count += right(otp, 0) + right(otp, 1);
+        }
+    }
+    wire.set(Wire::Broken);
+    (of_early, of_late)
+}
+
+#[test]
+fn with_a_replica_to_wait_for_no_used_code_is_revived() {
+    let (early, late) = lag(1);
+    assert_eq!(early, [1; 20]);
+    assert!(late.iter().all(|count| *count <= 1), "{late:?}");
+}
+
+/// The other way round: what the test above would see.
+#[test]
+fn without_one_the_loss_is_what_the_replication_lagged_behind() {
+    let (early, late) = lag(0);
+    assert_eq!(early, [1; 20], "what had arrived there is kept");
+    assert!(late.contains(&2), "what had not is lost: {late:?}");
+}
+
+/// A sentinel of its own, gone with the test.
+struct Sentinel {
+    child: Child,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Sentinel {
+    fn of(primary: u16) -> Self {
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let file = folder.path().join("sentinel.conf");
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {primary} 1\n\
+             sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n",
+            folder.path().display()
+        );
+        std::fs::write(&file, text).unwrap();
+        let log = File::create(folder.path().join("log")).unwrap();
+        let mut command = Command::new("redis-server");
+        command.arg(&file).arg("--sentinel").stdin(Stdio::null());
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        Self { child: command.spawn().unwrap(), port, _folder: folder }
+    }
+
+    fn ask(&self, words: &[&str]) -> String {
+        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_gateways_follow_whom_the_sentinel_chooses() {
+    let mut primary = Redis::start();
+    let replica = replica_of(primary.port());
+    let sentinel = Sentinel::of(primary.port());
+    while !sentinel.ask(&["sentinel", "replicas", "main"]).contains(&replica.port().to_string()) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let fleet = Fleet::start(2, &format!("redis://127.0.0.1:{}?master=main", sentinel.port));
+    let used = send(&fleet, 1);
+    assert_eq!(verify(&fleet, 0, &used).unwrap()["verified"], true);
+    let open = send(&fleet, 2);
+    level(&primary, &replica);
+    // Under load: somebody asks all the while, and is told yes or no or not now.
+    let (mut told, mut refused, mut returned) = (0, 0, None);
+    primary.kill();
+    let began = Instant::now();
+    for number in 3.. {
+        let body = json!({"number": format!("+4915112345{:03}", number % 1_000), "otpCode": "4711"});
+        match fleet.client(number).post_json("/v1/otp", &body).status {
+            200 => {
+                told += 1;
+                returned.get_or_insert_with(|| began.elapsed());
+            }
+            503 => refused += 1,
+            other => panic!("{other}: {}", fleet.logs()),
+        }
+        if told == 20 {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(120), "{} {}", sentinel.ask(&["info", "sentinel"]), fleet.logs());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    println!("{refused} refused until {returned:?} after the primary's death");
+    assert!(refused > 0);
+    assert_eq!(figure(&replica, "role"), "master");
+    assert_eq!(verify(&fleet, 1, &used).unwrap()["verified"], false);
+    assert_eq!(verify(&fleet, 1, &open).unwrap()["verified"], true);
+}
+
+#[test]
+fn a_failover_to_an_empty_store_answers_nothing() {
+    let (full, empty) = (Redis::start(), Redis::start());
+    let address = Proxy::before(full.port());
+    let fleet = Fleet::start(2, &address.store());
+    let otp = send(&fleet, 1);
+    address.lead_to(empty.port());
+    address.set(Wire::Broken);
+    fleet.until_ready_is(503);
+    address.set(Wire::Whole);
+    // Long enough for many looks at it.
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(fleet.ready(), [503, 503]);
+    assert!((0..2).all(|replica| verify(&fleet, replica, &otp).is_none()));
+    assert_eq!(empty.cli(&["dbsize"]), "0", "nothing was written there");
+    // And back: nothing was lost.
+    address.lead_to(full.port());
+    address.set(Wire::Broken);
+    address.set(Wire::Whole);
+    fleet.until_ready_is(200);
+    assert_eq!(verify(&fleet, 1, &otp).unwrap()["verified"], true);
+}

@@ -1,0 +1,11 @@
+//! Many replicas of the built binary on one Redis, as their callers see them: nothing is admitted, verified or sent twice,
+//! whatever becomes of the replicas, of the store, and of what lies between.
+
+mod bad_input;
+mod emptied;
+mod failover;
+mod messages;
+mod once;
+mod quota;
+mod rolling;
+mod trouble;

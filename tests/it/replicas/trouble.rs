@@ -1,0 +1,253 @@
+//! Trouble of the store under load: it is restarted, cut off, broken off, made read-only, filled up. What it cannot say is
+//! refused at once; nothing verifies twice, and no quota is overrun.
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::quota::{Call, Said, most_in_a_period};
+use crate::support::fleet::Fleet;
+use crate::support::proxy::{Proxy, Wire};
+use crate::support::redis::Redis;
+use crate::support::{Client, Ends};
+
+const CALLS: usize = 100;
+const PERIOD: Duration = Duration::from_secs(2);
+/// How long a trouble lasts, at least.
+const LASTS: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// Killed, and started again on what it wrote to disk before it answered.
+    Restart,
+    /// What is sent arrives nowhere, in both directions.
+    Dead,
+    /// Every connection is broken.
+    Broken,
+    /// It takes no writes: it was made a replica of nobody who is there.
+    Demoted,
+    /// It takes no writes: it has too few replicas.
+    Alone,
+    /// It has no memory left.
+    Full,
+}
+
+impl Trouble {
+    fn begin(self, redis: &mut Redis, proxy: &Proxy) {
+        match self {
+            Self::Restart => redis.kill(),
+            Self::Dead => proxy.set(Wire::Dead),
+            Self::Broken => proxy.set(Wire::Broken),
+            Self::Demoted => assert_eq!(redis.cli(&["replicaof", "127.0.0.1", "1"]), "OK"),
+            Self::Alone => assert_eq!(redis.cli(&["config", "set", "min-replicas-to-write", "1"]), "OK"),
+            Self::Full => assert_eq!(redis.cli(&["config", "set", "maxmemory", "1"]), "OK"),
+        }
+    }
+
+    fn end(self, redis: &mut Redis, proxy: &Proxy) {
+        match self {
+            Self::Restart => redis.again(),
+            Self::Dead | Self::Broken => proxy.set(Wire::Whole),
+            Self::Demoted => assert_eq!(redis.cli(&["replicaof", "no", "one"]), "OK"),
+            Self::Alone => assert_eq!(redis.cli(&["config", "set", "min-replicas-to-write", "0"]), "OK"),
+            Self::Full => assert_eq!(redis.cli(&["config", "set", "maxmemory", "0"]), "OK"),
+        }
+    }
+}
+
+/// What the load has seen.
+#[derive(Default)]
+struct Seen {
+    calls: Mutex<Vec<Call>>,
+    /// OTPs that were verified, as far as somebody was told.
+    verified: Mutex<Vec<String>>,
+    verdicts: AtomicUsize,
+    refusals: Mutex<Vec<Duration>>,
+}
+
+impl Seen {
+    /// A call; none where it was refused because of the store.
+    fn ask(&self, client: &mut Client, path: &str, body: &serde_json::Value) -> Option<serde_json::Value> {
+        let began = Instant::now();
+        let answer = client.post_json(path, body);
+        if answer.status == 503 {
+            self.refusals.lock().unwrap().push(began.elapsed());
+            assert!(answer.header("retry-after").is_some(), "{answer:?}");
+            return None;
+        }
+        Some(answer.expect(200).json())
+    }
+
+    /// Sends codes, and gives each right answer to two replicas at once until somebody says what became of it.
+    fn verify(&self, key: &str, addresses: &[SocketAddr], number: &str, stop: &AtomicBool) {
+        let mut clients: Vec<_> = addresses.iter().map(|address| Client::new(*address, Some(key))).collect();
+        let mut count = 0;
+        while !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(20));
+            count += 1;
+            let at = count % clients.len();
+            let body = json!({"number": format!("{number}{count:05}"), "otpCode": "4711"});
+            let Some(otp) = self.ask(&mut clients[at], "/v1/otp", &body) else { continue };
+            let id = otp["otpId"].as_str().unwrap().to_owned();
+            let path = format!("/v1/otp/{id}/verify");
+            let answer = |client: &mut Client| self.ask(client, &path, &json!({"otpCode": "4711"}));
+            loop {
+                let (one, other) = clients.split_at_mut(2);
+                let told = std::thread::scope(|scope| {
+                    let first = scope.spawn(|| answer(&mut one[at % 2]));
+                    let second = answer(&mut other[at % 2]);
+                    [first.join().unwrap(), second]
+                });
+                let successes = told.iter().flatten().filter(|verdict| verdict["verified"] == true).count();
+                assert!(successes <= 1, "{id} is verified twice: {told:?}");
+                if successes == 1 {
+                    self.verified.lock().unwrap().push(id.clone());
+                }
+                if told.iter().any(Option::is_some) {
+                    self.verdicts.fetch_add(1, Ordering::SeqCst);
+                    break;
+                }
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+
+    /// Uses the quota up, again and again.
+    fn spend(&self, key: &str, address: SocketAddr, clock: Instant, stop: &AtomicBool) {
+        let mut client = Client::new(address, Some(key));
+        while !stop.load(Ordering::Relaxed) {
+            let began = clock.elapsed();
+            let answer = client.get("/v1/connection");
+            let said = match answer.status {
+                200 => Said::Admitted,
+                429 => Said::Refused,
+                503 => Said::Nothing,
+                _ => panic!("{answer:?}"),
+            };
+            let ended = clock.elapsed();
+            self.calls.lock().unwrap().push(Call { began, ended, said });
+            if said == Said::Nothing {
+                self.refusals.lock().unwrap().push(ended - began);
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+    }
+}
+
+fn median(times: &mut [Duration]) -> (Duration, Duration) {
+    times.sort_unstable();
+    let at = |share: usize| times.get((times.len() * share / 100).min(times.len().saturating_sub(1))).copied();
+    (at(50).unwrap_or_default(), at(99).unwrap_or_default())
+}
+
+/// `OTPGATE_ROUNDS` in place of 2.
+fn suffer(trouble: Trouble) {
+    let rounds = std::env::var("OTPGATE_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
+    let mut redis = Redis::with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let proxy = Proxy::before(redis.port());
+    let fleet = Fleet::with(4, &proxy.store(), "timeout = \"100ms\"", "");
+    let limited = fleet.create_key(&["--calls", &CALLS.to_string(), "--period", &PERIOD.as_secs().to_string()]);
+    let limited = limited["key"].as_str().unwrap();
+    let (seen, stop, clock, addresses) = (Seen::default(), AtomicBool::new(false), Instant::now(), fleet.addresses());
+    std::thread::scope(|scope| {
+        let (seen, stop, addresses, fleet) = (&seen, &stop, &addresses, &fleet);
+        let _ends = Ends(stop);
+        for worker in 0..4 {
+            scope.spawn(move || seen.verify(&fleet.key, addresses, &format!("+49151{worker}"), stop));
+            scope.spawn(move || seen.spend(limited, addresses[worker], clock, stop));
+        }
+        let until_verdicts_rise = || {
+            let before = seen.verdicts.load(Ordering::SeqCst);
+            let began = Instant::now();
+            while seen.verdicts.load(Ordering::SeqCst) < before + 8 {
+                let waited = began.elapsed();
+                assert!(waited < Duration::from_secs(60), "nothing is verified: {}", fleet.logs());
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        for round in 0..rounds {
+            until_verdicts_rise();
+            seen.refusals.lock().unwrap().clear();
+            let began = Instant::now();
+            trouble.begin(&mut redis, &proxy);
+            let mut off = None;
+            if trouble != Trouble::Full {
+                fleet.until_ready_is(503);
+                off = Some(began.elapsed());
+                // It is not on again before the trouble is over.
+                let mut probe = Client::new(addresses[0], None);
+                while began.elapsed() < LASTS {
+                    probe.get("/health/ready").expect(503);
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+            std::thread::sleep(LASTS.saturating_sub(began.elapsed()));
+            let mut refusals = std::mem::take(&mut *seen.refusals.lock().unwrap());
+            let (middle, late) = median(&mut refusals);
+            let began = Instant::now();
+            trouble.end(&mut redis, &proxy);
+            fleet.until_ready_is(200);
+            let on = began.elapsed();
+            until_verdicts_rise();
+            println!(
+                "{trouble:?} {round}: ready off after {off:?}, on after {on:?}; {} refusals, half within {middle:?}, 99 % within {late:?}",
+                refusals.len()
+            );
+            // Each of eight callers is told at once, and asks again 20 ms later: callers that wait would be told seldom.
+            assert!(refusals.len() >= 20, "{} refusals", refusals.len());
+        }
+    });
+    let most = most_in_a_period(&seen.calls.lock().unwrap(), PERIOD);
+    assert!(most <= CALLS, "{most} admitted within a period");
+    let verified = seen.verified.lock().unwrap();
+    assert!(verified.len() >= 8 * rounds, "{}", verified.len());
+    let unique: std::collections::BTreeSet<_> = verified.iter().collect();
+    assert_eq!(unique.len(), verified.len(), "a code was verified twice");
+    // What was used is used, whatever happened since.
+    for (index, id) in verified.iter().enumerate() {
+        let path = format!("/v1/otp/{id}/verify");
+        let verdict = loop {
+            let answer = fleet.client(index).post_json(&path, &json!({"otpCode": "4711"}));
+            if answer.status != 503 {
+                break answer.expect(200).json();
+            }
+        };
+        assert_eq!((&verdict["verified"], &verdict["otpStatus"]), (&json!(false), &json!("VERIFIED")), "{id}");
+    }
+}
+
+#[test]
+fn a_restart_under_load_loses_nothing() {
+    suffer(Trouble::Restart);
+}
+
+#[test]
+fn a_network_that_swallows_everything_is_noticed() {
+    suffer(Trouble::Dead);
+}
+
+#[test]
+fn connections_that_break_are_made_again() {
+    suffer(Trouble::Broken);
+}
+
+#[test]
+fn a_primary_that_was_demoted_is_no_store() {
+    suffer(Trouble::Demoted);
+}
+
+#[test]
+fn a_primary_without_its_replicas_is_no_store() {
+    suffer(Trouble::Alone);
+}
+
+#[test]
+fn a_store_without_memory_refuses_and_recovers() {
+    suffer(Trouble::Full);
+}
