@@ -82,7 +82,7 @@ impl End {
                 let address =
                     Address::parse(url.expose()).map_err(|error| CliError::StoreAddress(error.to_string()))?;
                 let store = RedisTransfer::open(address, Arc::new(master_key(config)?)).await;
-                Ok(Box::new(store.map_err(|error| refused(error, config, url))?))
+                Ok(Box::new(store.map_err(|error| refused(&error, config, url))?))
             }
         }
     }

@@ -21,14 +21,15 @@ pub(super) async fn store(config: &Config, url: &SecretUrl) -> Vec<Finding> {
     let Ok(address) = Address::parse(url.expose()) else {
         return vec![Finding::wrong("store.url: it is no address: redis://user:password@host:port")];
     };
-    let unreached = |error| vec![Finding::wrong(refused(error, config, url).to_string())];
+    let unreached =
+        |error: &crate::store::redis::ConnectError| vec![Finding::wrong(refused(error, config, url).to_string())];
     let link = match RedisTransfer::open(address, Arc::clone(&master)).await {
         Ok(link) => link,
-        Err(error) => return unreached(error),
+        Err(error) => return unreached(&error),
     };
     let found = match inspect(&link, &master, &SystemClock::new()).await {
         Ok(found) => found,
-        Err(error) => return unreached(error),
+        Err(error) => return unreached(&error),
     };
     let mut findings = vec![ownership(found.ownership, url)];
     for server in &found.servers {

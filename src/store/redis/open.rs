@@ -17,6 +17,12 @@ use crate::store::redis::connect::{ConnectError, Connector, LAYOUT, meta};
 use crate::store::redis::link::{Connection, Live};
 use crate::store::redis::place::{Kind, Place};
 
+/// How long a step of opening may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Tries of the connection that calls will go by, and the pause between two.
+const TRIES: usize = 10;
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// How to open the store.
 pub struct Options {
     /// Where it is.
@@ -84,7 +90,9 @@ const BEGIN: &str = "if redis.call('EXISTS',KEYS[1])==1 then return 0 end \
 /// Opens the store; makes it where there is nothing.
 pub(super) async fn open(options: &Options) -> Result<Opened, ConnectError> {
     let master = Arc::clone(&options.master);
-    let mut connector = Connector { address: options.address.clone(), timeout: options.timeout, keyring: None, master };
+    // Nobody waits for an answer yet: what is made takes longer than a call may.
+    let timeout = options.timeout.max(PATIENCE);
+    let mut connector = Connector { address: options.address.clone(), timeout, keyring: None, master };
     let mut connection = connector.reach().await?;
     let (found, first_start) = match meta(&mut connection).await? {
         Some(found) => (found, false),
@@ -102,8 +110,19 @@ pub(super) async fn open(options: &Options) -> Result<Opened, ConnectError> {
         mark(&mut connection, &found.marker).await?;
     }
     connector.keyring = Some(Arc::clone(&keyring));
-    let live = Live { connection, marker: Arc::from(found.marker), charged_at: found.charged_at };
-    connector.probe(&live).await?;
+    // From here on a call is late when the operator says so.
+    connector.timeout = options.timeout;
+    let mut live = connector.connect().await;
+    for _ in 0..TRIES {
+        match &live {
+            Err(ConnectError::Unreachable(_)) => {
+                tokio::time::sleep(PAUSE).await;
+                live = connector.connect().await;
+            }
+            _ => break,
+        }
+    }
+    let live = live?;
     Ok(Opened { live, keyring, connector, first_start })
 }
 

@@ -42,11 +42,13 @@ pub enum Kind {
     Puzzle,
     /// Sessions.
     Session,
+    /// Verifications.
+    Verification,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Application,
         Self::Connection,
         Self::Subscription,
@@ -60,6 +62,7 @@ impl Kind {
         Self::Pair,
         Self::Puzzle,
         Self::Session,
+        Self::Verification,
     ];
 
     /// What it is called: to the operator, and in the target's progress.
@@ -79,6 +82,7 @@ impl Kind {
             Self::Pair => "key-pairs",
             Self::Puzzle => "puzzles",
             Self::Session => "sessions",
+            Self::Verification => "verifications",
         }
     }
 

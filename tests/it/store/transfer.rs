@@ -23,7 +23,7 @@ use otpgate::store::sqlite::Mode;
 use rusqlite::types::Value;
 
 use super::world::{CODE, MASTER, Store, World, delete};
-use super::{answers, events, identity, settings};
+use super::{answers, events, identity, settings, verifications};
 use crate::support::redis::Redis;
 use crate::support::{BINARY, Options, Server};
 
@@ -37,6 +37,7 @@ struct Filled {
     answer: ReplayKey,
     puzzle: [u8; 16],
     told_later: SubscriptionId,
+    verification: otpgate::verification::record::Verification,
 }
 
 /// Codes beside the special ones: `OTPGATE_COPY_OTPS`, else so many.
@@ -75,7 +76,9 @@ async fn fill<S: Store>(world: &World, store: &Arc<S>, count: u32) -> Filled {
     answers::keep(store, Subject::Nobody, &answer).await;
     let of_code = answers::kept(world, "l", "two", Some(&world.otp(6, 3)));
     answers::keep(store, Subject::Number(world.key(6)), &of_code).await;
-    Filled { fresh, tried, nonce, session: key, connection, answer: answer.key, puzzle, told_later }
+    let verification = verifications::verification(world, 7);
+    store.put_verification(None, Some(verification.clone())).await.unwrap();
+    Filled { fresh, tried, nonce, session: key, connection, answer: answer.key, puzzle, told_later, verification }
 }
 
 /// Everything that `fill` left is there, and works as it did.
@@ -100,6 +103,8 @@ async fn holds<S: Store>(world: &World, store: &Arc<S>, filled: &Filled) {
     let dead = store.dead_events(Some(filled.told_later), 10).await.unwrap();
     assert_eq!(dead.iter().map(|dead| dead.answer.as_str()).collect::<Vec<_>>(), ["refused: näh"]);
     assert!(store.records_spent(world).await > 0);
+    let verification = store.verification(filled.verification.id).await.unwrap();
+    assert_eq!(verification.as_ref(), Some(&filled.verification));
 }
 
 trait Spending {

@@ -22,7 +22,7 @@ use super::world::{LIFETIME, RETENTION, Store, World, e164};
 
 const OPEN: Duration = Duration::from_secs(600);
 
-fn verification(world: &World, number: u32) -> Verification {
+pub(super) fn verification(world: &World, number: u32) -> Verification {
     let (now, number_key) = (world.now(), world.key(number));
     let id = VerificationId::generate(now, number_key, &SystemEntropy);
     Verification {

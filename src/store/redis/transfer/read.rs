@@ -1,6 +1,7 @@
 //! Rows in the form of a copy from where they lie.
 
 use crate::access::connection::ConnectionId;
+use crate::events::inside::INSIDE;
 use crate::events::subscription::SubscriptionId;
 use crate::idempotency::ReplayKey;
 use crate::otp::id::OtpId;
@@ -36,9 +37,13 @@ impl RedisTransfer {
             Kind::Puzzle => self.puzzles(at, limit).await,
             Kind::Otp => self.otps(at, limit).await,
             Kind::Event => self.events(at, limit).await,
-            Kind::Number | Kind::Spend | Kind::Message | Kind::Answer | Kind::Nonce | Kind::Session => {
-                self.ranked_rows(kind, at, limit).await
-            }
+            Kind::Number
+            | Kind::Spend
+            | Kind::Message
+            | Kind::Answer
+            | Kind::Nonce
+            | Kind::Session
+            | Kind::Verification => self.ranked_rows(kind, at, limit).await,
         }
     }
 
@@ -118,6 +123,7 @@ impl RedisTransfer {
                     Kind::Spend => get(lies(Letter::Spent, member)),
                     Kind::Message => field(lies(Letter::Messages, head), tail),
                     Kind::Session => field(lies(Letter::Sessions, head), tail),
+                    Kind::Verification => get(lies(Letter::Verification, member)),
                     Kind::Nonce => command(&[b"ZSCORE", &lies(letter, b""), member]),
                     _ => get(lies(Letter::Answer, member)),
                 },
@@ -185,6 +191,7 @@ impl RedisTransfer {
         let known: Vec<String> = read_as(known)?;
         let mut all: Vec<SubscriptionId> = due.iter().filter_map(|id| index::subscription(id)).collect();
         all.extend(known.iter().filter_map(|id| id.parse::<SubscriptionId>().ok()));
+        all.push(INSIDE);
         all.sort_unstable();
         all.dedup();
         Ok(all)
@@ -217,9 +224,13 @@ impl RedisTransfer {
                     }
                 }
             }
-            Kind::Number | Kind::Spend | Kind::Message | Kind::Answer | Kind::Nonce | Kind::Session => {
-                self.ranks(ranks_of(kind)).await
-            }
+            Kind::Number
+            | Kind::Spend
+            | Kind::Message
+            | Kind::Answer
+            | Kind::Nonce
+            | Kind::Session
+            | Kind::Verification => self.ranks(ranks_of(kind)).await,
         }
     }
 }
@@ -232,6 +243,7 @@ const fn ranks_of(kind: Kind) -> Letter {
         Kind::Message => Letter::Outbox,
         Kind::Nonce => Letter::Nonces,
         Kind::Session => Letter::SessionEnds,
+        Kind::Verification => Letter::VerificationDue,
         _ => Letter::AnswerDue,
     }
 }
@@ -240,6 +252,7 @@ fn ranked_row(kind: Kind, member: Vec<u8>, score: u64, value: Vec<u8>) -> Option
     Some(match kind {
         Kind::Number => Row { key: member, value: records::number_body(&value)?.to_vec() },
         Kind::Nonce => Row { key: member, value: timed(score, b"") },
+        Kind::Verification => Row { key: member, value: timed(score, &value) },
         Kind::Session => {
             let (number, key) = member.split_first_chunk()?;
             let (expires, body) = crate::store::transfer::form::split_timed(&value)?;

@@ -8,7 +8,7 @@ use crate::access::connection::{Connection as Caller, ConnectionId};
 use crate::clock::UnixMillis;
 use crate::events::subscription::SubscriptionId;
 use crate::idempotency::ReplayKey;
-use crate::otp::id::{NumberKey, OtpId};
+use crate::otp::id::{NumberKey, OtpId, VerificationId};
 use crate::otp::record::Otp;
 use crate::secret::to_hex;
 use crate::store::packed::unpack;
@@ -96,6 +96,12 @@ pub(super) fn row(sent: &mut Vec<Sent>, kind: Kind, Row { key, value }: &Row, no
                     put(Place::Settings, command(&[b"ZADD", &index, b"LT", due.as_bytes(), subscription]));
                 }
             }
+        }
+        Kind::Verification => {
+            let (due, sealed) = split_timed(value)?;
+            let place = Place::Shard(VerificationId::from_bytes(key.as_slice().try_into().ok()?).shard());
+            put(place, set(place, Letter::Verification, key, sealed, None));
+            put(place, rank(place, Letter::VerificationDue, b"", due, key));
         }
         Kind::Nonce => {
             let place = Place::of_bytes(key);

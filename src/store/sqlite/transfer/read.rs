@@ -35,6 +35,7 @@ pub(super) const fn table(kind: Kind) -> &'static str {
         Kind::Pair => "key_pair",
         Kind::Puzzle => "captcha",
         Kind::Session => "session",
+        Kind::Verification => "verification",
     }
 }
 
@@ -107,6 +108,10 @@ pub(super) fn rows(sql: &Connection, kind: Kind, after: &[u8], limit: usize) -> 
                             WHERE (subscription, id) > (?1, ?2) ORDER BY subscription, id LIMIT ?3";
             page(sql, sql_text, params![subscription, event, limit], event_row)
         }
+        Kind::Verification => page(sql, &of("id, due, number, body", "id"), params![after, limit], |row| {
+            let (number, body): ([u8; 16], Vec<u8>) = (row.get(2)?, row.get(3)?);
+            Ok(Row { key: row.get(0)?, value: timed(uint(row.get(1)?), &[&number[..], &body].concat()) })
+        }),
         Kind::Nonce => page(sql, &of("key, until", "key"), params![after, limit], |row| {
             Ok(Row { key: row.get(0)?, value: timed(uint(row.get(1)?), b"") })
         }),

@@ -52,6 +52,12 @@ pub(super) fn row(sql: &Connection, kind: Kind, Row { key, value }: &Row) -> Wri
             answers::put_answer(sql, &kept, UnixMillis(due)).map(Some)
         }
         Kind::Event => event(sql, key, value),
+        Kind::Verification => {
+            let (due, rest) = or_none!(split_timed(value));
+            let (number, body) = or_none!(rest.split_at_checked(16));
+            let text = "INSERT OR REPLACE INTO verification (id, due, number, body) VALUES (?1, ?2, ?3, ?4)";
+            run(sql, text, params![key, int(due), number, body])
+        }
         Kind::Nonce => {
             let key = crate::access::nonce::NonceKey::from_bytes(or_none!(key.as_slice().try_into().ok()));
             let (until, _) = or_none!(split_timed(value));
