@@ -24,6 +24,12 @@ impl Drop for Bare {
     }
 }
 
+impl Bare {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
 pub(crate) fn is_asked_for() -> bool {
     std::env::args().any(|word| word == ASK)
 }

@@ -106,6 +106,10 @@ impl Gateway {
     pub(crate) fn key(&self, flags: &[&str]) -> String {
         let mut command = Command::new(BINARY);
         command.args(["key", "create", "--name", "bench", "--json", "--data-dir"]).arg(self.folder.path().join("data"));
+        let config = self.folder.path().join(CONFIG);
+        if config.exists() {
+            command.arg("--config").arg(config);
+        }
         let output = command.args(flags).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
