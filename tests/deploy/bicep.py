@@ -105,7 +105,7 @@ def resource(name, described):
 
 
 def settings(container):
-    """The variables that the gateway gets, by its own check. The embedded store stands for the other, so that any version knows it."""
+    """The variables that the gateway gets, by its own check."""
     variables = {entry["name"]: entry.get("value") for entry in container["env"]}
     assert variables.pop("OTPGATE_STORE_URL") is None, "the store's address is no secret"
     with tempfile.TemporaryDirectory() as secrets:
@@ -116,6 +116,7 @@ def settings(container):
         given_values = {"publicUrl": "https://otp.example.com", "countries": "DE,AT"}
         environment = {name: given_values.get(value, value).replace("/run/secrets/otpgate", secrets) for name, value in variables.items()}
         environment |= {"OTPGATE_LISTEN": "0.0.0.0:8080", "OTPGATE_DATA_DIR": "/data"}
+        environment["OTPGATE_STORE_URL"] = "rediss://otpgate:password@cache.example.com:10000"
         run = subprocess.run([given.otpgate, "check-config", file], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return int(re.search(r'^drain_timeout = "(\d+)s"$', run.stdout, re.M)[1])

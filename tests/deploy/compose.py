@@ -62,10 +62,10 @@ def client(compose, secrets):
 
 
 def configuration(secrets, services):
-    """The gateway's own check of its file. The embedded store stands for Valkey, so that any version knows it."""
+    """The gateway's own check of its file."""
     file = secrets.parent / "checked.toml"
     file.write_text((secrets / "otpgate.toml").read_text().replace("/run/secrets", str(secrets)))
-    environment = {"OTPGATE_LISTEN": "0.0.0.0:8080", "OTPGATE_DATA_DIR": "/data", "OTPGATE_STORE_URL": "sqlite"}
+    environment = {"OTPGATE_LISTEN": "0.0.0.0:8080", "OTPGATE_DATA_DIR": "/data"}
     checked = subprocess.run([given.otpgate, "check-config", file], env=environment, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
     timeout = seconds(re.search(r'^drain_timeout = "(\w+)"$', checked.stdout, re.M)[1])
@@ -97,6 +97,11 @@ def valkey(compose, secrets, folder):
         for setting, value in [("appendonly", "yes"), ("appendfsync", "always"), ("maxmemory-policy", "noeviction")]:
             assert ask("config", "get", setting).split() == [setting, value], setting
         assert ask("set", "a", "1") == "OK" and "NOPERM" in ask("flushall") and ask("get", "a") == "1"
+        # A gateway as that user: all that it asks of its store is allowed.
+        settings = f'master_key_file = "{secrets}/master-key"\n[store]\nurl = "redis://otpgate:{password}@127.0.0.1:{port}"\n'
+        with gateway(given.otpgate, settings) as running:
+            with urllib.request.urlopen(running.address + "/health/ready") as answer:
+                assert answer.status == 200, answer.status
     finally:
         server.kill()
         server.wait()

@@ -66,8 +66,9 @@ def configuration(documents, grace):
         pathlib.Path(secrets, "admin-token").write_text("0123456789abcdef")
         file = pathlib.Path(secrets, "otpgate.toml")
         file.write_text(text.replace("/run/secrets/otpgate", secrets))
-        # As the image has it. The store's address is the secret's: here the embedded one, which any version knows.
-        environment = {"OTPGATE_LISTEN": "0.0.0.0:8080", "OTPGATE_DATA_DIR": "/data", "OTPGATE_STORE_URL": "sqlite"}
+        # As the image has it. The store's address is the secret's.
+        store = "rediss://otpgate:password@valkey.example.com:6379"
+        environment = {"OTPGATE_LISTEN": "0.0.0.0:8080", "OTPGATE_DATA_DIR": "/data", "OTPGATE_STORE_URL": store}
         command = [given.otpgate, "check-config", file]
         checked = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
