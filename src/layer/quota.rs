@@ -18,7 +18,7 @@ use crate::access::authenticator::Caller;
 use crate::layer::dialect::refuse;
 use crate::layer::refusal::Refusal;
 use crate::layer::{Answer, Request, Response};
-use crate::quota::{Answer as QuotaAnswer, ConnectionKey, Decision, Policy, Quota};
+use crate::quota::{ConnectionKey, Decision, Policy, Quota};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -92,8 +92,8 @@ where
             return QuotaFuture::Admitted { inner: self.inner.call(request), headers: None };
         };
         let key = ConnectionKey(connection.get());
-        match self.layer.0.quota.check(key, &policy) {
-            QuotaAnswer::Now(decision) => {
+        match self.layer.0.quota.check_at_once(key, &policy) {
+            Some(decision) => {
                 self.layer.0.observer.decided(decision.is_admitted());
                 let headers = Some((policy, decision));
                 match decision.retry_after_seconds() {
@@ -101,9 +101,7 @@ where
                     Some(wait) => QuotaFuture::ready(over_quota(&request, &policy, &decision, wait)),
                 }
             }
-            // Dropped before it was polled, this answer has asked nobody; it is asked for again inside the future, which
-            // outlives this borrow.
-            QuotaAnswer::Later(_) => {
+            None => {
                 if let Some(ahead) = self.layer.0.ahead.as_ref().filter(|_| request.method() != Method::GET) {
                     ahead(request.uri().path());
                 }

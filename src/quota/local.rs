@@ -62,6 +62,10 @@ impl Quota for LocalQuota {
         Answer::Now(self.table.check(connection, policy, self.clock.now()))
     }
 
+    fn check_at_once(&self, connection: ConnectionKey, policy: &Policy) -> Option<Decision> {
+        Some(self.table.check(connection, policy, self.clock.now()))
+    }
+
     fn peek<'a>(&'a self, connection: ConnectionKey, policy: &'a Policy) -> Answer<'a, Standing> {
         Answer::Now(self.table.peek(connection, policy, self.clock.now()))
     }

@@ -49,6 +49,9 @@ pub trait Quota: Send + Sync {
     /// Decides on one call of `connection` at this instant and, if it is admitted, counts it.
     fn check<'a>(&'a self, connection: ConnectionKey, policy: &'a Policy) -> Answer<'a, Decision>;
 
+    /// As [`Quota::check`], where it can be decided without asking anybody; none says nothing and counts nothing.
+    fn check_at_once(&self, connection: ConnectionKey, policy: &Policy) -> Option<Decision>;
+
     /// What is left to `connection` at this instant. Charges nothing.
     fn peek<'a>(&'a self, connection: ConnectionKey, policy: &'a Policy) -> Answer<'a, Standing>;
 }

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -17,12 +18,19 @@ const AT_ONCE: usize = 16_384;
 
 /// What is being read. Each goes when its read is over.
 #[derive(Default)]
-pub(super) struct Coming(Mutex<HashMap<OtpId, watch::Receiver<()>>>);
+pub(super) struct Coming {
+    reads: Mutex<HashMap<OtpId, watch::Receiver<()>>>,
+    /// How many there are: mostly none.
+    count: AtomicUsize,
+}
 
 impl Coming {
     /// Waits until an OTP that is being read has been.
     pub(super) async fn arrived(&self, id: OtpId) {
-        let coming = self.0.lock().get(&id).cloned();
+        if self.count.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let coming = self.reads.lock().get(&id).cloned();
         if let Some(mut coming) = coming {
             // The sender goes with the read.
             let _gone = coming.changed().await;
@@ -39,17 +47,21 @@ impl RedisStore {
         }
         let (over, coming) = watch::channel(());
         {
-            let mut all = self.coming.0.lock();
+            let mut all = self.coming.reads.lock();
             if all.len() >= AT_ONCE || all.contains_key(&id) {
                 return;
             }
             all.insert(id, coming);
+            self.coming.count.store(all.len(), Ordering::Release);
         }
         let store = Arc::clone(self);
         tokio::spawn(async move {
             // What cannot be read now is read by the change, which says so.
             let _read = store.remember(&Subject::Otp(id)).await;
-            store.coming.0.lock().remove(&id);
+            let mut all = store.coming.reads.lock();
+            all.remove(&id);
+            store.coming.count.store(all.len(), Ordering::Release);
+            drop(all);
             drop(over);
         });
     }

@@ -96,13 +96,17 @@ fn said(value: &Value) -> Option<Said> {
 }
 
 impl Quota for RedisQuota {
+    fn check_at_once(&self, connection: ConnectionKey, policy: &Policy) -> Option<Decision> {
+        self.refusals.wait(connection, policy, self.clock.now()).map(|wait_ms| Decision::Refused { wait_ms })
+    }
+
     fn check<'a>(&'a self, connection: ConnectionKey, policy: &'a Policy) -> Answer<'a, Decision> {
-        if let Some(wait_ms) = self.refusals.wait(connection, policy, self.clock.now()) {
-            return Answer::Now(Decision::Refused { wait_ms });
+        if let Some(decision) = self.check_at_once(connection, policy) {
+            return Answer::Now(decision);
         }
         Answer::Later(Box::pin(async move {
-            self.refusals.ask(connection, policy);
             let sent = self.clock.now();
+            self.refusals.ask(connection, policy, sent);
             Ok(match self.ask((&CHECK, &CHECK_TOLD), connection, policy, sent).await? {
                 Said::Left { remaining, resets_in_ms } => Decision::Admitted { remaining, resets_in_ms },
                 Said::Refused { wait_ms } => {

@@ -5,6 +5,8 @@
 //! question was sent. From the question on, one millisecond less than the wait is therefore never too long. This holds as far
 //! as the two clocks go alike; a step of the store's clock frees no quota here.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use moka::sync::Cache;
 
 use crate::clock::UnixMillis;
@@ -21,31 +23,47 @@ struct Refusal {
 
 /// The refusals.
 #[derive(Debug)]
-pub(super) struct Refusals(Cache<ConnectionKey, Refusal>);
+pub(super) struct Refusals {
+    kept: Cache<ConnectionKey, Refusal>,
+    /// When the last of them is over: from then on there is nothing to look for.
+    over: AtomicU64,
+}
 
 impl Refusals {
     pub(super) fn new() -> Self {
-        Self(Cache::new(KEPT))
+        Self { kept: Cache::new(KEPT), over: AtomicU64::new(0) }
     }
 
     /// The wait (ms), should a call of `connection` certainly be refused at `now`.
     pub(super) fn wait(&self, connection: ConnectionKey, policy: &Policy, now: UnixMillis) -> Option<u32> {
-        let refusal = self.0.get(&connection).filter(|refusal| refusal.policy == *policy)?;
+        if self.are_over(now) {
+            return None;
+        }
+        let refusal = self.kept.get(&connection).filter(|refusal| refusal.policy == *policy)?;
         let left = refusal.until.saturating_sub(now.0);
         u32::try_from(left).ok().filter(|left| *left > 1)
     }
 
     /// Before a call is asked about: what was refused under another policy is not known any more afterwards, because under
     /// this one calls may be dropped that counted under the other.
-    pub(super) fn ask(&self, connection: ConnectionKey, policy: &Policy) {
-        if self.0.get(&connection).is_some_and(|refusal| refusal.policy != *policy) {
-            self.0.invalidate(&connection);
+    pub(super) fn ask(&self, connection: ConnectionKey, policy: &Policy, now: UnixMillis) {
+        if self.are_over(now) {
+            return;
+        }
+        if self.kept.get(&connection).is_some_and(|refusal| refusal.policy != *policy) {
+            self.kept.invalidate(&connection);
         }
     }
 
     /// A question that was sent at `sent` was answered with a refusal of `wait` ms.
     pub(super) fn keep(&self, connection: ConnectionKey, policy: &Policy, sent: UnixMillis, wait: u32) {
-        self.0.insert(connection, Refusal { policy: *policy, until: sent.0.saturating_add(wait.into()) });
+        let until = sent.0.saturating_add(wait.into());
+        self.kept.insert(connection, Refusal { policy: *policy, until });
+        self.over.fetch_max(until, Ordering::AcqRel);
+    }
+
+    fn are_over(&self, now: UnixMillis) -> bool {
+        now.0 >= self.over.load(Ordering::Acquire)
     }
 }
 
@@ -70,9 +88,9 @@ mod tests {
         let (refusals, other) = (Refusals::new(), Policy::new(101, 60).unwrap());
         refusals.keep(KEY, &MINUTE, UnixMillis(1_000), 500);
         assert_eq!(refusals.wait(KEY, &other, UnixMillis(1_000)), None);
-        refusals.ask(KEY, &MINUTE);
+        refusals.ask(KEY, &MINUTE, UnixMillis(1_000));
         assert_eq!(refusals.wait(KEY, &MINUTE, UnixMillis(1_000)), Some(500));
-        refusals.ask(KEY, &other);
+        refusals.ask(KEY, &other, UnixMillis(1_000));
         assert_eq!(refusals.wait(KEY, &MINUTE, UnixMillis(1_000)), None);
     }
 
@@ -82,7 +100,7 @@ mod tests {
         for key in 0..KEPT * 3 {
             refusals.keep(ConnectionKey(key), &MINUTE, UnixMillis(0), 60_000);
         }
-        refusals.0.run_pending_tasks();
-        assert!(refusals.0.entry_count() <= KEPT);
+        refusals.kept.run_pending_tasks();
+        assert!(refusals.kept.entry_count() <= KEPT);
     }
 }
