@@ -143,7 +143,7 @@ async fn earliest(
     let call = Call::new(&EARLIEST, place).key(kind, b"").number(now.0).number(limit as u64);
     let Value::Array(answer) = link.run(call).await? else { return Err(unreadable()) };
     let mut parts = answer.into_iter();
-    let next = parts.next().and_then(|next| score(next).ok());
+    let next = parts.next().and_then(some_score);
     let mut members = Vec::new();
     while let (Some(member), Some(rank)) = (parts.next(), parts.next()) {
         let member = Vec::<u8>::from_redis_value(member).map_err(|_| unreadable())?;
@@ -152,13 +152,18 @@ async fn earliest(
     Ok((next, members))
 }
 
-/// A score, which Redis keeps as a double: whole milliseconds fit.
+/// A score.
 pub(super) fn score(value: Value) -> Result<u64, StoreError> {
-    let score = f64::from_redis_value(value).map_err(|_| unreadable())?;
+    some_score(value).ok_or_else(unreadable)
+}
+
+/// A score, where there is one; Redis keeps it as a double: whole milliseconds fit.
+pub(super) fn some_score(value: Value) -> Option<u64> {
+    let score = f64::from_redis_value(value).ok()?;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "instants and days, both far below 2^53"
     )]
-    Ok(score.max(0.0) as u64)
+    Some(score.max(0.0) as u64)
 }

@@ -15,7 +15,7 @@ use crate::otp::store::StoreError;
 use crate::store::pending::{Pending, Step};
 use crate::store::redis::RedisStore;
 use crate::store::redis::commit::unreadable;
-use crate::store::redis::horizon::{Horizon, score};
+use crate::store::redis::horizon::{Horizon, some_score};
 use crate::store::redis::link::Link;
 use crate::store::redis::place::{Kind, Place};
 use crate::store::redis::records;
@@ -114,7 +114,7 @@ impl RedisStore {
             let mut parts = answer.into_iter();
             let (Some(Value::Int(count)), Some(first)) = (parts.next(), parts.next()) else { return Err(unreadable()) };
             self.outbox.counted(place, count);
-            if let Ok(first) = score(first) {
+            if let Some(first) = some_score(first) {
                 self.outbox.horizon.joins(place, UnixMillis(first));
             }
             Ok(())
@@ -157,7 +157,7 @@ impl RedisStore {
         let mut parts = answer.into_iter();
         let (Some(Value::Int(count)), Some(next)) = (parts.next(), parts.next()) else { return Err(unreadable()) };
         self.outbox.counted(place, count);
-        if let Ok(next) = score(next) {
+        if let Some(next) = some_score(next) {
             self.outbox.horizon.joins(place, UnixMillis(next));
         }
         let mut messages = Vec::new();

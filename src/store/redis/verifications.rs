@@ -12,7 +12,7 @@ use crate::secret::Sealed;
 use crate::store::packed::{pack, unpack};
 use crate::store::redis::RedisStore;
 use crate::store::redis::commit::{Commit, Outcome, mark, unreadable};
-use crate::store::redis::horizon::score;
+use crate::store::redis::horizon::some_score;
 use crate::store::redis::place::{Kind, Place};
 use crate::store::redis::script::{Call, Lazy, Lua};
 use crate::verification::news::news;
@@ -142,7 +142,7 @@ impl RedisStore {
         let call = call.number(limit as u64).arg(place.key(Kind::Verification, b""));
         let Value::Array(answer) = self.link.run(call).await? else { return Err(unreadable()) };
         let mut parts = answer.into_iter();
-        if let Some(next) = parts.next().and_then(|next| score(next).ok()) {
+        if let Some(next) = parts.next().and_then(some_score) {
             self.verification_dues.joins(place, UnixMillis(next));
         }
         let mut claimed = Vec::new();
