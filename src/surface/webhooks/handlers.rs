@@ -43,8 +43,9 @@ pub(super) struct NewSubscription {
 
 /// Subscribe to what becomes of one-time passwords and verifications
 ///
-/// Events are posted to the callback address as they happen, at least once, signed as Standard Webhooks says. The same
-/// callback again is the same subscription, with what it is told changed. Its address, in `Location`, ends it.
+/// Events are posted to the callback address as they happen, at least once, signed as Standard Webhooks says: each an `OtpChange`, or,
+/// of how a verification ended, a `VerificationChange`. The same callback again is the same subscription, with what it is told
+/// changed. Its address, in `Location`, ends it.
 #[utoipa::path(
     post, path = "/v1/webhooks", operation_id = "WhenOTPChanges", tag = "webhooks", request_body = NewSubscription,
     responses(

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::support::steps::{CONFIG, Extent, Kill, judge, number, run};
+use crate::support::steps::{CONFIG, Extent, Kill, each_step_is_one, judge, run};
 use crate::support::{Gateway, Options, Server};
 
 /// What is told goes from "the next try" to "the end of the retention", which is weeks away.
@@ -52,16 +52,7 @@ fn steps_that_wait_come_back_over_kills() {
         Kill { at, gone, recorded }
     });
 
-    let mut client = gateway.server.client(&key);
-    for (step, taken) in &run.steps {
-        let one = client.get(&format!("/v1/verifications/{}", taken.id)).expect(200).json();
-        assert_eq!(one["sendsLeft"], 2, "one message a step: {one}");
-        // A cancelled one took its code along.
-        if !taken.cancelled {
-            let otps = client.get(&format!("/2fa/v1/otp?number=%2B{}", number(*step))).expect(200).json();
-            assert_eq!(otps.as_array().unwrap().len(), 1, "one code a step: {one} {otps}");
-        }
-    }
+    each_step_is_one(&run, |_| gateway.server.client(&key));
     // What was answered is recorded, once the last of it is.
     while recorded(&data).len() < run.steps.len() {
         std::thread::sleep(Duration::from_millis(20));

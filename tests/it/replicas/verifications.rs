@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::fleet::{Fleet, PATIENT};
 use crate::support::receiver::{Received, Receiver};
 use crate::support::redis::Redis;
-use crate::support::steps::{CONFIG, Extent, Kill, judge, number, run};
+use crate::support::steps::{CONFIG, Extent, Kill, each_step_is_one, judge, run};
 use crate::support::{Answer, Client};
 
 const WAIT: &str = "/v1/verifications/wait";
@@ -289,15 +289,7 @@ fn steps_that_wait_come_back_over_kills_of_replicas() {
         *addresses.write().unwrap() = fleet.addresses();
         Kill { at, gone, recorded }
     });
-    for (step, taken) in &run.steps {
-        let mut client = fleet.client(usize::try_from(*step).unwrap());
-        let one = client.get(&format!("/v1/verifications/{}", taken.id)).expect(200).json();
-        assert_eq!(one["sendsLeft"], 2, "one message a step: {one}");
-        if !taken.cancelled {
-            let otps = client.get(&format!("/2fa/v1/otp?number=%2B{}", number(*step))).expect(200).json();
-            assert_eq!(otps.as_array().unwrap().len(), 1, "one code a step: {one} {otps}");
-        }
-    }
+    each_step_is_one(&run, |step| fleet.client(step));
     // What was answered is recorded, once the last of it is.
     while recorded(&redis).len() < run.steps.len() {
         std::thread::sleep(Duration::from_millis(50));

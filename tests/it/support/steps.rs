@@ -30,6 +30,9 @@ pub(crate) type Addresses = Arc<RwLock<Vec<SocketAddr>>>;
 /// How long somebody looks at a code before he types it, at most: in milliseconds.
 const THINKS: u64 = 40;
 
+/// Looks at the receiver until every step is told, at most: some minutes, several times what a claim of a dead process lasts.
+const LOOKS: usize = 30_000;
+
 /// How much happens.
 #[derive(Clone, Copy)]
 pub(crate) struct Extent {
@@ -65,7 +68,7 @@ pub(crate) struct Run {
 }
 
 /// The number that a step verifies.
-pub(crate) fn number(step: u32) -> String {
+fn number(step: u32) -> String {
     format!("49151{:08}", 20_000_000 + step)
 }
 
@@ -174,14 +177,32 @@ pub(crate) fn run(extent: Extent, key: &str, addresses: &Addresses, mut kill: im
     let waiting: BTreeSet<_> = steps.values().filter(|step| !step.cancelled).map(|step| step.id.clone()).collect();
     assert!(!waiting.is_empty() && waiting.len() < steps.len(), "{} of {}", waiting.len(), steps.len());
     // Every step that was not cancelled comes back; a gateway that died with it in its hands is waited for.
+    let mut looks = 0;
     loop {
         let told: BTreeSet<_> = receiver.seen().iter().filter(|call| is_taken(call)).map(Received::id).collect();
         if waiting.is_subset(&told) {
             break;
         }
+        looks += 1;
+        assert!(looks < LOOKS, "never told: {:?}", waiting.difference(&told));
         std::thread::sleep(Duration::from_millis(20));
     }
     Run { steps, kills, receiver }
+}
+
+/// Fails unless each step opened one verification and sent one code, however often the platform tried it. `client` is one of the
+/// gateways', for a number.
+pub(crate) fn each_step_is_one(run: &Run, client: impl Fn(usize) -> Client) {
+    for (step, taken) in &run.steps {
+        let mut client = client(usize::try_from(*step).unwrap());
+        let one = client.get(&format!("/v1/verifications/{}", taken.id)).expect(200).json();
+        assert_eq!(one["sendsLeft"], 2, "one message a step: {one}");
+        // A cancelled one took its code along.
+        if !taken.cancelled {
+            let otps = client.get(&format!("/2fa/v1/otp?number=%2B{}", number(*step))).expect(200).json();
+            assert_eq!(otps.as_array().unwrap().len(), 1, "one code a step: {one} {otps}");
+        }
+    }
 }
 
 /// Whether it was answered with 202.
