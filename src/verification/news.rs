@@ -23,7 +23,7 @@ pub fn news(before: Option<&Verification>, after: Option<&Verification>) -> Opti
     };
     // Without where the outcome is posted and where the page leads to: nobody is told of them.
     let told = Verification { callback: None, return_url: None, ..after.clone() };
-    // What is written by name and place, of texts and numbers, can be written.
+    // A record of texts and numbers can always be written.
     let record = rmp_serde::to_vec(&told).ok()?;
     // Behind what is told of its code.
     let line = after.current_otp().unwrap_or_else(|| OtpId::from_bytes(after.id.bytes()));

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use otpgate::access::connection::ConnectionId;
+use otpgate::clock::UnixMillis;
 use otpgate::events::fanout::Fanout;
-use otpgate::events::queue::{Queued, Settled, Settlement};
+use otpgate::events::queue::{About, Notice, Other, Queued, Settled, Settlement};
 use otpgate::events::store::EventQueue;
 use otpgate::events::subscription::{Format, SUBSCRIPTIONS_PER_ACCOUNT, Subscription, SubscriptionId};
 use otpgate::otp::housekeeping;
 use otpgate::otp::id::AccountId;
 use otpgate::otp::news::{EventName, EventNames};
-use otpgate::otp::record::{Delivery, EventKind};
+use otpgate::otp::record::{Delivery, EventKind, Otp};
 use otpgate::otp::store::{OtpStore as _, WriteError};
 use otpgate::secret::SystemEntropy;
 
@@ -311,4 +312,29 @@ async fn events_outlive_the_process_without_a_number_in_clear() {
         files += 1;
     }
     assert!(files > 1);
+}
+
+/// A notice as a release had it that knew of OTPs alone.
+#[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Older {
+    name: EventName,
+    at: UnixMillis,
+    detail: Option<String>,
+    otp: Otp,
+}
+
+#[test]
+fn a_notice_of_an_otp_lies_as_an_older_release_wrote_it() {
+    let world = World::new();
+    let (name, at, detail) = (EventName::Undeliverable, world.now(), Some("why".to_owned()));
+    let older = Older { name, at, detail: detail.clone(), otp: world.otp(1, 3) };
+    let newer = Notice { name, at, detail, about: About::Otp(Box::new(older.otp.clone())) };
+    let bytes = rmp_serde::to_vec(&older).unwrap();
+    assert_eq!(rmp_serde::to_vec(&newer).unwrap(), bytes, "a replica of that release reads it");
+    assert_eq!(rmp_serde::from_slice::<Notice>(&bytes).unwrap(), newer);
+    let other = Other { line: older.otp.id, number_key: older.otp.number_key, record: vec![1, 2, 255] };
+    let told = Notice { about: About::Other(other), ..newer };
+    assert_eq!(rmp_serde::from_slice::<Notice>(&rmp_serde::to_vec(&told).unwrap()).unwrap(), told);
+    let nothing = rmp_serde::to_vec(&(name, at, Option::<String>::None, Option::<Otp>::None)).unwrap();
+    assert!(rmp_serde::from_slice::<Notice>(&nothing).is_err(), "it happened to nothing");
 }
