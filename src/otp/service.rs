@@ -222,7 +222,7 @@ impl OtpService {
         wish: Resend,
         keep: Option<Keep<Otp>>,
     ) -> Result<Arc<Otp>, ResendError> {
-        let otp = self.find(account, id).await.map_err(ResendError::Store)?.ok_or(ResendError::Unknown)?;
+        let otp = self.known(account, id).await.map_err(ResendError::Store)?.ok_or(ResendError::Unknown)?;
         if !self.application_lives(&otp).await.map_err(ResendError::Store)? {
             return Err(ResendError::ApplicationGone);
         }
@@ -286,6 +286,15 @@ impl OtpService {
         Ok(otp.filter(|otp| otp.account == *account))
     }
 
+    /// As [`OtpService::find`], for what never changes of an OTP: what else it says may be old.
+    async fn known(&self, account: &AccountId, id: OtpId) -> Result<Option<Arc<Otp>>, StoreError> {
+        let otp = match self.store.recall(id) {
+            Some(otp) => Some(otp),
+            None => self.store.known(id).await?,
+        };
+        Ok(otp.filter(|otp| otp.account == *account))
+    }
+
     /// The account's OTPs of a number, newest first, at most [`LIST_LIMIT`].
     ///
     /// # Errors
@@ -323,7 +332,7 @@ impl OtpService {
         max_age: Option<Duration>,
         keep: Option<Keep<Verified>>,
     ) -> Result<Verified, VerifyError> {
-        let otp = self.find(account, id).await.map_err(VerifyError::Store)?.ok_or(VerifyError::Unknown)?;
+        let otp = self.known(account, id).await.map_err(VerifyError::Store)?.ok_or(VerifyError::Unknown)?;
         if !self.application_lives(&otp).await.map_err(VerifyError::Store)? {
             return Err(VerifyError::ApplicationGone);
         }

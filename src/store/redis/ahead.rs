@@ -34,7 +34,7 @@ impl RedisStore {
     /// Reads the OTP that a path names, unless it is remembered. Returns at once.
     pub fn read_ahead(self: &Arc<Self>, path: &str) {
         let Some(id) = path.split('/').find_map(|part| part.parse::<OtpId>().ok()) else { return };
-        if self.otps.get(&id).is_some_and(|seen| self.has_number_of(&seen)) {
+        if self.memory.has_both(id) {
             return;
         }
         let (over, coming) = watch::channel(());

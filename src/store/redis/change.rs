@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use redis::{FromRedisValue as _, Value};
 
-use crate::abuse::NumberRecord;
 use crate::otp::answer::{Kept, KeptAnswer};
 use crate::otp::id::{NumberKey, OtpId};
 use crate::otp::record::Otp;
@@ -18,8 +17,8 @@ use crate::store::redis::answers::Reservation;
 use crate::store::redis::commit::{Outcome, mark, unreadable};
 use crate::store::redis::place::{Kind, Place};
 use crate::store::redis::prepare::{After, Prepared};
-use crate::store::redis::records;
 use crate::store::redis::script::{Call, Lazy, Lua};
+use crate::store::redis::seen::{Mark, Seen, SeenNumber, SeenOtp};
 use crate::store::redis::spend::Spend;
 
 /// Tries of one change. Each loses to one that succeeded; a number that is fought for this hard is refused.
@@ -42,21 +41,14 @@ static HELD: Lazy = Lazy::new(|| {
     )
 });
 
-/// A record as it was read or is remembered, with what it is compared by; empty for none.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Seen<T> {
-    pub(super) value: T,
-    pub(super) mark: Vec<u8>,
-}
-
 /// What a change begins with.
 pub(super) struct Snapshot {
     /// The OTP that was looked for.
     pub(super) id: Option<OtpId>,
-    pub(super) otp: Seen<Option<Arc<Otp>>>,
+    pub(super) otp: SeenOtp,
     /// The number whose record was read.
     pub(super) key: Option<NumberKey>,
-    pub(super) number: Seen<NumberRecord>,
+    pub(super) number: SeenNumber,
     /// It was read, not remembered.
     fresh: bool,
 }
@@ -124,7 +116,7 @@ impl RedisStore {
                 continue;
             };
             match commit.run(&self.link).await? {
-                Outcome::Done(counts) => {
+                Outcome::Done(grown) => {
                     for reservation in reservations.iter_mut() {
                         let wrote = after.answered.filter(|(key, _)| *key == reservation.key);
                         reservation.wrote = wrote.map(|(_, due)| due);
@@ -132,7 +124,7 @@ impl RedisStore {
                     if let Some(spend) = spend {
                         spend.committed();
                     }
-                    self.follow(place, after, &counts);
+                    self.follow(place, after, grown, seen.key.map(|_| seen.number.mark == Mark::default()));
                     return Ok(());
                 }
                 Outcome::Moved(values) => {
@@ -145,24 +137,22 @@ impl RedisStore {
 
     /// What is remembered of the subject; none where it has to be read.
     fn remembered(&self, subject: &Subject) -> Option<Snapshot> {
-        let number = |key: NumberKey| self.numbers.get(&key);
         let nothing = Snapshot { id: None, otp: Seen::default(), key: None, number: Seen::default(), fresh: false };
         match subject {
             // Mostly nobody has sent to it for long: the commit says if somebody has.
             Subject::Number(key) => {
-                Some(Snapshot { key: Some(*key), number: number(*key).unwrap_or_default(), ..nothing })
+                Some(Snapshot { key: Some(*key), number: self.memory.number(*key).unwrap_or_default(), ..nothing })
             }
             Subject::Otp(id) => {
-                let otp = self.otps.get(id)?;
-                let key = otp.value.as_ref()?.number_key;
-                Some(Snapshot { id: Some(*id), otp, key: Some(key), number: number(key)?, fresh: false })
+                let (otp, key, number) = self.memory.both(*id)?;
+                Some(Snapshot { id: Some(*id), otp, key: Some(key), number, fresh: false })
             }
-            Subject::OtpAlone(id) => Some(Snapshot { id: Some(*id), otp: self.otps.get(id)?, ..nothing }),
+            Subject::OtpAlone(id) => Some(Snapshot { id: Some(*id), otp: self.memory.otp(*id)?, ..nothing }),
             Subject::Purpose(key, purpose) => {
-                let number = number(*key)?;
+                let number = self.memory.number(*key)?;
                 let holding = number.value.holding(purpose.as_str()).map(OtpId::from_bytes);
                 let otp = match holding {
-                    Some(id) => self.otps.get(&id)?,
+                    Some(id) => self.memory.otp(id)?,
                     None => Seen::default(),
                 };
                 Some(Snapshot { id: holding, otp, key: Some(*key), number, fresh: false })
@@ -171,19 +161,14 @@ impl RedisStore {
         }
     }
 
-    /// Whether the record of an OTP's number is remembered.
-    pub(super) fn has_number_of(&self, seen: &Seen<Option<Arc<Otp>>>) -> bool {
-        seen.value.as_ref().is_some_and(|otp| self.numbers.contains_key(&otp.number_key))
-    }
-
     /// Reads a subject, to be remembered.
     pub(super) async fn remember(&self, subject: &Subject) -> Result<(), StoreError> {
         let Snapshot { id, otp, key, number, .. } = self.load(subject).await?;
-        if let Some(id) = id.filter(|_| otp.value.is_some()) {
-            self.otps.insert(id, otp);
+        if let Some(id) = id {
+            self.memory.keep_otp(id, otp, key.map(|_| number.mark == Mark::default()));
         }
         if let Some(key) = key {
-            self.numbers.insert(key, number);
+            self.memory.keep_number(key, number);
         }
         Ok(())
     }
@@ -194,19 +179,19 @@ impl RedisStore {
             Subject::Nobody => nothing,
             Subject::Number(key) => {
                 let bytes = self.get(Place::of_number(*key), Kind::Number, &key.bytes()).await?;
-                Snapshot { key: Some(*key), number: seen_number(bytes.as_deref())?, ..nothing }
+                Snapshot { key: Some(*key), number: SeenNumber::read(bytes.as_deref())?, ..nothing }
             }
             Subject::OtpAlone(id) => {
                 let bytes = self.get(Place::of_otp(*id), Kind::Otp, &id.bytes()).await?;
-                Snapshot { id: Some(*id), otp: seen_otp(bytes.as_deref())?, ..nothing }
+                Snapshot { id: Some(*id), otp: SeenOtp::read(bytes.as_deref())?, ..nothing }
             }
             Subject::Otp(id) => {
                 let place = Place::of_otp(*id);
                 let call = Call::new(&LOAD, place).key(Kind::Otp, &id.bytes()).arg(place.key(Kind::Number, b""));
                 let [otp, number] = two(self.link.run(call).await?)?;
-                let otp = seen_otp(otp.as_deref())?;
+                let otp = SeenOtp::read(otp.as_deref())?;
                 let key = otp.value.as_ref().map(|otp| otp.number_key);
-                let number = seen_number(number.as_deref())?;
+                let number = SeenNumber::read(number.as_deref())?;
                 Snapshot { id: Some(*id), otp, key, number, fresh: true }
             }
             Subject::Purpose(key, purpose) => {
@@ -214,12 +199,12 @@ impl RedisStore {
                 let call = Call::new(&HELD, place).key(Kind::Number, &key.bytes()).arg(place.key(Kind::Otp, b""));
                 let answer = self.link.run(call).await?;
                 let mut parts = Vec::<Option<Vec<u8>>>::from_redis_value(answer).map_err(|_| unreadable())?.into_iter();
-                let number = seen_number(parts.next().flatten().as_deref())?;
+                let number = SeenNumber::read(parts.next().flatten().as_deref())?;
                 let holding = number.value.holding(purpose.as_str()).map(OtpId::from_bytes);
                 let mut otp = Seen::default();
                 while let (Some(Some(id)), Some(bytes)) = (parts.next(), parts.next()) {
                     if holding.is_some_and(|holding| holding.bytes()[..] == id[..]) {
-                        otp = seen_otp(bytes.as_deref())?;
+                        otp = SeenOtp::read(bytes.as_deref())?;
                     }
                 }
                 Snapshot { id: holding, otp, key: Some(*key), number, fresh: true }
@@ -238,8 +223,8 @@ impl RedisStore {
     ) -> Result<Option<Snapshot>, StoreError> {
         let mut values = values.into_iter();
         let mut next = || values.next().flatten();
-        let otp = if before.id.is_some() { seen_otp(next().as_deref())? } else { Seen::default() };
-        let number = if before.key.is_some() { seen_number(next().as_deref())? } else { Seen::default() };
+        let otp = if before.id.is_some() { SeenOtp::read(next().as_deref())? } else { Seen::default() };
+        let number = if before.key.is_some() { SeenNumber::read(next().as_deref())? } else { Seen::default() };
         if after.spend_checked
             && let Some(spend) = spend
         {
@@ -271,18 +256,6 @@ impl RedisStore {
         };
         Ok(Kept { answer, otp })
     }
-}
-
-/// A number's record as it was read.
-fn seen_number(bytes: Option<&[u8]>) -> Result<Seen<NumberRecord>, StoreError> {
-    let Some(bytes) = bytes else { return Ok(Seen::default()) };
-    Ok(Seen { value: records::number(bytes)?, mark: mark(bytes).to_vec() })
-}
-
-/// An OTP as it was read.
-pub(super) fn seen_otp(bytes: Option<&[u8]>) -> Result<Seen<Option<Arc<Otp>>>, StoreError> {
-    let Some(bytes) = bytes else { return Ok(Seen::default()) };
-    Ok(Seen { value: Some(Arc::new(records::otp(bytes)?)), mark: mark(bytes).to_vec() })
 }
 
 fn two(value: Value) -> Result<[Option<Vec<u8>>; 2], StoreError> {

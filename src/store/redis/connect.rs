@@ -10,6 +10,7 @@ use redis::{AsyncConnectionConfig, Cmd, FromRedisValue as _, RedisError, Value};
 
 use crate::secret::{Keyring, MasterKey};
 use crate::store::redis::address::{Address, Seed};
+use crate::store::redis::batch::Batched;
 use crate::store::redis::link::{Connection, Live};
 use crate::store::redis::place::{Kind, Place};
 
@@ -193,7 +194,7 @@ impl Connector {
             .set_connection_timeout(Some(self.timeout.max(Duration::from_secs(1))))
             .set_response_timeout(Some(self.timeout));
         let connection = client.get_multiplexed_async_connection_with_config(&settings).await.map_err(failed)?;
-        let mut connection = Connection::One(connection);
+        let mut connection = Connection::One(Batched::new(connection));
         let mut ask = Cmd::new();
         ask.arg("INFO").arg("server");
         let text = connection.send(&ask).await.map_err(failed)?;

@@ -12,11 +12,11 @@ use crate::otp::phone::E164;
 use crate::otp::record::Otp;
 use crate::otp::store::{Erased, OtpChange, StoreError};
 use crate::store::redis::RedisStore;
-use crate::store::redis::change::seen_otp;
 use crate::store::redis::commit::{Commit, Outcome, unreadable};
 use crate::store::redis::place::{Kind, Place};
 use crate::store::redis::prepare::After;
 use crate::store::redis::script::{Call, Lazy, Lua};
+use crate::store::redis::seen::SeenOtp;
 use crate::store::rules;
 
 /// Tries to erase one OTP that others are changing.
@@ -45,7 +45,7 @@ impl RedisStore {
             let read = rows.len();
             for row in rows {
                 let bytes = Vec::<u8>::from_redis_value(row).map_err(|_| unreadable())?;
-                found.extend(seen_otp(Some(&bytes))?.value);
+                found.extend(SeenOtp::read(Some(&bytes))?.value);
             }
             if read < page {
                 break;
@@ -64,7 +64,7 @@ impl RedisStore {
         commit.delete(Kind::Number, &key.bytes());
         commit.unrank(Kind::Written, b"", &key.bytes());
         commit.run(&self.link).await?;
-        self.numbers.invalidate(&key);
+        self.memory.forget_number(key);
         self.forget_answers(key).await?;
         self.erase_verifications(key).await?;
         self.erase_sessions(key).await?;
@@ -76,10 +76,10 @@ impl RedisStore {
         let place = Place::of_otp(id);
         for _ in 0..TRIES {
             let bytes = self.get(place, Kind::Otp, &id.bytes()).await?;
-            let seen = seen_otp(bytes.as_deref())?;
+            let seen = SeenOtp::read(bytes.as_deref())?;
             let Some(otp) = seen.value else { return Ok(()) };
             let (mut commit, mut after) = (Commit::new(place), After::default());
-            commit.check(Kind::Otp, &id.bytes(), &seen.mark);
+            commit.check(Kind::Otp, &id.bytes(), seen.mark.bytes());
             let outcome = rules::erased(Otp::clone(&otp), self.clock.now());
             match &outcome {
                 OtpChange::Keep => self.forget_messages(&mut commit, &mut after, id),
@@ -90,8 +90,8 @@ impl RedisStore {
                     self.forget_messages(&mut commit, &mut after, id);
                 }
             }
-            if let Outcome::Done(counts) = commit.run(&self.link).await? {
-                self.follow(place, after, &counts);
+            if let Outcome::Done(grown) = commit.run(&self.link).await? {
+                self.follow(place, after, grown, None);
                 match outcome {
                     OtpChange::Keep => {}
                     OtpChange::Delete => erased.deleted += 1,

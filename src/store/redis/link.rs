@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use redis::aio::{ConnectionLike as _, MultiplexedConnection};
+use redis::aio::ConnectionLike as _;
 use redis::cluster_async::ClusterConnection;
 use redis::{Cmd, RedisResult, Value};
 use tokio::sync::{Notify, watch};
 
 use crate::otp::store::StoreError;
+use crate::store::redis::batch::Batched;
 use crate::store::redis::connect::{ConnectError, Connector};
 use crate::store::redis::fault::Fault;
 use crate::store::redis::place::Place;
@@ -28,7 +29,7 @@ const AGAIN: usize = 4;
 /// A connection, to one server or to a cluster.
 #[derive(Clone)]
 pub(super) enum Connection {
-    One(MultiplexedConnection),
+    One(Batched),
     Cluster(ClusterConnection),
 }
 
@@ -36,7 +37,7 @@ impl Connection {
     /// Sends one command and waits for its answer.
     pub(super) async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
         let answer = match self {
-            Self::One(connection) => connection.req_packed_command(command).await,
+            Self::One(connection) => connection.ask(command.clone(), None).await.map(|(answer, _)| answer),
             Self::Cluster(connection) => connection.req_packed_command(command).await,
         };
         answer?.extract_error()
@@ -176,7 +177,7 @@ impl Link {
         let mut wait = Cmd::new();
         wait.arg("WAIT").arg(self.replicas).arg(patience);
         let answer = match &mut connection {
-            Connection::One(one) => one.req_packed_command(&wait).await,
+            Connection::One(one) => one.ask(wait, None).await.map(|(answer, _)| answer),
             Connection::Cluster(cluster) => {
                 use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
                 let route = Route::new(place.slot(), SlotAddr::Master);

@@ -1,9 +1,11 @@
 //! The shared store: Redis or Valkey, for many replicas of the gateway. One server, sentinels, or a cluster.
 //!
 //! - `address`, `connect`, `open`: from an address to a store that bears our marker
+//! - `batch`: one connection that many calls share
 //! - `link`: the one connection, and what becomes of calls when it breaks; `fault`: what an error means
 //! - `place`: where things lie; `script`: how a step is run there; `commit`: the one step that changes records
 //! - `change`: the store port over it; `prepare`, `write`: what a change writes; `answers`, `outbox`, `spend`, `erase`; `records`: what lies under a key
+//! - `seen`: what this process remembers of what it committed or read
 //! - `ahead`: what a call names is read while its quota is asked for
 //! - `quota`: the quota, by one script (`quota_script`) and what is still true of its refusals (`refusals`)
 //! - `settings`: applications and connections; `view`: what this process has seen of the settings; `reply`: what a script answered
@@ -19,6 +21,7 @@
 mod address;
 mod ahead;
 mod answers;
+mod batch;
 mod change;
 mod commit;
 mod connect;
@@ -46,6 +49,7 @@ mod reply;
 mod rings;
 mod row;
 mod script;
+mod seen;
 mod settings;
 mod spend;
 mod standing;
@@ -63,7 +67,6 @@ use moka::sync::Cache;
 use redis::{Cmd, FromRedisValue as _};
 use tokio::sync::watch;
 
-use crate::abuse::NumberRecord;
 use crate::clock::{Clock, UnixMillis};
 use crate::events::fanout::Fanout;
 use crate::idempotency::ReplayKey;
@@ -77,12 +80,12 @@ use crate::otp::store::{
 };
 use crate::secret::{Entropy, Keyring};
 use crate::store::pending::Pending;
-use crate::store::redis::change::{Seen, seen_otp};
 use crate::store::redis::commit::{Commit, unreadable};
 use crate::store::redis::events::Events;
 use crate::store::redis::horizon::Horizon;
 use crate::store::redis::link::Link;
 use crate::store::redis::place::{Kind, Place};
+use crate::store::redis::seen::{Memory, SeenOtp};
 use crate::store::redis::view::View;
 use crate::store::{PRUNE_STEP, first_day_kept, pruned};
 
@@ -113,8 +116,7 @@ pub struct RedisStore {
     server: bool,
     reachable: Arc<watch::Sender<bool>>,
     /// What was committed or read lately, to be checked by the commit that relies on it.
-    otps: Cache<OtpId, Seen<Option<Arc<Otp>>>>,
-    numbers: Cache<NumberKey, Seen<NumberRecord>>,
+    memory: Memory,
     spent: Cache<Vec<u8>, u32>,
     /// What is being read ahead of the change that needs it.
     coming: ahead::Coming,
@@ -170,8 +172,7 @@ impl RedisStore {
             retention: options.retention,
             first_start: opened.first_start,
             server: options.server,
-            otps: Cache::new(options.cached_otps),
-            numbers: Cache::new(options.cached_otps),
+            memory: Memory::new(options.cached_otps),
             spent: Cache::new(COUNTS),
             coming: ahead::Coming::default(),
             pending,
@@ -224,11 +225,9 @@ impl RedisStore {
 
     async fn fetch(&self, id: OtpId) -> Result<Option<Arc<Otp>>, StoreError> {
         let bytes = self.get(Place::of_otp(id), Kind::Otp, &id.bytes()).await?;
-        let seen = seen_otp(bytes.as_deref())?;
+        let seen = SeenOtp::read(bytes.as_deref())?;
         let otp = seen.value.clone();
-        if otp.is_some() {
-            self.otps.insert(id, seen);
-        }
+        self.memory.keep_otp(id, seen, None);
         Ok(otp)
     }
 
@@ -244,13 +243,14 @@ impl RedisStore {
         for due in self.written.due(&self.link, Kind::Written, now, PRUNE_STEP).await? {
             let Ok(key) = due.member.as_slice().try_into().map(NumberKey::from_bytes) else { continue };
             let touch = Touch { subject: Subject::Number(key), spend: None, answer: None };
-            change(self, touch, move |records: &Records| {
+            let empty = change(self, touch, move |records: &Records| {
                 let number = pruned(&records.number, now);
-                (Changes { number, ..Changes::default() }, ())
+                let empty = number.as_ref().unwrap_or(&records.number).is_empty();
+                (Changes { number, ..Changes::default() }, empty)
             })
             .await?;
             let mut commit = Commit::new(due.place);
-            if self.numbers.get(&key).is_some_and(|seen| seen.value.is_empty()) {
+            if empty {
                 commit.unrank(Kind::Written, b"", &due.member);
             } else {
                 commit.rank(Kind::Written, b"", (now + PRUNE_AGAIN).0, &due.member);
@@ -269,6 +269,17 @@ impl OtpStore for RedisStore {
 
     fn otp(&self, id: OtpId) -> Later<'_, Result<Option<Arc<Otp>>, StoreError>> {
         Box::pin(self.fetch(id))
+    }
+
+    /// What is remembered, or is being read ahead, is asked for first.
+    fn known(&self, id: OtpId) -> Later<'_, Result<Option<Arc<Otp>>, StoreError>> {
+        Box::pin(async move {
+            self.coming.arrived(id).await;
+            match self.memory.otp(id) {
+                Some(seen) => Ok(seen.value),
+                None => self.fetch(id).await,
+            }
+        })
     }
 
     fn of_number(&self, key: NumberKey, limit: usize) -> Later<'_, Result<Vec<Arc<Otp>>, StoreError>> {

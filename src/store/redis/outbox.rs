@@ -211,7 +211,7 @@ pub(super) async fn renew(pending: Weak<Pending>, link: Weak<Link>, clock: Arc<d
             let Some(id) = shard.first().and_then(|name| records::message_id(name)) else { continue };
             for names in shard.chunks(500) {
                 let mut call = Call::new(&RENEW_CLAIMS, Place::of_otp(id.otp)).key(Kind::Outbox, b"").number(until);
-                call.arguments.extend(names.iter().cloned());
+                names.iter().for_each(|name| call.arguments.push(name));
                 // Not renewed now, tried again long before the claim runs out.
                 let _late = link.run(call).await;
             }

@@ -139,6 +139,12 @@ impl Place {
     /// The name of what lies here.
     pub(super) fn key(self, kind: Kind, id: &[u8]) -> Vec<u8> {
         let mut name = Vec::with_capacity(7 + id.len());
+        self.name(&mut name, kind, id);
+        name
+    }
+
+    /// Writes the name of what lies here.
+    pub(super) fn name(self, name: &mut Vec<u8>, kind: Kind, id: &[u8]) {
         name.extend_from_slice(b"og{");
         match self {
             Self::Shard(shard) => {
@@ -150,7 +156,6 @@ impl Place {
         name.push(b'}');
         name.push(kind as u8);
         name.extend_from_slice(id);
-        name
     }
 }
 

@@ -1,23 +1,20 @@
 //! From what a change wants written to one commit, and what this process has to note once that is done. Knows what is checked,
 //! not how often it is tried.
 
-use std::sync::Arc;
-
-use crate::abuse::NumberRecord;
 use crate::clock::UnixMillis;
 use crate::events::queue::Address;
 use crate::idempotency::ReplayKey;
 use crate::otp::id::{NumberKey, OtpId};
 use crate::otp::outbox::{MessageId, Stage};
-use crate::otp::record::Otp;
 use crate::otp::store::{Changes, OtpChange, OutboxChange, StoreError, Subject, Touch};
 use crate::store::pending::Step;
 use crate::store::redis::RedisStore;
 use crate::store::redis::answers::Reservation;
-use crate::store::redis::change::{Seen, Snapshot};
+use crate::store::redis::change::Snapshot;
 use crate::store::redis::commit::{Commit, mark};
 use crate::store::redis::place::{Kind, Place};
 use crate::store::redis::records;
+use crate::store::redis::seen::{SeenNumber, SeenOtp};
 use crate::store::redis::spend::Spend;
 
 /// A commit, and what is to be noted here once it is done.
@@ -26,26 +23,13 @@ pub(super) struct Prepared {
     pub(super) after: After,
 }
 
-/// What a count of a commit says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Count {
-    /// So many messages joined the outbox.
-    Joined,
-    /// So many left it.
-    Left,
-    /// Nothing that anybody counts.
-    Other,
-}
-
 /// What this process remembers after a commit.
 #[derive(Default)]
 pub(super) struct After {
-    pub(super) otps: Vec<(OtpId, Seen<Option<Arc<Otp>>>)>,
-    pub(super) number: Option<(NumberKey, Seen<NumberRecord>)>,
+    pub(super) otps: Vec<(OtpId, SeenOtp)>,
+    pub(super) number: Option<(NumberKey, SeenNumber)>,
     pub(super) wrote_number: Option<UnixMillis>,
     pub(super) steps: Vec<Step>,
-    /// What the commit counts, in the order of its writes.
-    pub(super) counted: Vec<Count>,
     /// When OTPs, answers and messages have to be looked at.
     pub(super) dues: Vec<UnixMillis>,
     pub(super) answers: Vec<UnixMillis>,
@@ -71,10 +55,10 @@ impl RedisStore {
     ) -> Result<Option<Prepared>, StoreError> {
         let (mut commit, mut after) = (Commit::new(place), After::default());
         if let Some(id) = seen.id {
-            commit.check(Kind::Otp, &id.bytes(), &seen.otp.mark);
+            commit.check(Kind::Otp, &id.bytes(), seen.otp.mark.bytes());
         }
         if let Some(key) = seen.key {
-            commit.check(Kind::Number, &key.bytes(), &seen.number.mark);
+            commit.check(Kind::Number, &key.bytes(), seen.number.mark.bytes());
         }
         if let (Some(spend), Some(_)) = (spend.as_deref(), changes.spent) {
             after.spend_checked = spend.check(&mut commit);

@@ -11,7 +11,7 @@ use crate::otp::store::StoreError;
 use crate::store::redis::RedisStore;
 use crate::store::redis::commit::{Commit, unreadable};
 use crate::store::redis::place::{Kind, Place};
-use crate::store::redis::prepare::{After, Count};
+use crate::store::redis::prepare::After;
 use crate::store::redis::records::spend_id;
 use crate::store::redis::script::{Call, Lazy, Lua};
 
@@ -114,9 +114,8 @@ impl Spend {
         match &mut self.reserved {
             Some(reserved) => *reserved = 1 - (i64::from(count) - i64::from(self.count)),
             None => {
-                commit.set_at(self.place, Kind::Spent, &self.id, count.to_string().into_bytes(), LIFE);
+                commit.set_at(self.place, Kind::Spent, &self.id, count.to_string().as_bytes(), LIFE);
                 commit.rank_at(self.place, Kind::SpentDays, b"", self.day, &self.id);
-                after.counted.push(Count::Other);
                 after.spent = Some((self.id.clone(), count));
             }
         }

@@ -89,7 +89,7 @@ impl RedisStore {
                 let sealed = self.keyring.seal(&context(id), &plain);
                 let due = after.due(self.retention);
                 let value = [&after.number_key.bytes()[..], sealed.bytes()].concat();
-                commit.set(Kind::Verification, &id.bytes(), value, 0);
+                commit.set(Kind::Verification, &id.bytes(), &value, 0);
                 commit.rank(Kind::VerificationDue, b"", due.0, &id.bytes());
                 joins = Some(due);
             }

@@ -13,11 +13,11 @@ use crate::otp::record::Otp;
 use crate::otp::store::StoreError;
 use crate::store::pending::Step;
 use crate::store::redis::RedisStore;
-use crate::store::redis::change::Seen;
-use crate::store::redis::commit::{Commit, mark};
+use crate::store::redis::commit::Commit;
 use crate::store::redis::outbox::{CLAIM, SOON};
 use crate::store::redis::place::{Kind, Place};
-use crate::store::redis::prepare::{After, Count};
+use crate::store::redis::prepare::After;
+use crate::store::redis::seen::{Mark, Seen, SeenNumber};
 use crate::store::redis::{events, records};
 
 /// A kept answer goes by itself so long after a sweep should have dropped it.
@@ -50,11 +50,10 @@ impl RedisStore {
         otp: &Arc<Otp>,
     ) -> Result<(), StoreError> {
         let (id, bytes) = (otp.id, records::otp_bytes(otp)?);
-        let seen = Seen { value: Some(Arc::clone(otp)), mark: mark(&bytes).to_vec() };
-        commit.set(Kind::Otp, &id.bytes(), bytes, 0);
+        let seen = Seen { value: Some(Arc::clone(otp)), mark: Mark::of(&bytes) };
+        commit.set(Kind::Otp, &id.bytes(), &bytes, 0);
         if before.is_none() {
             commit.rank(Kind::OtpsOfNumber, &otp.number_key.bytes(), 0, &id.bytes());
-            after.counted.push(Count::Other);
         }
         let due = otp.due(self.retention);
         if before.is_none_or(|before| before.due(self.retention) != due) {
@@ -65,7 +64,6 @@ impl RedisStore {
                 }
                 None => commit.unrank(Kind::Due, b"", &id.bytes()),
             }
-            after.counted.push(Count::Other);
         }
         after.otps.push((id, seen));
         Ok(())
@@ -84,14 +82,12 @@ impl RedisStore {
         commit.delete(Kind::Otp, &id.bytes());
         commit.unrank(Kind::OtpsOfNumber, &otp.number_key.bytes(), &id.bytes());
         commit.unrank(Kind::Due, b"", &id.bytes());
-        after.counted.extend([Count::Other, Count::Other]);
         self.forget_messages(commit, after, id);
         after.otps.push((id, Seen::default()));
     }
 
     pub(super) fn forget_messages(&self, commit: &mut Commit, after: &mut After, id: OtpId) {
         commit.forget((Kind::Messages, &id.bytes()), Kind::Outbox, &id.bytes());
-        after.counted.push(Count::Left);
         after.steps.push(Step::Forget(id));
     }
 
@@ -109,7 +105,7 @@ impl RedisStore {
         let mut written = Vec::with_capacity(rows.len());
         for row in rows {
             let (address, bytes) = (row.address, events::row_bytes(&self.keyring, &row)?);
-            commit.put_field(Kind::Events, b"", &events::address_bytes(address), bytes.clone());
+            commit.put_field(Kind::Events, b"", &events::address_bytes(address), &bytes);
             written.push((address, bytes));
         }
         Ok(written)
@@ -122,18 +118,17 @@ impl RedisStore {
         key: NumberKey,
         record: NumberRecord,
     ) -> Result<(), StoreError> {
-        let mut seen = Seen::default();
+        let mut seen = SeenNumber::default();
         if record.is_empty() {
             commit.delete(Kind::Number, &key.bytes());
             commit.unrank(Kind::Written, b"", &key.bytes());
         } else {
             let bytes = records::number_bytes(&record)?;
-            seen = Seen { value: record, mark: mark(&bytes).to_vec() };
-            commit.set(Kind::Number, &key.bytes(), bytes, 0);
+            seen = Seen { value: record, mark: Mark::of(&bytes) };
+            commit.set(Kind::Number, &key.bytes(), &bytes, 0);
             // The next pruning looks at it once, and then from time to time.
             commit.rank(Kind::Written, b"", self.clock.now().0, &key.bytes());
         }
-        after.counted.push(Count::Other);
         after.wrote_number = Some(self.clock.now());
         after.number = Some((key, seen));
         Ok(())
@@ -153,10 +148,9 @@ impl RedisStore {
             Kind::Messages,
             &id.otp.bytes(),
             &records::message_field(id),
-            records::message_bytes(&message)?,
+            &records::message_bytes(&message)?,
         );
-        commit.rank(Kind::Outbox, b"", free.0, &records::message_member(id));
-        after.counted.push(Count::Joined);
+        commit.join(Kind::Outbox, free.0, &records::message_member(id));
         after.frees.push(free);
         after.steps.push(if own { Step::Put(message) } else { Step::Settle(id) });
         Ok(())
@@ -164,8 +158,7 @@ impl RedisStore {
 
     pub(super) fn settle_message(&self, commit: &mut Commit, after: &mut After, id: MessageId) {
         commit.delete_field(Kind::Messages, &id.otp.bytes(), &records::message_field(id));
-        commit.unrank(Kind::Outbox, b"", &records::message_member(id));
-        after.counted.push(Count::Left);
+        commit.leave(Kind::Outbox, &records::message_member(id));
         after.steps.push(Step::Settle(id));
     }
 
@@ -178,27 +171,22 @@ impl RedisStore {
     ) -> Result<(), StoreError> {
         let key = answer.key.bytes();
         let life = due.since(self.clock.now()) + GRACE;
-        commit.set(Kind::Answer, &key, records::answer_bytes(answer)?, millis(life));
+        commit.set(Kind::Answer, &key, &records::answer_bytes(answer)?, millis(life));
         commit.rank(Kind::AnswerDue, b"", due.0, &key);
-        after.counted.push(Count::Other);
         after.answers.push(due);
         Ok(())
     }
 
     /// Notes what was committed in `place`.
-    pub(super) fn follow(&self, place: Place, after: After, counts: &[i64]) {
+    /// `grown`: by how many messages the outbox grew. `numberless`: whether the number that was checked with it had no record; none where that was not looked at.
+    pub(super) fn follow(&self, place: Place, after: After, grown: i64, numberless: Option<bool>) {
+        let numberless = after.number.as_ref().map_or(numberless, |(_, seen)| Some(seen.mark == Mark::default()));
         for (id, seen) in after.otps {
-            if seen.value.is_some() { self.otps.insert(id, seen) } else { self.otps.invalidate(&id) }
+            self.memory.keep_otp(id, seen, numberless);
         }
         if let Some((key, seen)) = after.number {
-            self.numbers.insert(key, seen);
+            self.memory.keep_number(key, seen);
         }
-        let grown = after.counted.iter().zip(counts).map(|(what, count)| match what {
-            Count::Joined => *count,
-            Count::Left => -count,
-            Count::Other => 0,
-        });
-        let grown = grown.sum();
         self.outbox.grew(place, grown);
         if let Some((id, count)) = after.spent {
             self.spent.insert(id, count);

@@ -93,7 +93,7 @@ impl RedisTransfer {
         let turns = by_place.into_values().map(|(pipeline, order)| async move {
             let mut connection = self.connection.clone();
             let answers = match &mut connection {
-                Connection::One(one) => one.req_packed_commands(&pipeline, 0, order.len()).await,
+                Connection::One(one) => one.alone().req_packed_commands(&pipeline, 0, order.len()).await,
                 Connection::Cluster(cluster) => cluster.req_packed_commands(&pipeline, 0, order.len()).await,
             };
             let answers = answers.map_err(|error| failed(&error))?;

@@ -1,0 +1,158 @@
+//! What this process has seen of OTPs and of numbers' records: committed by it or read, and perhaps old by now. A commit that
+//! relies on it checks it. Never the only copy of anything, and never shown to anybody unchecked.
+
+use std::sync::Arc;
+
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use parking_lot::Mutex;
+
+use crate::abuse::NumberRecord;
+use crate::otp::id::{NumberKey, OtpId};
+use crate::otp::record::Otp;
+use crate::otp::store::StoreError;
+use crate::store::id_hash::IdHash;
+use crate::store::redis::commit::mark;
+use crate::store::redis::records;
+
+/// What a record is compared by: its checksum. None for a record that is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark(Option<[u8; 8]>);
+
+impl Mark {
+    /// That of a record as it is kept.
+    pub(super) fn of(value: &[u8]) -> Self {
+        Self(mark(value).try_into().ok())
+    }
+
+    /// As the script compares it: empty for a record that is not there.
+    pub(super) const fn bytes(&self) -> &[u8] {
+        match &self.0 {
+            Some(mark) => mark,
+            None => &[],
+        }
+    }
+}
+
+/// A record as it was read or is remembered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen<T> {
+    pub(super) value: T,
+    pub(super) mark: Mark,
+}
+
+/// An OTP; none where there is no such record.
+pub(super) type SeenOtp = Seen<Option<Arc<Otp>>>;
+/// A number's record; an empty one where there is none.
+pub(super) type SeenNumber = Seen<NumberRecord>;
+
+impl SeenNumber {
+    /// As it was read.
+    pub(super) fn read(bytes: Option<&[u8]>) -> Result<Self, StoreError> {
+        let Some(bytes) = bytes else { return Ok(Self::default()) };
+        Ok(Self { value: records::number(bytes)?, mark: Mark::of(bytes) })
+    }
+}
+
+impl SeenOtp {
+    /// As it was read.
+    pub(super) fn read(bytes: Option<&[u8]>) -> Result<Self, StoreError> {
+        let Some(bytes) = bytes else { return Ok(Self::default()) };
+        Ok(Self { value: Some(Arc::new(records::otp(bytes)?)), mark: Mark::of(bytes) })
+    }
+}
+
+/// What is remembered of one OTP. It changes where it lies: putting an entry anew costs ten times as much.
+struct Known {
+    otp: Arc<Otp>,
+    mark: Mark,
+    /// Its number had no record when both were last looked at, as most numbers have none.
+    numberless: bool,
+}
+
+/// The memory.
+pub(super) struct Memory {
+    otps: Cache<OtpId, Arc<Mutex<Known>>, IdHash>,
+    numbers: Cache<NumberKey, SeenNumber, IdHash>,
+}
+
+impl Memory {
+    /// Of at most so many OTPs (about 1 KB each) and so many numbers that have a record.
+    pub(super) fn new(capacity: u64) -> Self {
+        Self {
+            otps: Cache::builder()
+                .max_capacity(capacity)
+                .eviction_policy(EvictionPolicy::lru())
+                .build_with_hasher(IdHash::default()),
+            numbers: Cache::builder()
+                .max_capacity(capacity)
+                .eviction_policy(EvictionPolicy::lru())
+                .build_with_hasher(IdHash::default()),
+        }
+    }
+
+    /// An OTP.
+    pub(super) fn otp(&self, id: OtpId) -> Option<SeenOtp> {
+        let known = self.otps.get(&id)?;
+        let known = known.lock();
+        Some(Seen { value: Some(Arc::clone(&known.otp)), mark: known.mark })
+    }
+
+    /// The record of a number that has one.
+    pub(super) fn number(&self, key: NumberKey) -> Option<SeenNumber> {
+        self.numbers.get(&key)
+    }
+
+    /// An OTP and the record of its number, where both are known.
+    pub(super) fn both(&self, id: OtpId) -> Option<(SeenOtp, NumberKey, SeenNumber)> {
+        let known = self.otps.get(&id)?;
+        let (otp, mark, numberless) = {
+            let known = known.lock();
+            (Arc::clone(&known.otp), known.mark, known.numberless)
+        };
+        let key = otp.number_key;
+        let number = match self.number(key) {
+            Some(number) => number,
+            None if numberless => SeenNumber::default(),
+            None => return None,
+        };
+        Some((Seen { value: Some(otp), mark }, key, number))
+    }
+
+    /// Whether [`Memory::both`] would find something.
+    pub(super) fn has_both(&self, id: OtpId) -> bool {
+        self.otps.get(&id).is_some_and(|known| {
+            let known = known.lock();
+            known.numberless || self.numbers.contains_key(&known.otp.number_key)
+        })
+    }
+
+    /// Keeps an OTP as it was read or written, and whether its number has no record, where that was looked at with it.
+    pub(super) fn keep_otp(&self, id: OtpId, seen: SeenOtp, numberless: Option<bool>) {
+        let Some(otp) = seen.value else {
+            self.otps.invalidate(&id);
+            return;
+        };
+        match self.otps.get(&id) {
+            Some(known) => {
+                let mut known = known.lock();
+                let numberless = numberless.unwrap_or(known.numberless);
+                *known = Known { otp, mark: seen.mark, numberless };
+            }
+            None => {
+                let known = Known { otp, mark: seen.mark, numberless: numberless.unwrap_or_default() };
+                self.otps.insert(id, Arc::new(Mutex::new(known)));
+            }
+        }
+    }
+
+    /// Keeps the record of a number as it was read or written; one that is not there is only noted with its OTPs.
+    pub(super) fn keep_number(&self, key: NumberKey, seen: SeenNumber) {
+        if seen.mark == Mark::default() { self.forget_number(key) } else { self.numbers.insert(key, seen) }
+    }
+
+    /// Forgets the record of a number.
+    pub(super) fn forget_number(&self, key: NumberKey) {
+        self.numbers.invalidate(&key);
+    }
+}
