@@ -90,6 +90,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "server",
             "store",
             "telemetry",
+            "verification",
         ],
     ),
     ("main", &["cli"]),

@@ -9,3 +9,4 @@ mod once;
 mod quota;
 mod rolling;
 mod trouble;
+mod verifications;
