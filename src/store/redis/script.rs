@@ -59,7 +59,6 @@ impl Parts {
     pub(super) fn number(&mut self, mut number: u64) {
         let from = self.bytes.len();
         loop {
-            #[expect(clippy::cast_possible_truncation, reason = "a digit")]
             self.bytes.push(b'0' + (number % 10) as u8);
             number /= 10;
             if number == 0 {
