@@ -15,7 +15,7 @@ use crate::surface::extract::Call;
 use crate::surface::input::Input;
 use crate::surface::once::OnceHeader;
 use crate::surface::otp::{invalid, read_body};
-use crate::surface::problem::Problem;
+use crate::surface::problem::{Problem, store_refusal};
 use crate::surface::verifications::entity::VerificationEntity;
 use crate::surface::verifications::handlers::created;
 use crate::surface::verifications::read::{NewVerification, not_opened, read_wish};
@@ -90,7 +90,7 @@ pub(super) async fn open_and_wait(State(api): State<Api>, request: Request) -> R
         (status = 204, description = "Nobody waits any more"),
         (status = 404, description = "This was never the address of a wait", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many addresses that never were", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Temporarily unavailable; nothing was done", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Temporarily unavailable; the code says whether it may have been done", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn unsubscribe(State(api): State<Api>, Path(token): Path<String>, request: Request) -> Response {
@@ -99,6 +99,6 @@ pub(super) async fn unsubscribe(State(api): State<Api>, Path(token): Path<String
         Ok(true) => empty(StatusCode::NO_CONTENT),
         // Guessing is charged like a wrong key.
         Ok(false) => api.guard.refuse_with(request, Refusal::NotFound).await,
-        Err(_) => refuse(request.extensions(), &Refusal::Unavailable { retry_after: 1 }),
+        Err(error) => refuse(request.extensions(), &store_refusal(error, 1)),
     }
 }

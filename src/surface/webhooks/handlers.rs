@@ -19,7 +19,7 @@ use crate::surface::answer::{empty, json};
 use crate::surface::extract::Call;
 use crate::surface::input::Input;
 use crate::surface::otp::{answer, invalid, read_body, unavailable};
-use crate::surface::problem::{Problem, ProblemCode};
+use crate::surface::problem::{Problem, ProblemCode, store_refusal};
 use crate::surface::vocabulary;
 use crate::surface::webhooks::Hooks;
 use crate::surface::webhooks::entity::SubscriptionEntity;
@@ -55,7 +55,7 @@ pub(super) struct NewSubscription {
         (status = 404, description = "No such application", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The account has enough subscriptions", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Temporarily unavailable; nothing was done", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Temporarily unavailable; the code says whether it may have been done", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))
 )]
@@ -136,7 +136,7 @@ fn unknown_application(call: &Call) -> Response {
         (status = 204, description = "The subscription is over"),
         (status = 404, description = "This was never the address of a subscription", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many addresses that never were", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Temporarily unavailable; nothing was done", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Temporarily unavailable; the code says whether it may have been done", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn unsubscribe(State(hooks): State<Hooks>, Path(token): Path<String>, request: Request) -> Response {
@@ -145,6 +145,6 @@ pub(super) async fn unsubscribe(State(hooks): State<Hooks>, Path(token): Path<St
         Ok(true) => empty(StatusCode::NO_CONTENT),
         // Guessing is charged like a wrong key.
         Ok(false) => hooks.guard.refuse_with(request, Refusal::NotFound).await,
-        Err(_) => refuse(request.extensions(), &Refusal::Unavailable { retry_after: 1 }),
+        Err(error) => refuse(request.extensions(), &store_refusal(error, 1)),
     }
 }
