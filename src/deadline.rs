@@ -43,6 +43,12 @@ pub fn call<F: Future>(future: F) -> TaskLocalFuture<Waited, F> {
     WAITED.scope(Waited(Cell::new(turns)), future)
 }
 
+/// Whether this runs within a call: somebody waits for it.
+#[must_use]
+pub fn is_call() -> bool {
+    WAITED.try_with(|_| ()).is_ok()
+}
+
 /// Waits for a turn, for what is left of the call's `limit`; outside a call, for `alone`.
 ///
 /// # Errors
@@ -108,6 +114,7 @@ mod tests {
     async fn the_turns_of_a_call_share_their_time_and_nothing_else_counts() {
         call(async {
             let began = Instant::now();
+            assert!(is_call());
             assert_eq!(turn(30).await, Ok(()));
             // Such as a body that arrives slowly.
             sleep(ms(500)).await;
@@ -118,6 +125,7 @@ mod tests {
             assert_eq!(began.elapsed(), ms(575));
         })
         .await;
+        assert!(!is_call());
         assert_eq!(turn(900).await, Ok(()), "outside a call each has its own");
         assert_eq!(turn(2_000).await, Err(Late::Under));
     }

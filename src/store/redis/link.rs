@@ -15,7 +15,7 @@ use redis::cluster_routing::{Route, SingleNodeRoutingInfo, SlotAddr};
 use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 use tokio::sync::{Notify, watch};
 
-use crate::deadline::{Late, within};
+use crate::deadline::{Late, is_call, within};
 use crate::otp::store::StoreError;
 use crate::store::redis::batch::Batched;
 use crate::store::redis::connect::{ConnectError, Connector};
@@ -41,6 +41,8 @@ impl Connection {
     /// Sends one command and waits for its answer.
     pub(super) async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
         let answer = match self {
+            // What nobody waits for comes in hundreds, to look at every shard: no call's batch queues behind it.
+            Self::One(connection) if !is_call() => connection.alone().req_packed_command(command).await,
             Self::One(connection) => connection.ask(command.clone(), None).await.map(|(answer, _)| answer),
             Self::Cluster(connection) => connection.req_packed_command(command).await,
         };
