@@ -315,6 +315,8 @@ impl Gateway {
         let admin_routes = admin::routes(Admin { metrics: Arc::new(move || metrics.render()), sandbox });
         tasks.spawn(admin_server.serve(admin_listener, TokenGate::new(admin_routes, config.admin_token.clone())));
         tasks.spawn(server.serve(public, gateway));
+        // Whoever is told that calls are accepted finds it ready.
+        readiness.set(*store.reachable().borrow());
         let follower = tokio::spawn(follow(store.reachable(), readiness.clone()));
 
         Ok(Self {

@@ -10,6 +10,7 @@ pub mod carrier;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod deadline;
 pub mod delivery;
 pub mod events;
 pub mod footprint;

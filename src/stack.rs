@@ -6,6 +6,7 @@
 //! rescue     a panic below is answered in that dialect, and still traced
 //! limits     too large is refused before anything is looked up or read
 //! classes    open | keyed | capability: method and path alone decide who may pass
+//!            all that one asks a shared store for has one time
 //!   keyed:   auth    before the quota: nobody drains a connection's quota with wrong keys
 //!            quota   before the handler: every authenticated call counts, whatever becomes of it
 //!            idempotency   below the quota: a replayed call counts; above the handler, which it may spare
@@ -20,10 +21,12 @@ use axum::Router;
 use axum::routing::future::RouteFuture;
 use futures_util::future::Either;
 use http::Method;
+use tokio::task::futures::TaskLocalFuture;
 use tower::{Service, ServiceBuilder};
 
 use crate::access::authenticator::Authenticator;
 use crate::clock::Clock;
+use crate::deadline;
 use crate::idempotency::Answers;
 use crate::layer::auth::{AuthLayer, AuthObserver, AuthService};
 use crate::layer::dialect::{DialectLayer, DialectService, Dialects};
@@ -116,7 +119,7 @@ type Keyed = <AuthService<QuotaService<IdempotencyService<Router>>> as Service<R
 impl Service<Request> for Classes {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<Keyed, RouteFuture<Infallible>>;
+    type Future = TaskLocalFuture<deadline::Waited, Either<Keyed, RouteFuture<Infallible>>>;
 
     fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         // Routers and the layers above them are always ready.
@@ -124,11 +127,13 @@ impl Service<Request> for Classes {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        if (self.needs_key)(request.method(), request.uri().path()) {
+        let answer = if (self.needs_key)(request.method(), request.uri().path()) {
             Either::Left(self.keyed.call(request))
         } else {
             Either::Right(self.open.call(request))
-        }
+        };
+        // Whatever it asks the store for, it waits for all of it only so long.
+        deadline::call(answer)
     }
 }
 

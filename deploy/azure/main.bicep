@@ -6,6 +6,8 @@
 //     --parameters image=registry.example.com/otpgate:0.1.0 publicUrl=https://otp.example.com \
 //     --parameters masterKey="$(openssl rand -hex 32)" adminToken="$(openssl rand -hex 32)"
 //
+//   az containerapp job start --resource-group otpgate --name otpgate-init      # makes the store, once
+//
 // Keep a copy of the master key apart from every backup. Later deployments say secretsExist=true and leave both secrets out:
 // what the vault holds then stays. Where storeUrl is given, each time, no Redis is made.
 
@@ -337,6 +339,11 @@ resource gateway 'Microsoft.App/containerApps@2024-03-01' = {
               secretRef: 'store-url'
             }
             {
+              // A replica keeps nothing of its own: a store that was emptied is not taken for a new one.
+              name: 'OTPGATE_STORE_CREATE'
+              value: 'false'
+            }
+            {
               name: 'OTPGATE_MASTER_KEY_FILE'
               value: '/run/secrets/otpgate/master-key'
             }
@@ -445,6 +452,102 @@ resource gateway 'Microsoft.App/containerApps@2024-03-01' = {
     readsSecrets
     masterKeySecret
     adminTokenSecret
+    storeUrlSecret
+    zoneGroup
+    zoneLink
+  ]
+}
+
+// Makes the store, when it is started by hand: once, and after a loss that nothing can be restored of.
+resource init 'Microsoft.App/jobs@2024-03-01' = {
+  name: '${name}-init'
+  location: location
+  identity: {
+    type: 'UserAssigned'
+    userAssignedIdentities: {
+      '${identity.id}': {}
+    }
+  }
+  properties: {
+    environmentId: environment.id
+    workloadProfileName: 'Consumption'
+    configuration: {
+      triggerType: 'Manual'
+      replicaTimeout: 120
+      replicaRetryLimit: 0
+      manualTriggerConfig: {
+        parallelism: 1
+        replicaCompletionCount: 1
+      }
+      registries: empty(registry) ? [] : [
+        {
+          server: registry
+          identity: identity.id
+        }
+      ]
+      secrets: [
+        {
+          name: 'master-key'
+          keyVaultUrl: '${vault.properties.vaultUri}secrets/master-key'
+          identity: identity.id
+        }
+        {
+          name: 'store-url'
+          keyVaultUrl: '${vault.properties.vaultUri}secrets/store-url'
+          identity: identity.id
+        }
+      ]
+    }
+    template: {
+      containers: [
+        {
+          name: 'otpgate'
+          image: image
+          args: ['store', 'init']
+          resources: {
+            cpu: json('0.25')
+            memory: '0.5Gi'
+          }
+          env: [
+            {
+              // It listens nowhere: the image's address would ask for a public_url.
+              name: 'OTPGATE_LISTEN'
+              value: '127.0.0.1:8080'
+            }
+            {
+              name: 'OTPGATE_STORE_URL'
+              secretRef: 'store-url'
+            }
+            {
+              name: 'OTPGATE_MASTER_KEY_FILE'
+              value: '/run/secrets/otpgate/master-key'
+            }
+          ]
+          volumeMounts: [
+            {
+              volumeName: 'secrets'
+              mountPath: '/run/secrets/otpgate'
+            }
+          ]
+        }
+      ]
+      volumes: [
+        {
+          name: 'secrets'
+          storageType: 'Secret'
+          secrets: [
+            {
+              secretRef: 'master-key'
+              path: 'master-key'
+            }
+          ]
+        }
+      ]
+    }
+  }
+  dependsOn: [
+    readsSecrets
+    masterKeySecret
     storeUrlSecret
     zoneGroup
     zoneLink

@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::cli::CliError;
 use crate::cli::progress::Progress;
-use crate::cli::store::{master_key, named, refused};
+use crate::cli::store::{address, master_key, named, refused};
 use crate::config::{Config, SecretUrl};
 use crate::secret::Keyring;
 use crate::store::redis::{Address, RedisTransfer};
@@ -79,9 +79,7 @@ impl End {
                 Ok(Box::new(store))
             }
             Self::Redis(url) => {
-                let address =
-                    Address::parse(url.expose()).map_err(|error| CliError::StoreAddress(error.to_string()))?;
-                let store = RedisTransfer::open(address, Arc::new(master_key(config)?)).await;
+                let store = RedisTransfer::open(address(config, url)?, Arc::new(master_key(config)?)).await;
                 Ok(Box::new(store.map_err(|error| refused(&error, config, url))?))
             }
         }

@@ -34,6 +34,22 @@ pub enum CliError {
         /// What is wrong.
         problem: String,
     },
+    /// The shared store's certificate is not trusted: 80.
+    #[error("store.url: {store}: {problem}; name its authority in store.ca_file, and the host as the certificate does")]
+    StoreUntrusted {
+        /// Its address, without a password.
+        store: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The file of the authorities that the shared store is trusted by cannot be read: 78.
+    #[error("store.ca_file: {}: {problem}", file.display())]
+    StoreAuthorities {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// The shared store is not reached: 68.
     #[error("store.url: {store}: {problem}; see whether it runs, and whether the address is right")]
     StoreAway {
@@ -186,7 +202,8 @@ impl CliError {
             Self::NewerSchema { .. } | Self::StoreTooNew { .. } => 76,
             Self::WrongMasterKey { .. } | Self::MasterKey(_) => 77,
             Self::StoreUnfinished { .. } => 79,
-            Self::Config(_) | Self::Tls(_) | Self::StoreAddress(_) => 78,
+            Self::StoreUntrusted { .. } => 80,
+            Self::Config(_) | Self::Tls(_) | Self::StoreAddress(_) | Self::StoreAuthorities { .. } => 78,
         }
     }
 
@@ -196,6 +213,7 @@ impl CliError {
         let problem = match error {
             StoreError::Full => "no room is left on its disk; make room, then try again",
             StoreError::Unavailable => "it did not answer in time; try again, and see whether the server is overloaded",
+            StoreError::Unanswered => "it did not answer in time, and may have done it: look before you try again",
             StoreError::Failed => "a read or write failed; see the log and the disk's health (dmesg)",
         };
         Self::StoreFailed { directory, problem: problem.to_owned() }

@@ -20,6 +20,7 @@
 //! | 77 | the master key is not the data's |
 //! | 78 | the configuration is wrong |
 //! | 79 | a copy into the store was not finished |
+//! | 80 | the shared store's certificate is not trusted |
 //!
 //! What a command prints goes to stdout; what went wrong goes to stderr, one line a fault: what, where, and what would be
 //! right.

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::config::{Config, SecretUrl, StoreUrl};
 use crate::secret::{MasterKey, Secret, SystemEntropy};
 use crate::store::Store;
-use crate::store::redis::{self, Address, ConnectError, RedisStore};
+use crate::store::redis::{self, Address, ConnectError, Known, RedisStore};
 use crate::store::sqlite::{Mode, OpenError, Options, SqliteStore};
 
 /// An open store.
@@ -82,15 +82,29 @@ pub async fn open(config: &Config, mode: Mode) -> Result<Backing, CliError> {
 /// # Errors
 /// [`CliError`] for an address or a master key that cannot be used.
 pub fn redis_options(config: &Config, url: &SecretUrl, mode: Mode) -> Result<redis::Options, CliError> {
-    let address = Address::parse(url.expose()).map_err(|error| CliError::StoreAddress(error.to_string()))?;
+    let address = address(config, url)?;
     Ok(redis::Options {
         timeout: config.store.timeout,
         wait_replicas: config.store.wait_replicas,
         retention: config.store.retention(),
         cached_otps: config.store.cached_otps.into(),
+        create: config.store.create,
+        known: Some(Known::new(config.data_dir.clone())),
         server: mode == Mode::Server,
         ..redis::Options::new(address, master_key(config)?)
     })
+}
+
+/// The shared store's address, and whose certificates are trusted there.
+///
+/// # Errors
+/// [`CliError`] for an address or a file that cannot be used.
+pub fn address(config: &Config, url: &SecretUrl) -> Result<Address, CliError> {
+    let address = Address::parse(url.expose()).map_err(|error| CliError::StoreAddress(error.to_string()))?;
+    let Some(file) = &config.store.ca_file else { return Ok(address) };
+    let authorities = std::fs::read(file)
+        .map_err(|error| CliError::StoreAuthorities { file: file.clone(), problem: error.to_string() })?;
+    Ok(address.trusting(authorities))
 }
 
 /// The master key of a shared store.
@@ -115,6 +129,7 @@ pub fn refused(error: &ConnectError, config: &Config, url: &SecretUrl) -> CliErr
         ConnectError::Unreachable(_) | ConnectError::Replica | ConnectError::UnknownMaster { .. } => {
             CliError::StoreAway { store, problem }
         }
+        ConnectError::Untrusted(_) => CliError::StoreUntrusted { store, problem },
         ConnectError::Refused(_) => CliError::StorePassword { store, problem },
         ConnectError::TooOld { .. } => CliError::StoreTooOld { store, problem },
         ConnectError::ClusterDown(_) => CliError::ClusterDown { store, problem },

@@ -319,10 +319,13 @@ fn check_routes(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
     }
 }
 
-/// How long a call to a shared store may take.
+/// How long a call may wait for a shared store.
 fn check_store(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
     if config.store.timeout < Duration::from_millis(10) {
         faults.push(tree.fault("store.timeout", "it must be a duration from 10ms to 10s"));
+    }
+    if let Some(problem) = config.store.ca_file.as_deref().and_then(authority_fault) {
+        faults.push(tree.fault("store.ca_file", problem));
     }
 }
 

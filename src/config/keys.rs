@@ -48,6 +48,8 @@ pub(super) const KEYS: &[Key] = &[
     key("store.url", StoreUrl),
     key("store.cached_otps", Count(0, 100_000_000)),
     key("store.retention_days", Count(1, 3_650)),
+    key("store.create", Boolean),
+    key("store.ca_file", Path),
     key("store.timeout", Span(0, 10)),
     key("store.wait_replicas", Count(0, 16)),
     key("quota.calls", Count(1, 10_000)),

@@ -105,7 +105,11 @@ pub struct Store {
     pub cached_otps: u32,
     /// Days after an OTP's end until its number is replaced by a keyed hash, 1 to 3,650.
     pub retention_days: u32,
-    /// How long a call to a shared store may take until it is refused, 10 ms to 10 s.
+    /// Whether the first start makes a shared store that is empty; else `otpgate store init` does.
+    pub create: bool,
+    /// Whose certificates a shared store is trusted by (`rediss://`), in PEM; without it, those that the machine trusts.
+    pub ca_file: Option<PathBuf>,
+    /// How long a call may wait for a shared store, all its turns together, until it is refused, 10 ms to 10 s.
     #[serde(with = "duration")]
     pub timeout: Duration,
     /// On how many replicas of the shared store a verdict must be before anybody is told of it, 0 to 16.
@@ -118,7 +122,9 @@ impl Default for Store {
             url: StoreUrl::Sqlite,
             cached_otps: 100_000,
             retention_days: 30,
-            timeout: Duration::from_millis(100),
+            create: true,
+            ca_file: None,
+            timeout: Duration::from_millis(75),
             wait_replicas: 0,
         }
     }

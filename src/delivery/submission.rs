@@ -76,7 +76,9 @@ impl Courier {
             match self.prepare(message).await {
                 Ok(prepared) => break prepared,
                 Err(StoreError::Failed) => return Err(LetGo),
-                Err(StoreError::Full | StoreError::Unavailable) => tokio::time::sleep(STORE_REST).await,
+                Err(StoreError::Full | StoreError::Unavailable | StoreError::Unanswered) => {
+                    tokio::time::sleep(STORE_REST).await;
+                }
             }
         };
         let Prepared { otp, application, content } = match prepared {
@@ -237,7 +239,9 @@ impl Courier {
                 Ok(None) => return Ok(false),
                 Err(StoreError::Failed) => return Err(LetGo),
                 // A full disk: what cannot be written down is not sent.
-                Err(StoreError::Full | StoreError::Unavailable) => tokio::time::sleep(STORE_REST).await,
+                Err(StoreError::Full | StoreError::Unavailable | StoreError::Unanswered) => {
+                    tokio::time::sleep(STORE_REST).await;
+                }
             }
         }
     }

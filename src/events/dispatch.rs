@@ -214,7 +214,9 @@ impl Dispatcher {
             match self.try_once(&event).await {
                 Ok(settlement) => break settlement,
                 Err(StoreError::Failed) => return,
-                Err(StoreError::Full | StoreError::Unavailable) => tokio::time::sleep(STORE_REST).await,
+                Err(StoreError::Full | StoreError::Unavailable | StoreError::Unanswered) => {
+                    tokio::time::sleep(STORE_REST).await;
+                }
             }
         };
         self.observer.dispatched(match &settlement {

@@ -43,8 +43,13 @@ pub enum Refusal {
     MalformedIdempotencyKey,
     /// The `Idempotency-Key` belongs to another request.
     ReusedIdempotencyKey,
-    /// The store refuses writes or does not answer; nothing was done.
+    /// The store refuses writes or does not answer; nothing was done. The call may have been counted.
     Unavailable {
+        /// Whole seconds, at least 1.
+        retry_after: u64,
+    },
+    /// The store was asked to do it and did not answer, or failed under it: whether it was done is not known.
+    Unanswered {
         /// Whole seconds, at least 1.
         retry_after: u64,
     },

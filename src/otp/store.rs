@@ -24,16 +24,19 @@ use crate::otp::record::Otp;
 /// A future that a port returns; boxed, so that ports stay objects.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Why a store did not do what it was asked to. Nothing was changed.
+/// Why a store has no outcome to tell of. Only after `Unanswered` and `Failed` may it have done what it was asked to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// No room on the disk: refused, and accepted again once there is room.
     #[error("the store is full")]
     Full,
-    /// The store does not answer in time.
+    /// It does not answer: nothing was changed.
     #[error("the store does not answer")]
     Unavailable,
-    /// A write or fsync failed: nothing that follows can be trusted, the process must end.
+    /// It was asked to change something and did not answer: whether it did is not known.
+    #[error("the store did not answer; what it was asked to do may have been done")]
+    Unanswered,
+    /// A write or fsync failed: nothing that follows can be trusted, the process must end. The next start may find it done.
     #[error("the store failed")]
     Failed,
 }

@@ -10,6 +10,7 @@ use crate::idempotency::MalformedKey;
 use crate::layer::refusal::{Dialect, Presented, Refusal, api_key_header};
 use crate::layer::trace::Stamp;
 use crate::layer::{Request, Response};
+use crate::otp::store::StoreError;
 use crate::surface::answer::{challenge, retry_after, typed};
 use crate::surface::input::{Fault, Place};
 use crate::surface::vocabulary;
@@ -83,6 +84,8 @@ pub enum ProblemCode {
     Internal,
     /// 503: the store refuses or does not answer; nothing was done.
     Unavailable,
+    /// 503: the store was asked and did not answer; it may have been done.
+    Unanswered,
 }
 
 impl ProblemCode {
@@ -119,6 +122,7 @@ impl ProblemCode {
             Self::TooManyFailures => "too_many_failures",
             Self::Internal => "internal",
             Self::Unavailable => "unavailable",
+            Self::Unanswered => "unanswered",
         }
     }
 
@@ -153,6 +157,7 @@ impl ProblemCode {
             Self::TooManyFailures => "Too many failed authentications",
             Self::Internal => "Internal error",
             Self::Unavailable => "Temporarily unavailable",
+            Self::Unanswered => "It may have been done",
         }
     }
 }
@@ -330,7 +335,21 @@ pub fn words(refusal: &Refusal) -> String {
         Refusal::Unavailable { .. } => {
             "The store refuses writes or does not answer; nothing was done. Try again.".to_owned()
         }
+        Refusal::Unanswered { .. } => format!(
+            "The store did not answer; it may have been done. Send the same request with the same {IDEMPOTENCY_KEY} again: it \
+             is done once. Without one a message may go out twice, and a right code that is used up is right no more: ask for \
+             the status first."
+        ),
         Refusal::Internal => "The fault is the gateway's; its log has this request's id.".to_owned(),
+    }
+}
+
+/// What a call is refused with because of its store: it says whether anything may have been done.
+#[must_use]
+pub const fn store_refusal(error: StoreError, retry_after: u64) -> Refusal {
+    match error {
+        StoreError::Full | StoreError::Unavailable => Refusal::Unavailable { retry_after },
+        StoreError::Unanswered | StoreError::Failed => Refusal::Unanswered { retry_after },
     }
 }
 
@@ -350,7 +369,7 @@ pub const fn status(refusal: &Refusal) -> StatusCode {
         Refusal::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Refusal::MalformedIdempotencyKey => StatusCode::BAD_REQUEST,
         Refusal::ReusedIdempotencyKey => StatusCode::UNPROCESSABLE_ENTITY,
-        Refusal::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Unavailable { .. } | Refusal::Unanswered { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -361,7 +380,8 @@ pub const fn wait(refusal: &Refusal) -> Option<u64> {
     match refusal {
         Refusal::Guarded { retry_after }
         | Refusal::OverQuota { retry_after }
-        | Refusal::Unavailable { retry_after } => Some(*retry_after),
+        | Refusal::Unavailable { retry_after }
+        | Refusal::Unanswered { retry_after } => Some(*retry_after),
         _ => None,
     }
 }
@@ -397,6 +417,7 @@ impl Dialect for Native {
             }
             Refusal::ReusedIdempotencyKey => ProblemCode::IdempotencyKeyReused,
             Refusal::Unavailable { .. } => ProblemCode::Unavailable,
+            Refusal::Unanswered { .. } => ProblemCode::Unanswered,
             Refusal::Internal => ProblemCode::Internal,
         };
         let mut problem = Problem::new(status(refusal), code, words(refusal));

@@ -39,7 +39,10 @@ impl IntoResponses for Sends {
 
 impl IntoResponses for Capability {
     fn responses() -> Responses {
-        refusals(&[("429", "Too many addresses that never were"), ("503", "Temporarily unavailable; nothing was done")])
+        refusals(&[
+            ("429", "Too many addresses that never were"),
+            ("503", "Temporarily unavailable; the code says whether it may have been done"),
+        ])
     }
 }
 

@@ -11,6 +11,7 @@ given = parser.parse_args()
 # Of a resource: the library and the type that describe it.
 TYPES = {
     "Microsoft.App/containerApps": ("appcontainers", "ContainerApp"),
+    "Microsoft.App/jobs": ("appcontainers", "Job"),
     "Microsoft.App/managedEnvironments": ("appcontainers", "ManagedEnvironment"),
     "Microsoft.Authorization/roleAssignments": ("authorization", "RoleAssignment"),
     "Microsoft.Cache/redisEnterprise": ("redisenterprise", "Cluster"),
@@ -132,6 +133,15 @@ used = {entry["secretRef"] for entry in container["env"] if "secretRef" in entry
 used |= {entry["secretRef"] for volume in gateway["template"]["volumes"] for entry in volume["secrets"]}
 kept = {config["name"] for name, config in configs.items() if template["resources"][name]["type"].endswith("vaults/secrets")}
 assert secrets == used == kept and all("keyVaultUrl" in secret and "value" not in secret for secret in gateway["configuration"]["secrets"])
+# The job that makes the store does that and nothing else, with the gateway's own key, address and identity.
+init = configs["init"]["properties"]
+maker, = init["template"]["containers"]
+assert maker["args"] == ["store", "init"] and maker["image"] == container["image"], maker
+own = {entry["name"]: entry for entry in container["env"]}
+assert own["OTPGATE_STORE_CREATE"]["value"] == "false", "a replica would make an emptied store anew"
+for entry in maker["env"]:
+    assert entry == own.get(entry["name"], entry), f"{entry} is another one than the gateway's"
+assert all(secret in gateway["configuration"]["secrets"] for secret in init["configuration"]["secrets"])
 for name in ("masterKey", "adminToken", "storeUrl"):
     assert {"type": "secure"} in template["parameters"][name]["decorators"], f"{name} would be kept in the deployment's history"
 print(f"{len(configs)} resources, {checked} properties and words")

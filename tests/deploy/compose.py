@@ -98,7 +98,14 @@ def valkey(compose, secrets, folder):
             assert ask("config", "get", setting).split() == [setting, value], setting
         assert ask("set", "a", "1") == "OK" and "NOPERM" in ask("flushall") and ask("get", "a") == "1"
         # A gateway as that user: all that it asks of its store is allowed.
-        settings = f'master_key_file = "{secrets}/master-key"\n[store]\nurl = "redis://otpgate:{password}@127.0.0.1:{port}"\n'
+        # The store is made by its own command, as the file says that it has to be.
+        assert re.search(r"^create = false$", (secrets / "otpgate.toml").read_text(), re.M), "a gateway would make an emptied store anew"
+        settings = f'master_key_file = "{secrets}/master-key"\n[store]\nurl = "redis://otpgate:{password}@127.0.0.1:{port}"\ncreate = false\n'
+        file = folder / "made.toml"
+        file.write_text(settings)
+        made = lambda *words: subprocess.run([given.otpgate, *words, "--config", file], capture_output=True, text=True)
+        assert made("key", "list").returncode == 66, "it was made without being asked for"
+        assert made("store", "init").returncode == 0
         with gateway(given.otpgate, settings) as running:
             with urllib.request.urlopen(running.address + "/health/ready") as answer:
                 assert answer.status == 200, answer.status

@@ -77,17 +77,39 @@ def configuration(documents, grace):
     assert delay >= 10 and grace > delay + timeout, f"a drain of {delay} and {timeout} s is cut off after {grace} s"
 
 
+def init(documents, gateways):
+    """The job that makes the store: the gateways' image, address and key, and its settings are no fault."""
+    pod = of(documents, "Job")["spec"]["template"]["spec"]
+    maker, = pod["containers"]
+    gateway, = of(gateways, "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert maker["args"] == ["store", "init"] and maker["image"] == gateway["image"], f"{maker['image']} and {gateway['image']}"
+    assert maker["securityContext"] == gateway["securityContext"]
+    assert "create = false" in of(gateways, "ConfigMap")["data"]["otpgate.toml"], "a pod would make an emptied store anew"
+    entries = {entry["name"]: entry for entry in maker["env"]}
+    assert entries["OTPGATE_STORE_URL"] in gateway["env"]
+    with tempfile.TemporaryDirectory() as secrets:
+        pathlib.Path(secrets, "master-key").write_text("0" * 64)
+        pathlib.Path(secrets, "master-key").chmod(0o600)
+        values = {name: entry["value"].replace("/run/secrets/otpgate", secrets) for name, entry in entries.items() if "value" in entry}
+        # Nobody listens there: it gets as far as its settings allow.
+        environment = {"OTPGATE_LISTEN": "0.0.0.0:8080", "OTPGATE_DATA_DIR": "/data", "OTPGATE_STORE_URL": "redis://127.0.0.1:1"} | values
+        run = subprocess.run([given.otpgate, *maker["args"]], env=environment, capture_output=True, text=True)
+    assert run.returncode == 68, run.stderr
+
+
 documents = kustomize(folder)
+making = kustomize(folder / "init")
+init(making, documents)
 grace = between(documents)
 configuration(documents, grace)
 example = yaml.safe_load((folder / "secret.example.yaml").read_text())
 monitoring = kustomize(folder / "monitoring")
 for version in VERSIONS:
-    for document in [*documents, example, of(monitoring, "Service")]:
+    for document in [*documents, *making, example, of(monitoring, "Service")]:
         kubernetes_validate.validate(document, version, strict=True)
 # The operator's own kind, by schemas made from its definitions.
 monitor = json.dumps(of(monitoring, "ServiceMonitor"))
 subprocess.run(["node", "service_monitor.mjs"], cwd=given.node, input=monitor, text=True, check=True)
 service = of(monitoring, "Service")
 assert of(monitoring, "ServiceMonitor")["spec"]["selector"]["matchLabels"] == service["metadata"]["labels"]
-print(f"{len(documents) + len(monitoring) + 1} manifests, by the schemas of Kubernetes {', '.join(VERSIONS)}")
+print(f"{len(documents) + len(making) + len(monitoring) + 1} manifests, by the schemas of Kubernetes {', '.join(VERSIONS)}")

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Who may import whom. A module that is not named here may import nothing of the crate.
 const DIRECTIONS: &[(&str, &[&str])] = &[
     ("clock", &[]),
+    ("deadline", &[]),
     ("secret", &[]),
     ("footprint", &[]),
     ("quota", &["clock"]),
@@ -21,7 +22,19 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("layer", &["clock", "secret", "access", "quota", "idempotency", "server"]),
     (
         "store",
-        &["clock", "secret", "otp", "access", "quota", "abuse", "events", "idempotency", "identity", "verification"],
+        &[
+            "clock",
+            "deadline",
+            "secret",
+            "otp",
+            "access",
+            "quota",
+            "abuse",
+            "events",
+            "idempotency",
+            "identity",
+            "verification",
+        ],
     ),
     ("delivery", &["clock", "secret", "otp", "abuse", "idempotency"]),
     ("carrier", &["clock", "secret", "otp", "delivery"]),
@@ -43,7 +56,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "verification",
         ],
     ),
-    ("stack", &["clock", "secret", "access", "quota", "idempotency", "layer"]),
+    ("stack", &["clock", "deadline", "secret", "access", "quota", "idempotency", "layer"]),
     ("openapi", &["surface"]),
     ("config", &["carrier", "secret", "otp", "access", "abuse", "quota"]),
     ("telemetry", &["clock", "access", "otp", "layer", "delivery", "events", "verification"]),

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::doctor::Finding;
-use crate::cli::store::{master_key, refused};
+use crate::cli::store::{address, master_key, refused};
 use crate::clock::SystemClock;
 use crate::config::{Config, SecretUrl};
-use crate::store::redis::{Address, Inspected, Ownership, RedisTransfer, inspect};
+use crate::store::redis::{Inspected, Ownership, RedisTransfer, inspect};
 
 /// Clocks that are further apart end codes too early or too late.
 const APART: Duration = Duration::from_secs(1);
@@ -18,8 +18,9 @@ pub(super) async fn store(config: &Config, url: &SecretUrl) -> Vec<Finding> {
         Ok(master) => Arc::new(master),
         Err(error) => return vec![Finding::wrong(error.to_string())],
     };
-    let Ok(address) = Address::parse(url.expose()) else {
-        return vec![Finding::wrong("store.url: it is no address: redis://user:password@host:port")];
+    let address = match address(config, url) {
+        Ok(address) => address,
+        Err(error) => return vec![Finding::wrong(error.to_string())],
     };
     let unreached =
         |error: &crate::store::redis::ConnectError| vec![Finding::wrong(refused(error, config, url).to_string())];
@@ -31,7 +32,7 @@ pub(super) async fn store(config: &Config, url: &SecretUrl) -> Vec<Finding> {
         Ok(found) => found,
         Err(error) => return unreached(&error),
     };
-    let mut findings = vec![ownership(found.ownership, url)];
+    let mut findings = vec![ownership(found.ownership, config, url)];
     for server in &found.servers {
         findings.extend(judged(server, config.store.wait_replicas));
     }
@@ -44,11 +45,16 @@ pub(super) async fn store(config: &Config, url: &SecretUrl) -> Vec<Finding> {
     findings
 }
 
-fn ownership(ownership: Ownership, url: &SecretUrl) -> Finding {
+fn ownership(ownership: Ownership, config: &Config, url: &SecretUrl) -> Finding {
     let url = url.redacted();
     match ownership {
         Ownership::Ours => Finding::ok(format!("store.url: {url} is whole; the master key is the data's")),
-        Ownership::Empty => Finding::note(format!("store.url: {url} holds nothing yet; the first start makes it")),
+        Ownership::Empty if config.store.create => {
+            Finding::note(format!("store.url: {url} holds nothing yet; the first start makes it"))
+        }
+        Ownership::Empty => Finding::note(format!(
+            "store.url: {url} holds nothing; make it with otpgate store init, unless it was emptied"
+        )),
         Ownership::Unfinished => {
             Finding::wrong(format!("store.url: {url}: a copy into it was not finished; run otpgate store copy again"))
         }

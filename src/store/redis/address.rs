@@ -1,7 +1,7 @@
 //! The address of the store: `redis://[user[:password]@]host[:port][,host[:port]…][/database][?master=name]`, or `rediss://` for
 //! TLS. What stands there (one server, sentinels, a cluster) the server says itself. Knows no connection.
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo, TlsCertificates};
 
 use crate::secret::Secret;
 
@@ -27,6 +27,8 @@ pub struct Address {
     database: i64,
     /// What the sentinels call the primary.
     pub(super) master: String,
+    /// Whose certificates are trusted, as PEM; those that the machine trusts where nothing is said.
+    authorities: Option<Vec<u8>>,
 }
 
 /// The text is no address of a Redis or Valkey.
@@ -73,7 +75,28 @@ impl Address {
         };
         let user = user.filter(|user| !user.is_empty());
         let password = password.filter(|password| !password.expose().is_empty());
-        Ok(Self { seeds, tls, user, password, database, master })
+        Ok(Self { seeds, tls, user, password, database, master, authorities: None })
+    }
+
+    /// Trusts these authorities alone, which are PEM certificates.
+    #[must_use]
+    pub fn trusting(self, authorities: Vec<u8>) -> Self {
+        Self { authorities: Some(authorities), ..self }
+    }
+
+    /// The certificates that an address with TLS trusts, where they are not the machine's.
+    pub(super) fn certificates(&self) -> Option<TlsCertificates> {
+        let root_cert = self.authorities.clone().filter(|_| self.tls)?;
+        Some(TlsCertificates { client_tls: None, root_cert: Some(root_cert) })
+    }
+
+    /// A client of `seed`.
+    pub(super) fn client(&self, seed: &Seed) -> redis::RedisResult<redis::Client> {
+        let server = self.server(seed)?;
+        match self.certificates() {
+            Some(certificates) => redis::Client::build_with_tls(server, certificates),
+            None => redis::Client::open(server),
+        }
     }
 
     /// How to connect to `seed` as a server of data.
@@ -95,6 +118,11 @@ impl Address {
         } else {
             ConnectionAddr::Tcp(host, port)
         }
+    }
+
+    /// What tells it from other addresses, without anything that is secret.
+    pub(super) fn name(&self) -> String {
+        format!("{}/{}", self.hosts(), self.database)
     }
 
     /// The hosts, without anything that is secret: for a message.

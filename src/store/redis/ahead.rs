@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::deadline;
 use crate::otp::id::OtpId;
 use crate::otp::store::Subject;
 use crate::store::redis::RedisStore;
@@ -55,7 +56,7 @@ impl RedisStore {
             self.coming.count.store(all.len(), Ordering::Release);
         }
         let store = Arc::clone(self);
-        tokio::spawn(async move {
+        tokio::spawn(deadline::call(async move {
             // What cannot be read now is read by the change, which says so.
             let _read = store.remember(&Subject::Otp(id)).await;
             let mut all = store.coming.reads.lock();
@@ -63,6 +64,6 @@ impl RedisStore {
             store.coming.count.store(all.len(), Ordering::Release);
             drop(all);
             drop(over);
-        });
+        }));
     }
 }

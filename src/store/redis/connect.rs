@@ -27,6 +27,9 @@ pub enum ConnectError {
     /// Nothing answers there.
     #[error("nothing answers: {0}")]
     Unreachable(String),
+    /// It has no certificate that this process trusts for the name in the address.
+    #[error("its certificate is not trusted: {0}")]
+    Untrusted(String),
     /// User or password are wrong, or missing.
     #[error("the store refuses the user or the password: {0}")]
     Refused(String),
@@ -50,7 +53,7 @@ pub enum ConnectError {
     },
     /// There is no marker: nobody initialised it, or it was emptied.
     #[error(
-        "the store has no marker: it was emptied, or another one took its place; restore it, or make it anew with: otpgate store init"
+        "the store has no marker: it was emptied, another one took its place, or nobody has made it yet; restore it, or make it anew with: otpgate store init"
     )]
     Uninitialised,
     /// A copy into it was not finished.
@@ -80,9 +83,15 @@ impl ConnectError {
             || ["WRONGPASS", "NOAUTH", "NOPERM"].iter().any(|word| text.contains(word))
         {
             Self::Refused(error.category().to_owned())
+        } else if let Some((_, why)) = text.split_once("invalid peer certificate: ") {
+            Self::Untrusted(why.to_owned())
         } else if text.contains("CLUSTERDOWN") {
             Self::ClusterDown(text)
-        } else if error.is_io_error() || error.is_timeout() || error.is_cluster_error() {
+        } else if error.is_io_error()
+            || error.is_timeout()
+            || error.is_cluster_error()
+            || error.kind() == redis::ErrorKind::ClusterConnectionNotFound
+        {
             Self::Unreachable(text)
         } else {
             Self::Unexpected(text)
@@ -115,9 +124,20 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// A connection to the store that this process opened.
+    /// A connection to the store that this process opened, within the time that a connection has.
     pub(super) async fn connect(&self) -> Result<Live, ConnectError> {
-        let mut connection = self.reach().await?;
+        let late = |_| ConnectError::Unreachable("it did not answer in time".to_owned());
+        tokio::time::timeout(self.patience(), self.connect_in_time()).await.map_err(late)?
+    }
+
+    /// To connect takes several turns: it has longer than a call.
+    fn patience(&self) -> Duration {
+        self.timeout.max(Duration::from_secs(1))
+    }
+
+    async fn connect_in_time(&self) -> Result<Live, ConnectError> {
+        // Whoever uses it says how long he waits for his own turn; by then a batch of many is given up.
+        let mut connection = self.reach_for(self.patience()).await?;
         let meta = meta(&mut connection)
             .await?
             .filter(|meta| meta.whole && meta.copying.is_none())
@@ -141,29 +161,26 @@ impl Connector {
                 let mut connection = live.connection.clone();
                 async move { marker(&mut connection, place).await }
             };
-            let found = futures_util::future::join_all(Place::shards().map(look)).await;
-            for marker in found {
+            let places = Place::shards().chain([Place::Settings]);
+            for marker in futures_util::future::join_all(places.map(look)).await {
                 check(marker?.as_deref(), live)?;
             }
             return Ok(());
         }
         check(marker(&mut connection, Place::Settings).await?.as_deref(), live)?;
         check(marker(&mut connection, Place::Shard(0)).await?.as_deref(), live)?;
-        // A primary that was demoted still answers reads, and so does one that cannot write to its disk or has too few replicas
-        // (MISCONF, NOREPLICAS): a write that changes nothing is refused by these.
-        if role(&mut connection).await? != "master" {
-            return Err(ConnectError::Replica);
-        }
-        let mut write = Cmd::new();
-        write.arg("HDEL").arg(Place::Settings.key(Kind::Meta, b"")).arg("");
-        connection.send(&write).await.map(drop).map_err(|error| ConnectError::of(&error))
+        if role(&mut connection).await? == "master" { Ok(()) } else { Err(ConnectError::Replica) }
     }
 
     /// A connection to a server or a cluster that takes writes and is new enough.
     pub(super) async fn reach(&self) -> Result<Connection, ConnectError> {
+        self.reach_for(self.timeout).await
+    }
+
+    async fn reach_for(&self, turn: Duration) -> Result<Connection, ConnectError> {
         let mut last = ConnectError::Unreachable("no address".to_owned());
         for seed in &self.address.seeds {
-            match self.reach_by(seed).await {
+            match self.reach_by(seed, turn).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => last = error,
             }
@@ -171,28 +188,26 @@ impl Connector {
         Err(last)
     }
 
-    async fn reach_by(&self, seed: &Seed) -> Result<Connection, ConnectError> {
+    async fn reach_by(&self, seed: &Seed, turn: Duration) -> Result<Connection, ConnectError> {
         // A sentinel may not know the password of the data.
-        let (mut connection, info) = self.server(seed).await?;
+        let (mut connection, info) = self.server(seed, turn).await?;
         match info.get("redis_mode").map(String::as_str) {
             Some("cluster") => self.cluster().await,
             Some("sentinel") => {
                 let seed = self.primary(&mut connection).await?;
-                let (connection, _) = self.server(&seed).await?;
+                let (connection, _) = self.server(&seed, turn).await?;
                 primary_only(connection).await
             }
             _ => primary_only(connection).await,
         }
     }
 
-    /// One server, and what it says of itself.
-    async fn server(&self, seed: &Seed) -> Result<(Connection, HashMap<String, String>), ConnectError> {
+    /// One server, and what it says of itself; `turn` is how long it may take for an answer.
+    async fn server(&self, seed: &Seed, turn: Duration) -> Result<(Connection, HashMap<String, String>), ConnectError> {
         let failed = |error: RedisError| ConnectError::of(&error);
-        let client = redis::Client::open(self.address.server(seed).map_err(failed)?).map_err(failed)?;
-        // To connect takes several turns: it has longer than a call.
-        let settings = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.timeout.max(Duration::from_secs(1))))
-            .set_response_timeout(Some(self.timeout));
+        let client = self.address.client(seed).map_err(failed)?;
+        let settings =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(self.patience())).set_response_timeout(Some(turn));
         let connection = client.get_multiplexed_async_connection_with_config(&settings).await.map_err(failed)?;
         let mut connection = Connection::One(Batched::new(connection));
         let mut ask = Cmd::new();
@@ -209,12 +224,14 @@ impl Connector {
         let failed = |error: RedisError| ConnectError::of(&error);
         let seeds: Result<Vec<_>, _> = self.address.seeds.iter().map(|seed| self.address.server(seed)).collect();
         // No retries: a script that may have run must not run again. What moved is sent again by the link.
-        let client = ClusterClientBuilder::new(seeds.map_err(failed)?)
-            .connection_timeout(self.timeout.max(Duration::from_secs(1)))
-            .response_timeout(self.timeout)
-            .retries(0)
-            .build()
-            .map_err(failed)?;
+        let mut client = ClusterClientBuilder::new(seeds.map_err(failed)?)
+            .connection_timeout(self.patience())
+            .response_timeout(self.patience())
+            .retries(0);
+        if let Some(certificates) = self.address.certificates() {
+            client = client.certs(certificates);
+        }
+        let client = client.build().map_err(failed)?;
         let mut connection = Connection::Cluster(client.get_async_connection().await.map_err(failed)?);
         let mut ask = Cmd::new();
         ask.arg("CLUSTER").arg("INFO");
@@ -245,10 +262,11 @@ impl Connector {
     }
 }
 
-/// What stands under the marker of `place`.
+/// What stands under the marker of `place`, asked for as a write that changes nothing: a primary that was demoted still answers
+/// reads, and so does one that cannot write to its disk or has too few replicas (READONLY, MISCONF, NOREPLICAS).
 async fn marker(connection: &mut Connection, place: Place) -> Result<Option<Vec<u8>>, ConnectError> {
     let mut get = Cmd::new();
-    get.arg("GET").arg(place.key(Kind::Marker, b""));
+    get.arg("GETEX").arg(place.key(Kind::Marker, b"")).arg("PERSIST");
     let value = connection.send(&get).await.map_err(|error| ConnectError::of(&error))?;
     Option::<Vec<u8>>::from_redis_value(value).map_err(|error| ConnectError::Unexpected(error.to_string()))
 }

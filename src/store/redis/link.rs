@@ -1,8 +1,8 @@
 //! The link to the store: one connection that carries everybody's calls, watched over by one task. When it breaks, calls are
 //! refused at once and the task connects again; only a store that bears the marker is ever talked to.
 //!
-//! A call that was not answered in time may have been done. It is never repeated here; what is proven not to have run is.
-//! Must not know what a script does.
+//! A call that was not answered in time may have been done, and whoever relies on it is told so. It is never repeated here;
+//! what is proven not to have run is. Must not know what a script does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,9 +11,11 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use redis::aio::ConnectionLike as _;
 use redis::cluster_async::ClusterConnection;
-use redis::{Cmd, RedisResult, Value};
+use redis::cluster_routing::{Route, SingleNodeRoutingInfo, SlotAddr};
+use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 use tokio::sync::{Notify, watch};
 
+use crate::deadline::{Late, is_call, within};
 use crate::otp::store::StoreError;
 use crate::store::redis::batch::Batched;
 use crate::store::redis::connect::{ConnectError, Connector};
@@ -25,6 +27,8 @@ use crate::store::redis::script::Call;
 const PROBE: Duration = Duration::from_millis(100);
 /// How often a call that is proven not to have run is sent again: a script that was not there, a slot that had moved.
 const AGAIN: usize = 4;
+/// How long a turn may take, at least, where no caller waits for it.
+const ALONE: Duration = Duration::from_secs(1);
 
 /// A connection, to one server or to a cluster.
 #[derive(Clone)]
@@ -37,10 +41,28 @@ impl Connection {
     /// Sends one command and waits for its answer.
     pub(super) async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
         let answer = match self {
+            // What nobody waits for comes in hundreds, to look at every shard: no call's batch queues behind it.
+            Self::One(connection) if !is_call() => connection.alone().req_packed_command(command).await,
             Self::One(connection) => connection.ask(command.clone(), None).await.map(|(answer, _)| answer),
             Self::Cluster(connection) => connection.req_packed_command(command).await,
         };
         answer?.extract_error()
+    }
+
+    /// Sends one command, and in the same turn one that belongs behind it, to the server of `place`.
+    async fn send_both(&mut self, place: Place, first: Cmd, second: Cmd) -> RedisResult<(Value, RedisResult<Value>)> {
+        let (first, second) = match self {
+            Self::One(connection) => connection.ask(first, Some(second)).await?,
+            Self::Cluster(connection) => {
+                let mut both = Pipeline::with_capacity(2);
+                both.add_command(first).add_command(second);
+                let route = Route::new(place.slot(), SlotAddr::Master);
+                let answers = connection.route_pipeline(both, 0, 2, SingleNodeRoutingInfo::SpecificNode(route)).await;
+                let mut answers = answers?.into_iter();
+                (answers.next().unwrap_or_default(), answers.next())
+            }
+        };
+        Ok((first.extract_error()?, second.unwrap_or_default().extract_error()))
     }
 
     /// Whether it leads to a cluster.
@@ -71,6 +93,12 @@ pub enum Health {
     Foreign,
 }
 
+/// A turn without an outcome: what it means, and what the server or the connection said.
+struct Missed {
+    fault: Fault,
+    error: Option<RedisError>,
+}
+
 /// The link.
 pub(super) struct Link {
     live: ArcSwapOption<Live>,
@@ -78,6 +106,7 @@ pub(super) struct Link {
     trouble: Notify,
     /// Verdicts wait for so many replicas of the store.
     replicas: u32,
+    /// How long a call may wait, all its turns together.
     timeout: Duration,
     /// Calls that failed.
     failed: AtomicU64,
@@ -122,7 +151,8 @@ impl Link {
     /// Runs a script.
     ///
     /// # Errors
-    /// [`StoreError`]. `Full` changed nothing; after `Unavailable` it may have run.
+    /// [`StoreError`]. After `Unavailable` it may have run, which only matters to whoever relies on it: see
+    /// [`Link::run_durably`].
     pub(super) async fn run(&self, call: Call) -> Result<Value, StoreError> {
         let live = self.live()?;
         self.run_on(&live, call).await
@@ -133,65 +163,96 @@ impl Link {
     /// # Errors
     /// As [`Link::run`].
     pub(super) async fn run_on(&self, live: &Arc<Live>, call: Call) -> Result<Value, StoreError> {
+        self.attempt(live, call, 0).await.map_err(|fault| fault.told())
+    }
+
+    /// Runs a script whose outcome somebody is about to rely on: where so many replicas of the store were asked for, it is on
+    /// them when this returns. They are waited for in the same turn.
+    ///
+    /// # Errors
+    /// [`StoreError`]: `Unanswered` where it may have run, also where too few replicas have it, so that a failover may lose
+    /// it; after the others it did not run.
+    pub(super) async fn run_durably(&self, call: Call) -> Result<Value, StoreError> {
+        let live = self.live()?;
+        self.run_durably_on(&live, call).await
+    }
+
+    /// As [`Link::run_durably`], on a connection that the caller has looked at.
+    ///
+    /// # Errors
+    /// As [`Link::run_durably`].
+    pub(super) async fn run_durably_on(&self, live: &Arc<Live>, call: Call) -> Result<Value, StoreError> {
+        self.attempt(live, call, self.replicas).await.map_err(|fault| fault.told_of_a_write())
+    }
+
+    /// Runs a script, and waits until it is on so many replicas of the store.
+    async fn attempt(&self, live: &Arc<Live>, call: Call, replicas: u32) -> Result<Value, Fault> {
         let (mut connection, mut by_text) = (live.connection.clone(), false);
         for _ in 0..AGAIN {
             let command = call.command(&live.marker, by_text);
             self.sent.fetch_add(1, Ordering::Relaxed);
-            let error = match connection.send(&command).await {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
+            let outcome = if replicas == 0 {
+                self.turn(connection.send(&command)).await
+            } else {
+                let both = connection.send_both(call.place, command, self.wait(replicas));
+                match self.turn(both).await {
+                    Ok((value, waited)) => return self.replicated(value, waited, replicas, live),
+                    Err(missed) => Err(missed),
+                }
             };
-            let fault = Fault::of(&error);
-            match fault {
+            let missed = match outcome {
+                Ok(value) => return Ok(value),
+                Err(missed) => missed,
+            };
+            match missed.fault {
                 Fault::NoScript => by_text = true,
                 Fault::Moved => tokio::time::sleep(PROBE / 20).await,
-                _ => return Err(self.failed(fault, &error, live)),
+                _ => return Err(self.failed(&missed, live)),
             }
         }
         self.failed.fetch_add(1, Ordering::Relaxed);
-        Err(StoreError::Unavailable)
+        Err(Fault::Moved)
     }
 
-    /// Runs a script whose outcome somebody is about to rely on: where so many replicas of the store were asked for, it is on
-    /// them when this returns.
-    ///
-    /// # Errors
-    /// [`StoreError`], as [`Link::run`]; also where too few replicas have it: it may be lost in a failover, and nobody is
-    /// told of it.
-    pub(super) async fn run_durably(&self, call: Call) -> Result<Value, StoreError> {
-        let place = call.place;
-        let live = self.live()?;
-        let value = self.run_on(&live, call).await?;
-        if self.replicas > 0 {
-            self.replicated(&live, place).await?;
+    /// One turn, for as long as its call has time.
+    async fn turn<T>(&self, turn: impl Future<Output = RedisResult<T>>) -> Result<T, Missed> {
+        match within(self.timeout, self.timeout.max(ALONE), turn).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(Missed { fault: Fault::of(&error), error: Some(error) }),
+            Err(Late::Under) => Err(Missed { fault: Fault::Late, error: None }),
+            Err(Late::Before) => Err(Missed { fault: Fault::NoTime, error: None }),
         }
-        Ok(value)
     }
 
-    /// Waits until what this connection wrote is on the replicas that were asked for. Another connection, to a server that took
-    /// over meanwhile, has written nothing, and would have nothing to wait for.
-    async fn replicated(&self, live: &Arc<Live>, place: Place) -> Result<(), StoreError> {
-        let mut connection = live.connection.clone();
+    /// The command that waits until what this connection wrote is on so many replicas. Another connection, to a server that
+    /// took over meanwhile, has written nothing, and would have nothing to wait for.
+    fn wait(&self, replicas: u32) -> Cmd {
         // Half the time that a call has: the wait itself must not be late.
         let patience = u64::try_from(self.timeout.as_millis() / 2).unwrap_or(u64::MAX).max(1);
         let mut wait = Cmd::new();
-        wait.arg("WAIT").arg(self.replicas).arg(patience);
-        let answer = match &mut connection {
-            Connection::One(one) => one.ask(wait, None).await.map(|(answer, _)| answer),
-            Connection::Cluster(cluster) => {
-                use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
-                let route = Route::new(place.slot(), SlotAddr::Master);
-                cluster.route_command(wait, RoutingInfo::SingleNode(SingleNodeRoutingInfo::SpecificNode(route))).await
-            }
-        };
-        match answer.and_then(Value::extract_error) {
-            Ok(Value::Int(count)) if count >= i64::from(self.replicas) => Ok(()),
+        wait.arg("WAIT").arg(replicas).arg(patience);
+        wait
+    }
+
+    /// What a script answered, where so many replicas have what it did.
+    fn replicated(
+        &self,
+        value: Value,
+        waited: RedisResult<Value>,
+        replicas: u32,
+        live: &Arc<Live>,
+    ) -> Result<Value, Fault> {
+        match waited {
+            Ok(Value::Int(count)) if count >= i64::from(replicas) => Ok(value),
             Ok(_) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(wanted = self.replicas, "too few replicas of the store have the last write");
-                Err(StoreError::Unavailable)
+                tracing::warn!(wanted = replicas, "too few replicas of the store have the last write");
+                Err(Fault::Late)
             }
-            Err(error) => Err(self.failed(Fault::of(&error), &error, live)),
+            Err(error) => {
+                self.failed(&Missed { fault: Fault::of(&error), error: Some(error) }, live);
+                Err(Fault::Late)
+            }
         }
     }
 
@@ -203,25 +264,25 @@ impl Link {
         let live = self.live()?;
         let mut connection = live.connection.clone();
         self.sent.fetch_add(1, Ordering::Relaxed);
-        connection.send(command).await.map_err(|error| self.failed(Fault::of(&error), &error, &live))
+        self.turn(connection.send(command)).await.map_err(|missed| self.failed(&missed, &live).told())
     }
 
     /// Notes a failure; a link that is no good is taken away, so that the next call is refused at once.
-    fn failed(&self, fault: Fault, error: &redis::RedisError, live: &Arc<Live>) -> StoreError {
+    fn failed(&self, missed: &Missed, live: &Arc<Live>) -> Fault {
         self.failed.fetch_add(1, Ordering::Relaxed);
-        match fault {
-            Fault::Lost | Fault::NotOurs | Fault::Late => {
-                if fault != Fault::Late {
-                    self.withdraw(live, if fault == Fault::NotOurs { Health::Uninitialised } else { Health::Away });
-                }
-                self.trouble.notify_one();
-            }
+        match missed.fault {
+            Fault::Lost | Fault::Unwilling => self.withdraw(live, Health::Away),
+            Fault::NotOurs => self.withdraw(live, Health::Uninitialised),
             Fault::Refused => {
-                tracing::error!(code = error.code(), category = error.category(), "the store refused a call");
+                let said = missed.error.as_ref().map(|error| (error.code(), error.category()));
+                tracing::error!(?said, "the store refused a call");
             }
-            Fault::Full | Fault::NoScript | Fault::Moved => {}
+            Fault::Late | Fault::NoTime | Fault::Full | Fault::NoScript | Fault::Moved => {}
         }
-        fault.told()
+        if matches!(missed.fault, Fault::Lost | Fault::Unwilling | Fault::NotOurs | Fault::Late) {
+            self.trouble.notify_one();
+        }
+        missed.fault
     }
 
     /// Takes `live` away, unless another connection has taken its place.

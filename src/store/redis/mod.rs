@@ -1,6 +1,6 @@
 //! The shared store: Redis or Valkey, for many replicas of the gateway. One server, sentinels, or a cluster.
 //!
-//! - `address`, `connect`, `open`: from an address to a store that bears our marker
+//! - `address`, `connect`, `open`: from an address to a store that bears our marker; `known`: which ones this machine has known
 //! - `batch`: one connection that many calls share
 //! - `link`: the one connection, and what becomes of calls when it breaks; `fault`: what an error means
 //! - `place`: where things lie; `script`: how a step is run there; `commit`: the one step that changes records
@@ -32,6 +32,7 @@ mod horizon;
 mod identity;
 mod index;
 mod inspect;
+mod known;
 mod lines;
 mod link;
 mod nonces;
@@ -92,6 +93,7 @@ use crate::store::{PRUNE_STEP, first_day_kept, pruned};
 pub use address::{Address, MalformedAddress};
 pub use connect::ConnectError;
 pub use inspect::{Inspected, Inspection, Ownership, Replica, inspect};
+pub use known::Known;
 pub use link::Health;
 pub use open::{Initialised, Options, initialise};
 pub use quota::RedisQuota;

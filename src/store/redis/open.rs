@@ -1,6 +1,7 @@
 //! Opening the store: what the first start makes, and what makes a store that was emptied ours again.
 //!
-//! Two processes may begin at once: the description of the store is written by one of them, and each completes the markers
+//! Who makes it: the first start, unless the operator wants to say so himself, or unless this machine has known a store there,
+//! which then was lost. Two processes may begin at once: the description of the store is written by one of them, and each completes the markers
 //! after it. A marker that is missing later says that the place was emptied.
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::otp::id::{AccountId, ApplicationId};
 use crate::secret::{Entropy, Keyring, MasterKey, SystemEntropy, to_hex};
 use crate::store::redis::address::Address;
 use crate::store::redis::connect::{ConnectError, Connector, LAYOUT, meta};
+use crate::store::redis::known::Known;
 use crate::store::redis::link::{Connection, Live};
 use crate::store::redis::place::{Kind, Place};
 
@@ -29,7 +31,7 @@ pub struct Options {
     pub address: Address,
     /// The operator's master key.
     pub master: Arc<MasterKey>,
-    /// How long a call may take: what is not answered by then is refused. 10 ms to 10 s.
+    /// How long a call may wait for it, all its turns together: what is not answered by then is refused. 10 ms to 10 s.
     pub timeout: Duration,
     /// On how many of the store's replicas a verdict has to be before anybody is told of it; 0 to 16.
     pub wait_replicas: u32,
@@ -37,6 +39,10 @@ pub struct Options {
     pub retention: Duration,
     /// OTPs remembered, to be checked against the store when they are changed.
     pub cached_otps: u64,
+    /// Whether an empty store is made; else that takes [`initialise`].
+    pub create: bool,
+    /// The stores that were known here: one of them that is empty now is not made anew.
+    pub known: Option<Known>,
     /// Whether this process hands out messages and events: a gateway does, a command does not.
     pub server: bool,
     /// The time.
@@ -46,20 +52,29 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults: 100 ms a call, no waiting for replicas, 30 days of retention.
+    /// The defaults: 75 ms a call, no waiting for replicas, 30 days of retention.
     #[must_use]
     pub fn new(address: Address, master: MasterKey) -> Self {
         Self {
             address,
             master: Arc::new(master),
-            timeout: Duration::from_millis(100),
+            timeout: Duration::from_millis(75),
             wait_replicas: 0,
             retention: Duration::from_secs(30 * 24 * 60 * 60),
             cached_otps: 50_000,
+            create: true,
+            known: None,
             server: true,
             clock: Arc::new(SystemClock::new()),
             entropy: Arc::new(SystemEntropy),
         }
+    }
+}
+
+impl Options {
+    /// Whether this machine has served from it.
+    fn is_known(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| known.marker(&self.address.name()).is_some())
     }
 }
 
@@ -96,6 +111,8 @@ pub(super) async fn open(options: &Options) -> Result<Opened, ConnectError> {
     let mut connection = connector.reach().await?;
     let (found, first_start) = match meta(&mut connection).await? {
         Some(found) => (found, false),
+        // It was here and is gone: what it held, and what its quotas had admitted, would be forgotten silently.
+        None if !options.create || options.is_known() => return Err(ConnectError::Uninitialised),
         None => {
             let made = begin(&mut connection, options, &connector.master, 0).await?;
             (meta(&mut connection).await?.ok_or(ConnectError::Uninitialised)?, made)
@@ -123,6 +140,9 @@ pub(super) async fn open(options: &Options) -> Result<Opened, ConnectError> {
         }
     }
     let live = live?;
+    if let Some(known) = options.known.as_ref().filter(|_| options.server) {
+        known.remember(&options.address.name(), &live.marker);
+    }
     Ok(Opened { live, keyring, connector, first_start })
 }
 

@@ -1,8 +1,9 @@
 //! The quota that replicas share: counted in the store, by its clock, exactly as the one of a single process. A refusal is said
 //! again here for as long as it is certainly true; everything else is one script. Must not know what a call does.
 //!
-//! A check is never repeated: one that was not answered may have been counted. What the store admitted is not waited for on its
-//! replicas: a failover to one that lags may free as many calls as it lags behind.
+//! A check is never repeated: one that was not answered may have been counted. Where so many replicas of the store are to be
+//! waited for, a call is admitted when they have counted it; else a failover to one that lags may free as many calls as it
+//! lags behind.
 
 use std::fmt;
 use std::sync::Arc;
@@ -81,7 +82,7 @@ impl RedisQuota {
         if self.told {
             call = call.number(now.0);
         }
-        let value = self.link.run_on(&live, call).await.map_err(Unavailable::new)?;
+        let value = self.link.run_durably_on(&live, call).await.map_err(Unavailable::new)?;
         said(&value).ok_or_else(|| Unavailable::new(Unexpected))
     }
 }

@@ -10,7 +10,7 @@ use crate::layer::{Request, Response};
 use crate::surface::answer::{JSON, bytes_of, json};
 use crate::surface::extract::Call;
 use crate::surface::oneaccess::countries::CountryCodes;
-use crate::surface::oneaccess::error::{Cause, OneAccessError, error, unavailable};
+use crate::surface::oneaccess::error::{Cause, OneAccessError, error, no_pair};
 use crate::surface::oneaccess::{Api, ClientHeaders};
 
 /// The gateway's time.
@@ -61,7 +61,7 @@ pub(super) async fn server_date(State(api): State<Api>, request: Request) -> Res
 )]
 pub(super) async fn public_key(State(api): State<Api>, request: Request) -> Result<Response, Response> {
     let call = Call::open(request, Scope::Status)?;
-    let pair = api.pairs.get(call.caller.connection).await.map_err(|_| unavailable(&call))?;
+    let pair = api.pairs.get(call.caller.connection).await.map_err(|error| no_pair(&call, error))?;
     Ok(json(StatusCode::OK, &PublicKey { public_key: pair.public.clone() }))
 }
 

@@ -9,14 +9,16 @@ use utoipa::ToSchema;
 use crate::access::credential::{Credential, Proof, PublicName};
 use crate::clock::UnixMillis;
 use crate::idempotency::Answer;
+use crate::identity::pair::PairError;
 use crate::layer::refusal::{Dialect, Flaw, Presented, Refusal, api_key_header};
 use crate::layer::trace::Stamp;
 use crate::layer::{Request, Response};
 use crate::otp::command::SendRefusal;
+use crate::otp::store::StoreError;
 use crate::surface::answer::{given, kept_json, retry_after};
 use crate::surface::extract::Call;
 use crate::surface::input::Fault;
-use crate::surface::problem::{status, wait, words};
+use crate::surface::problem::{status, store_refusal, wait, words};
 
 /// An error of the dialect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -101,6 +103,8 @@ pub(super) enum Cause {
     Internal,
     /// SYSTEM.0002: temporarily unavailable; nothing was done.
     Unavailable,
+    /// SYSTEM.0003: the store did not answer; it may have been done.
+    Unanswered,
 }
 
 impl Cause {
@@ -162,6 +166,11 @@ impl Cause {
             Self::Unavailable => {
                 ("SYSTEM.0002", "Temporarily unavailable; nothing was done.", "服务暂不可用，请求未被处理")
             }
+            Self::Unanswered => (
+                "SYSTEM.0003",
+                "The store did not answer; it may have been done. Repeat it with the same Idempotency-Key: it is done once.",
+                "存储未响应，请求可能已被处理；请使用相同的Idempotency-Key重试，不会重复处理",
+            ),
         }
     }
 
@@ -185,9 +194,17 @@ pub(super) fn busy(call: &Call) -> Response {
     retry_after(given(answer), 1)
 }
 
-/// The store does not answer.
-pub(super) fn unavailable(call: &Call) -> Response {
-    call.refuse(&Refusal::Unavailable { retry_after: 1 })
+/// The store has no outcome to tell of.
+pub(super) fn unavailable(call: &Call, error: StoreError) -> Response {
+    call.refuse(&store_refusal(error, 1))
+}
+
+/// There is no pair of keys at hand.
+pub(super) fn no_pair(call: &Call, error: PairError) -> Response {
+    match error {
+        PairError::Store(error) => unavailable(call, error),
+        PairError::Broken => call.refuse(&Refusal::Unavailable { retry_after: 1 }),
+    }
 }
 
 /// A 400 for faulty parameters.
@@ -272,6 +289,7 @@ impl Dialect for OneAccess {
             | Refusal::UnsupportedMediaType => (Cause::Transport, said.as_str()),
             Refusal::MalformedIdempotencyKey | Refusal::ReusedIdempotencyKey => (Cause::IdempotencyKey, said.as_str()),
             Refusal::Unavailable { .. } => (Cause::Unavailable, ""),
+            Refusal::Unanswered { .. } => (Cause::Unanswered, ""),
             Refusal::Internal => (Cause::Internal, ""),
         };
         // OneAccess knows no 401.
@@ -320,6 +338,7 @@ mod tests {
             C::Transport,
             C::Internal,
             C::Unavailable,
+            C::Unanswered,
         ];
         let page = include_str!("../../../docs/migrate-from-oneaccess.md");
         let mut codes = std::collections::BTreeSet::new();

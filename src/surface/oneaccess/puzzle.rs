@@ -94,7 +94,7 @@ pub(super) fn refused(call: &Call, refusal: CaptchaError) -> Response {
         CaptchaError::Expired => error(call, Cause::CaptchaExpired),
         CaptchaError::Invalid => error(call, Cause::CaptchaInvalid),
         CaptchaError::Busy => busy(call),
-        CaptchaError::Store(_) => unavailable(call),
+        CaptchaError::Store(error) => unavailable(call, error),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::surface::answer::{empty, given, json, kept_json};
 use crate::surface::extract::Call;
 use crate::surface::input::Input;
 use crate::surface::once::OnceHeader;
-use crate::surface::oneaccess::error::{Cause, OneAccessError, busy, error, invalid, unavailable};
+use crate::surface::oneaccess::error::{Cause, OneAccessError, busy, error, invalid, no_pair, unavailable};
 use crate::surface::oneaccess::sms::{Typed, check};
 use crate::surface::oneaccess::text::Type;
 use crate::surface::oneaccess::{Api, ClientHeaders, Parts, SignatureHeader, StateHeader};
@@ -140,14 +140,14 @@ async fn open(api: &Parts, call: &mut Call, typed: Typed, kind: Type) -> Result<
     let (answer, verified) = check(api, call, typed, kind, right).await?;
     if verified {
         let session = Session { connection: call.caller.connection, account: call.caller.account.clone(), number };
-        api.sessions.open(&token, &session).await.map_err(|_| unavailable(call))?;
+        api.sessions.open(&token, &session).await.map_err(|error| unavailable(call, error))?;
     }
     Ok(given(answer))
 }
 
 async fn by_state_token(api: &Parts, call: &mut Call) -> Result<Session, Response> {
     let token = call.head.headers.get("x-state-token").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let found = api.sessions.find(call.caller.connection, token).await.map_err(|_| unavailable(call))?;
+    let found = api.sessions.find(call.caller.connection, token).await.map_err(|error| unavailable(call, error))?;
     found.ok_or_else(|| error(call, Cause::UnknownSession))
 }
 
@@ -191,7 +191,11 @@ pub(super) async fn refresh(State(api): State<Api>, request: Request) -> Result<
     });
     input.finish().map_err(|faults| invalid(&call, &faults))?;
     let Some(token) = token else { return Err(error(&call, Cause::Internal)) };
-    let fresh = api.sessions.refresh(call.caller.connection, token.expose()).await.map_err(|_| unavailable(&call))?;
+    let fresh = api
+        .sessions
+        .refresh(call.caller.connection, token.expose())
+        .await
+        .map_err(|error| unavailable(&call, error))?;
     let fresh = fresh.ok_or_else(|| error(&call, Cause::UnknownSession))?;
     Ok(json(StatusCode::OK, &SessionEntity::of(&fresh)))
 }
@@ -215,7 +219,7 @@ pub(super) async fn logout(State(api): State<Api>, request: Request) -> Result<R
     let mut call = Call::open(request, Scope::Verify)?;
     let signed = signature(&api, &mut call).await?;
     let ended = api.sessions.end(call.caller.connection, signed.token.expose()).await;
-    if ended.map_err(|_| unavailable(&call))? {
+    if ended.map_err(|error| unavailable(&call, error))? {
         Ok(empty(StatusCode::OK))
     } else {
         Err(wrong(&api, &mut call, Cause::UnknownSession).await)
@@ -233,7 +237,7 @@ async fn signature(api: &Parts, call: &mut Call) -> Result<Signed, Response> {
         Err(SignatureError::Unreadable) => return Err(wrong(api, call, Cause::BadSignature).await),
         Err(SignatureError::Stale) => return Err(wrong(api, call, Cause::StaleSignature).await),
         Err(SignatureError::Busy) => return Err(busy(call)),
-        Err(SignatureError::Pair(_)) => return Err(unavailable(call)),
+        Err(SignatureError::Pair(error)) => return Err(no_pair(call, error)),
     };
     let scope = call.caller.connection.get().to_be_bytes();
     let nonce = NonceKey::of(&api.keyring, "session signature", &scope, signed.nonce.as_bytes());
@@ -242,7 +246,7 @@ async fn signature(api: &Parts, call: &mut Call) -> Result<Signed, Response> {
     match api.nonces.spend(nonce, until).await {
         Ok(Spent::Fresh) => Ok(signed),
         Ok(Spent::Seen) => Err(wrong(api, call, Cause::ReplayedSignature).await),
-        Err(_) => Err(unavailable(call)),
+        Err(error) => Err(unavailable(call, error)),
     }
 }
 

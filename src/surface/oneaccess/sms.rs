@@ -93,7 +93,7 @@ pub(super) async fn send(State(api): State<Api>, request: Request) -> Result<Res
     let captcha = captcha.as_deref().and_then(take_apart).ok_or_else(|| refused(&call, CaptchaError::Invalid))?;
     let spent = api.captchas.spend(call.caller.connection, captcha.0, captcha.1, &mobile.canonical()).await;
     spent.map_err(|refusal| refused(&call, refusal))?;
-    let applications = api.catalogue.of(&call.caller.account).await.map_err(|_| unavailable(&call))?;
+    let applications = api.catalogue.of(&call.caller.account).await.map_err(|error| unavailable(&call, error))?;
     let (application, text) = kind.terms(&applications, &mobile.0);
     let purpose = kind.purpose().map_err(|_| error(&call, Cause::Internal))?;
     let send = Send {
@@ -115,7 +115,7 @@ pub(super) async fn send(State(api): State<Api>, request: Request) -> Result<Res
         Ok(otp) => Ok(given(render(&otp))),
         Err(SendError::Answered) => Err(call.answered()),
         Err(SendError::Refused(refusal)) => Err(send_refused(&call, &refusal, api.otps.now())),
-        Err(SendError::Store(_)) => Err(unavailable(&call)),
+        Err(SendError::Store(error)) => Err(unavailable(&call, error)),
     }
 }
 
@@ -189,6 +189,6 @@ pub(super) async fn check(
         Err(VerifyError::Unknown | VerifyError::ApplicationGone | VerifyError::Context { .. }) => {
             Err(error(call, Cause::WrongCode))
         }
-        Err(VerifyError::Store(_)) => Err(unavailable(call)),
+        Err(VerifyError::Store(error)) => Err(unavailable(call, error)),
     }
 }

@@ -27,7 +27,7 @@ use crate::surface::otp::Api;
 use crate::surface::otp::context::{ContextBody, read_context};
 use crate::surface::otp::entity::{ConnectionEntity, OtpEntity, QuotaEntity, VerdictEntity};
 use crate::surface::otp::send::{ResendBody, SendBody, read_resend, read_send};
-use crate::surface::problem::{Problem, ProblemCode};
+use crate::surface::problem::{Problem, ProblemCode, store_refusal};
 use crate::surface::refused::{Keyed, Sends};
 
 /// Over-limit sends that clear within this time are 429: a platform's retry is worth its while then.
@@ -42,7 +42,7 @@ const WORTH_A_RETRY: Duration = Duration::from_secs(60);
     responses(
         (status = 200, description = "The one-time password", body = OtpEntity),
         Sends,
-        (status = 503, description = "Temporarily unavailable; nothing was done", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Temporarily unavailable; the code says whether it may have been done", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))
 )]
@@ -100,7 +100,7 @@ pub(super) async fn status_otp(
         (status = 409, description = "No longer active, locked, or sent often enough", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The idempotency key came with another request before", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Over quota, or the number had enough messages for less than a minute", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Temporarily unavailable; nothing was done", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Temporarily unavailable; the code says whether it may have been done", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))
 )]
@@ -225,7 +225,7 @@ fn verdict(verified: &Verified) -> VerdictEntity {
         Keyed,
         (status = 404, description = "No such one-time password", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The idempotency key came with another request before", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Temporarily unavailable; nothing was done", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Temporarily unavailable; the code says whether it may have been done", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))
 )]
@@ -303,8 +303,8 @@ pub(crate) fn invalid(call: &Call, faults: Vec<Fault>) -> Response {
     answer(call, Problem::invalid(faults))
 }
 
-pub(crate) fn unavailable(call: &Call, _error: StoreError) -> Response {
-    call.refuse(&Refusal::Unavailable { retry_after: 1 })
+pub(crate) fn unavailable(call: &Call, error: StoreError) -> Response {
+    call.refuse(&store_refusal(error, 1))
 }
 
 /// An id that is no UUID names no OTP either.

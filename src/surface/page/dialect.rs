@@ -59,7 +59,9 @@ fn page(speech: Speech, refusal: &Refusal) -> Response {
         Refusal::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, None),
         Refusal::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, None),
         Refusal::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, None),
-        Refusal::Unavailable { retry_after } => (StatusCode::SERVICE_UNAVAILABLE, Some(*retry_after)),
+        Refusal::Unavailable { retry_after } | Refusal::Unanswered { retry_after } => {
+            (StatusCode::SERVICE_UNAVAILABLE, Some(*retry_after))
+        }
         Refusal::Internal => (StatusCode::INTERNAL_SERVER_ERROR, None),
         // Nothing else is refused here: there is no key, no quota, no call that is done once.
         _ => (StatusCode::BAD_REQUEST, None),

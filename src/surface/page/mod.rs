@@ -39,6 +39,7 @@ use crate::surface::answer::{JSON, bytes_of, empty};
 use crate::surface::page::document::{Bounds, Tell, private};
 use crate::surface::page::form::{Action, FORM_BYTES, Form};
 use crate::surface::page::view::{ONWARD, Said, document};
+use crate::surface::problem::store_refusal;
 use crate::verification::outcome::Outcome;
 use crate::verification::page::{NotDone, PageError, State as Standing, View};
 use crate::verification::service::Verifications;
@@ -274,7 +275,7 @@ async fn refused(parts: &Parts, error: PageError, request: Request) -> Response 
         // Guessing is charged like a wrong key; what is over looks the same.
         PageError::Gone => parts.guard.refuse_with(request, Refusal::NotFound).await,
         PageError::NotDone(..) => refuse(request.extensions(), &Refusal::Internal),
-        PageError::Store(_) => refuse(request.extensions(), &Refusal::Unavailable { retry_after: AGAIN_SECONDS }),
+        PageError::Store(error) => refuse(request.extensions(), &store_refusal(error, AGAIN_SECONDS)),
     }
 }
 

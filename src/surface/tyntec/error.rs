@@ -15,7 +15,7 @@ use crate::otp::command::SendRefusal;
 use crate::surface::answer::{challenge, json, retry_after};
 use crate::surface::extract::Call;
 use crate::surface::input::Fault;
-use crate::surface::problem::{status, wait, words};
+use crate::surface::problem::{status, store_refusal, wait, words};
 
 /// An error of the dialect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -92,6 +92,8 @@ pub(super) enum Cause {
     Internal = 1500,
     /// 1501: temporarily unavailable; nothing was done.
     Unavailable = 1501,
+    /// 1502: the store did not answer; it may have been done.
+    Unanswered = 1502,
 }
 
 /// The code of a faulty parameter.
@@ -228,7 +230,7 @@ pub(super) fn catalogue_refused(call: &Call, refusal: CatalogueError) -> Respons
             let message = "An application has at most 400 templates; drop one.";
             error(call, StatusCode::BAD_REQUEST, Cause::TooManyTemplates, message)
         }
-        CatalogueError::Store(_) => call.refuse(&Refusal::Unavailable { retry_after: 1 }),
+        CatalogueError::Store(error) => call.refuse(&store_refusal(error, 1)),
     }
 }
 
@@ -259,6 +261,7 @@ impl Dialect for Tyntec {
             | Refusal::UnsupportedMediaType => Cause::Transport,
             Refusal::MalformedIdempotencyKey | Refusal::ReusedIdempotencyKey => Cause::IdempotencyKey,
             Refusal::Unavailable { .. } => Cause::Unavailable,
+            Refusal::Unanswered { .. } => Cause::Unanswered,
             Refusal::Internal => Cause::Internal,
         };
         let response = body(status(refusal), cause as u32, words(refusal), stamp, None);

@@ -13,11 +13,13 @@ use crate::otp::id::OtpId;
 use crate::otp::machine::Verdict;
 use crate::otp::phone::{Country, Phone};
 use crate::otp::record::Otp;
+use crate::otp::store::StoreError;
 use crate::surface::answer::{empty, given, json, kept_json};
 use crate::surface::extract::Call;
 use crate::surface::input::Input;
 use crate::surface::once::OnceHeader;
 use crate::surface::otp::{Api, read_resend, read_send};
+use crate::surface::problem::store_refusal;
 use crate::surface::tyntec::entity::{TyntecEvent, TyntecOtp};
 use crate::surface::tyntec::error::{
     Cause, TyntecError, error, invalid, needs_context, send_refused, unknown_application, unknown_otp,
@@ -60,7 +62,7 @@ pub(super) async fn send(State(api): State<Api>, request: Request) -> Result<Res
         Ok(otp) => Ok(given(render(&otp))),
         Err(SendError::Answered) => Err(call.answered()),
         Err(SendError::Refused(refusal)) => Err(send_refused(&call, &refusal, api.otps.now())),
-        Err(SendError::Store(_)) => Err(unavailable(&call)),
+        Err(SendError::Store(error)) => Err(unavailable(&call, error)),
     }
 }
 
@@ -87,7 +89,7 @@ pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Res
     let phone = input.required("number", |text| Phone::parse(text, country));
     input.finish().map_err(|faults| invalid(&call, &faults))?;
     let Some(phone) = phone else { return Err(call.refuse(&Refusal::Internal)) };
-    let otps = api.otps.list(&call.caller.account, &phone).await.map_err(|_| unavailable(&call))?;
+    let otps = api.otps.list(&call.caller.account, &phone).await.map_err(|error| unavailable(&call, error))?;
     let now = api.otps.now();
     let entities: Vec<_> = otps.iter().map(|otp| TyntecOtp::of(otp, now)).collect();
     Ok(if entities.is_empty() { empty(StatusCode::NO_CONTENT) } else { json(StatusCode::OK, &entities) })
@@ -112,7 +114,7 @@ pub(super) async fn status(
 ) -> Result<Response, Response> {
     let call = Call::open(request, Scope::Status)?;
     let id = otp_id(&call, &id)?;
-    let found = api.otps.find(&call.caller.account, id).await.map_err(|_| unavailable(&call))?;
+    let found = api.otps.find(&call.caller.account, id).await.map_err(|error| unavailable(&call, error))?;
     let otp = found.ok_or_else(|| unknown_otp(&call))?;
     Ok(json(StatusCode::OK, &TyntecOtp::of(&otp, api.otps.now())))
 }
@@ -159,7 +161,7 @@ pub(super) async fn resend(
         }
         Err(ResendError::ApplicationGone) => Err(unknown_application(&call)),
         Err(ResendError::Refused(refusal)) => Err(send_refused(&call, &refusal, now)),
-        Err(ResendError::Store(_)) => Err(unavailable(&call)),
+        Err(ResendError::Store(error)) => Err(unavailable(&call, error)),
     }
 }
 
@@ -190,7 +192,7 @@ pub(super) async fn delete(
         Ok(otp) => Ok(given(render(&otp))),
         Err(DeleteError::Answered) => Err(call.answered()),
         Err(DeleteError::Unknown) => Err(unknown_otp(&call)),
-        Err(DeleteError::Store(_)) => Err(unavailable(&call)),
+        Err(DeleteError::Store(error)) => Err(unavailable(&call, error)),
     }
 }
 
@@ -233,7 +235,7 @@ pub(super) async fn check(
         Err(VerifyError::Unknown) => Err(unknown_otp(&call)),
         Err(VerifyError::ApplicationGone) => Err(unknown_application(&call)),
         Err(VerifyError::Context { .. }) => Err(needs_context(&call)),
-        Err(VerifyError::Store(_)) => Err(unavailable(&call)),
+        Err(VerifyError::Store(error)) => Err(unavailable(&call, error)),
     }
 }
 
@@ -266,14 +268,14 @@ pub(super) async fn events(
 ) -> Result<Response, Response> {
     let call = Call::open(request, Scope::Status)?;
     let id = otp_id(&call, &id)?;
-    let found = api.otps.find(&call.caller.account, id).await.map_err(|_| unavailable(&call))?;
+    let found = api.otps.find(&call.caller.account, id).await.map_err(|error| unavailable(&call, error))?;
     let otp = found.ok_or_else(|| unknown_otp(&call))?;
     let entities: Vec<_> = otp.events.iter().map(TyntecEvent::from).collect();
     Ok(json(StatusCode::OK, &entities))
 }
 
-fn unavailable(call: &Call) -> Response {
-    call.refuse(&Refusal::Unavailable { retry_after: 1 })
+fn unavailable(call: &Call, error: StoreError) -> Response {
+    call.refuse(&store_refusal(error, 1))
 }
 
 /// An id that is no UUID names no OTP either.

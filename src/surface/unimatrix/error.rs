@@ -122,6 +122,8 @@ causes! {
     InternalError = 105_001,
     /// Temporarily unavailable; nothing was done.
     ServiceUnavailable = 105_002,
+    /// The store did not answer; it may have been done.
+    ServiceUnanswered = 105_003,
 }
 
 /// An error in full.
@@ -249,6 +251,7 @@ impl Dialect for Unimatrix {
             Refusal::MalformedIdempotencyKey => Cause::InvalidIdempotencyKey,
             Refusal::ReusedIdempotencyKey => Cause::IdempotencyKeyReused,
             Refusal::Unavailable { .. } => Cause::ServiceUnavailable,
+            Refusal::Unanswered { .. } => Cause::ServiceUnanswered,
             Refusal::Internal => Cause::InternalError,
         };
         let message = match refusal {

@@ -19,11 +19,13 @@ use crate::otp::machine::Verdict;
 use crate::otp::phone::{E164, Phone};
 use crate::otp::purpose::{Purpose, Realm};
 use crate::otp::record::Otp;
+use crate::otp::store::StoreError;
 use crate::surface::answer::{given, kept_json};
 use crate::surface::extract::Call;
 use crate::surface::input::Input;
 use crate::surface::once::OnceHeader;
 use crate::surface::otp::Api;
+use crate::surface::problem::store_refusal;
 use crate::surface::unimatrix::Action;
 use crate::surface::unimatrix::error::{Cause, UnimatrixError, bad_request, invalid, send_refused};
 use crate::surface::unimatrix::signature::Pairs;
@@ -129,7 +131,7 @@ pub(super) struct UnimatrixData {
         (status = 403, description = "The key lacks a scope", body = UnimatrixError),
         (status = 422, description = "The idempotency key came with another request before", body = UnimatrixError),
         (status = 429, description = "Over quota, or the number had enough messages for less than a minute", body = UnimatrixError),
-        (status = 503, description = "Temporarily unavailable; nothing was done", body = UnimatrixError),
+        (status = 503, description = "Temporarily unavailable; the code says whether it may have been done", body = UnimatrixError),
     ),
     security(("accessKeyId" = []))
 )]
@@ -187,7 +189,7 @@ async fn send(api: &Api, mut call: Call) -> Result<Response, Response> {
         Ok(otp) => Ok(given(render(&otp))),
         Err(SendError::Answered) => Err(call.answered()),
         Err(SendError::Refused(refusal)) => Err(send_refused(&refusal, api.otps.now())),
-        Err(SendError::Store(_)) => Err(unavailable(&call)),
+        Err(SendError::Store(error)) => Err(unavailable(&call, error)),
     }
 }
 
@@ -212,7 +214,7 @@ async fn verify(api: &Api, mut call: Call) -> Result<Response, Response> {
         Err(VerifyError::Unknown | VerifyError::ApplicationGone | VerifyError::Context { .. }) => {
             Ok(given(found(&to, false)))
         }
-        Err(VerifyError::Store(_)) => Err(unavailable(&call)),
+        Err(VerifyError::Store(error)) => Err(unavailable(&call, error)),
     }
 }
 
@@ -312,6 +314,6 @@ fn template(text: &str) -> Result<ApplicationRef, &'static str> {
     Ok(text.parse().map_or(ApplicationRef::Default, ApplicationRef::Id))
 }
 
-fn unavailable(call: &Call) -> Response {
-    call.refuse(&Refusal::Unavailable { retry_after: 1 })
+fn unavailable(call: &Call, error: StoreError) -> Response {
+    call.refuse(&store_refusal(error, 1))
 }

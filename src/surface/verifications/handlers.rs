@@ -105,7 +105,7 @@ pub(super) async fn read(
         (status = 204, description = "The verification is over"),
         Keyed,
         (status = 404, description = "No such verification", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Temporarily unavailable; nothing was done", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Temporarily unavailable; the code says whether it may have been done", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))
 )]

@@ -15,7 +15,7 @@ use crate::surface::extract::Call;
 use crate::surface::input::Input;
 use crate::surface::once::OnceHeader;
 use crate::surface::otp::{invalid, read_body};
-use crate::surface::problem::Problem;
+use crate::surface::problem::{Problem, store_refusal};
 use crate::surface::refused::{Capability, Sends};
 use crate::surface::verifications::entity::VerificationEntity;
 use crate::surface::verifications::handlers::created;
@@ -93,6 +93,6 @@ pub(super) async fn unsubscribe(State(api): State<Api>, Path(token): Path<String
         Ok(true) => empty(StatusCode::NO_CONTENT),
         // Guessing is charged like a wrong key.
         Ok(false) => api.guard.refuse_with(request, Refusal::NotFound).await,
-        Err(_) => refuse(request.extensions(), &Refusal::Unavailable { retry_after: 1 }),
+        Err(error) => refuse(request.extensions(), &store_refusal(error, 1)),
     }
 }

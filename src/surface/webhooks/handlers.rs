@@ -19,7 +19,7 @@ use crate::surface::answer::{empty, json};
 use crate::surface::extract::Call;
 use crate::surface::input::Input;
 use crate::surface::otp::{answer, invalid, read_body, unavailable};
-use crate::surface::problem::{Problem, ProblemCode};
+use crate::surface::problem::{Problem, ProblemCode, store_refusal};
 use crate::surface::refused::{Capability, Keyed};
 use crate::surface::vocabulary;
 use crate::surface::webhooks::Hooks;
@@ -56,7 +56,7 @@ pub(super) struct NewSubscription {
         (status = 403, description = "The scope webhooks is missing", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such application", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The account has enough subscriptions", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Temporarily unavailable; nothing was done", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Temporarily unavailable; the code says whether it may have been done", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))
 )]
@@ -146,6 +146,6 @@ pub(super) async fn unsubscribe(State(hooks): State<Hooks>, Path(token): Path<St
         Ok(true) => empty(StatusCode::NO_CONTENT),
         // Guessing is charged like a wrong key.
         Ok(false) => hooks.guard.refuse_with(request, Refusal::NotFound).await,
-        Err(_) => refuse(request.extensions(), &Refusal::Unavailable { retry_after: 1 }),
+        Err(error) => refuse(request.extensions(), &store_refusal(error, 1)),
     }
 }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::Client;
-use crate::support::fleet::Fleet;
+use crate::support::fleet::{Fleet, PATIENT, config};
 use crate::support::redis::Redis;
+use crate::support::{Client, Options, Server, command};
 
 /// Every call is refused for now, in every replica.
 fn refused_everywhere(fleet: &Fleet) {
@@ -117,4 +117,81 @@ fn a_part_that_was_emptied_stops_everything_and_charges_every_quota() {
     fleet.client(0).get("/v1/connection").expect(200);
     let (code, said, log) = fleet.command(&["store", "init"]);
     assert_eq!((code, said.contains("nothing was done")), (0, true), "{log}{said}");
+}
+
+/// How a gateway that must not come up ended: its exit code, and what it said.
+fn refused_at_the_start(fleet: &Fleet, index: usize) -> (Option<i32>, String) {
+    match fleet.try_launch(index) {
+        Ok(_) => panic!("it serves"),
+        Err((status, log)) => (status.code(), log),
+    }
+}
+
+#[test]
+fn a_gateway_that_knew_the_store_does_not_make_an_empty_one_in_its_place() {
+    let redis = Redis::start();
+    let mut fleet = Fleet::start(2, &redis.address());
+    for replica in &mut fleet.replicas {
+        replica.kill();
+    }
+    assert_eq!(redis.cli(&["flushall"]), "OK");
+    for replica in 0..2 {
+        let (code, said) = refused_at_the_start(&fleet, replica);
+        assert_eq!((code, said.lines().count()), (Some(66), 1), "{said}");
+        assert!(said.contains("otpgate store init"), "{said}");
+    }
+    assert_eq!(redis.cli(&["dbsize"]), "0", "nothing was made");
+    assert_eq!(fleet.command(&["store", "init"]).0, 0);
+    let mut again = fleet.try_launch(0).unwrap();
+    // It is another store now, and known as that.
+    again.kill();
+    drop(fleet.try_launch(0).unwrap());
+    assert_eq!(redis.cli(&["flushall"]), "OK");
+    assert_eq!(refused_at_the_start(&fleet, 0).0, Some(66));
+    // A store at another address is another one: there it is the first start.
+    let other = Redis::start();
+    drop(Fleet::start(1, &other.address()));
+}
+
+#[test]
+fn what_may_only_be_made_on_purpose_is_not_made_by_a_start_nor_by_a_command() {
+    let (redis, folder) = (Redis::start(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, config(folder.path(), &redis.address(), "create = false", "")).unwrap();
+    let run = |words: &[&str]| {
+        let mut all = words.to_vec();
+        all.extend(["--config", file.to_str().unwrap()]);
+        command(&folder.path().join("data"), &all)
+    };
+    for words in [&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"][..], &["key", "list"]] {
+        let (code, _, said) = run(words);
+        assert_eq!((code, said.contains("otpgate store init")), (66, true), "{said}");
+    }
+    assert_eq!(redis.cli(&["dbsize"]), "0");
+    let (code, said, log) = run(&["store", "init"]);
+    assert_eq!((code, said.contains("is made")), (0, true), "{said}{log}");
+    assert_eq!(run(&["key", "list"]).0, 0);
+    let options = Options { config: std::fs::read_to_string(&file).unwrap(), ..Options::default() };
+    drop(Server::start(&folder.path().join("replica"), &options));
+    // The same by the environment.
+    assert_eq!(redis.cli(&["flushall"]), "OK");
+    let text = config(folder.path(), &redis.address(), "", "");
+    let environment = vec![("OTPGATE_STORE_CREATE".to_owned(), "false".to_owned())];
+    let options = Options { config: text, environment, ..Options::default() };
+    let Err((status, log)) = Server::try_start(&folder.path().join("another"), &options) else { panic!("it serves") };
+    assert_eq!(status.code(), Some(66), "{log}");
+}
+
+#[test]
+fn a_gateway_without_a_directory_to_write_to_serves_and_remembers_nothing() {
+    let (redis, folder) = (Redis::start(), tempfile::tempdir().unwrap());
+    let data = folder.path().join("data");
+    std::fs::write(&data, "no directory").unwrap();
+    let options = Options { config: config(folder.path(), &redis.address(), PATIENT, ""), ..Options::default() };
+    for _ in 0..2 {
+        let mut server = Server::start(&data, &options);
+        Client::new(server.public, None).get("/health/ready").expect(200);
+        server.kill();
+        assert_eq!(redis.cli(&["flushall"]), "OK");
+    }
 }

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::fleet::Fleet;
-use crate::support::free_port;
 use crate::support::proxy::{Proxy, Wire};
 use crate::support::redis::Redis;
+use crate::support::{Client, free_port};
 
 /// A replica of what listens on `port`, once it is one.
 fn replica_of(port: u16) -> Redis {
@@ -48,14 +48,35 @@ fn verify(fleet: &Fleet, replica: usize, otp: &str) -> Option<Value> {
     (answer.status != 503).then(|| answer.expect(200).json())
 }
 
-/// Codes that are used before and after the replication stops, then a failover: how often each was called right.
-fn lag(wait_replicas: u32) -> (Vec<usize>, Vec<usize>) {
+/// The calls that a connection has in the test of failovers.
+const CALLS: usize = 5;
+
+/// Calls until one is refused for want of quota, or so many: how many were admitted.
+fn admitted(client: &mut Client, most: usize) -> usize {
+    let mut count = 0;
+    for _ in 0..most {
+        match client.get("/v1/connection").status {
+            200 => count += 1,
+            429 => break,
+            other => assert_eq!(other, 503),
+        }
+    }
+    count
+}
+
+/// Codes that are used, and a quota that is, before and after the replication stops, then a failover: how often each code was
+/// called right, and how many calls were admitted in all.
+fn lag(wait_replicas: u32) -> (Vec<usize>, Vec<usize>, usize) {
     let primary = Redis::start();
     let wire = Proxy::before(primary.port());
     let replica = replica_of(wire.port());
     let address = Proxy::before(primary.port());
     let lines = format!("timeout = \"1s\"\nwait_replicas = {wait_replicas}");
     let fleet = Fleet::with(2, &address.store(), &lines, "");
+    let made = fleet.create_key(&["--calls", &CALLS.to_string(), "--period", "3600"]);
+    let mut limited = fleet.replicas[0].client(made["key"].as_str().unwrap());
+    let mut calls = admitted(&mut limited, 3);
+    assert_eq!(calls, 3);
     let early: Vec<_> = (0..20).map(|number| send(&fleet, number)).collect();
     let late: Vec<_> = (20..25).map(|number| send(&fleet, number)).collect();
     let right =
@@ -66,6 +87,7 @@ fn lag(wait_replicas: u32) -> (Vec<usize>, Vec<usize>) {
     }
     wire.set(Wire::Dead);
     let mut of_late: Vec<_> = late.iter().map(|otp| right(otp, 0)).collect();
+    calls += admitted(&mut limited, 2);
     address.set(Wire::Broken);
     fleet.until_ready_is(503);
     assert_eq!(replica.cli(&["replicaof", "no", "one"]), "OK");
@@ -79,13 +101,15 @@ fn lag(wait_replicas: u32) -> (Vec<usize>, Vec<usize>) {
             *count += right(otp, 0) + right(otp, 1);
         }
     }
+    calls += admitted(&mut limited, 2 * CALLS);
     wire.set(Wire::Broken);
-    (of_early, of_late)
+    (of_early, of_late, calls)
 }
 
 #[test]
-fn with_a_replica_to_wait_for_no_used_code_is_revived() {
-    let (early, late) = lag(1);
+fn with_a_replica_to_wait_for_no_used_code_is_revived_and_no_quota() {
+    let (early, late, calls) = lag(1);
+    assert_eq!(calls, CALLS);
     assert_eq!(early, [1; 20]);
     assert!(late.iter().all(|count| *count <= 1), "{late:?}");
 }
@@ -93,12 +117,13 @@ fn with_a_replica_to_wait_for_no_used_code_is_revived() {
 /// The other way round: what the test above would see.
 #[test]
 fn without_one_the_loss_is_what_the_replication_lagged_behind() {
-    let (early, late) = lag(0);
+    let (early, late, calls) = lag(0);
+    assert!(calls > CALLS, "calls that the replica had not heard of are free again: {calls}");
     assert_eq!(early, [1; 20], "what had arrived there is kept");
     assert!(late.contains(&2), "what had not is lost: {late:?}");
 }
 
-/// A sentinel of its own, gone with the test.
+/// A sentinel, gone with the test. Two of three agree on who is away, and elect who acts.
 struct Sentinel {
     child: Child,
     port: u16,
@@ -110,7 +135,7 @@ impl Sentinel {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         let file = folder.path().join("sentinel.conf");
         let text = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {primary} 1\n\
+            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {primary} 2\n\
              sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n",
             folder.path().display()
         );
@@ -136,14 +161,19 @@ impl Drop for Sentinel {
 }
 
 #[test]
-fn the_gateways_follow_whom_the_sentinel_chooses() {
+fn the_gateways_follow_whom_the_sentinels_choose() {
     let mut primary = Redis::start();
     let replica = replica_of(primary.port());
-    let sentinel = Sentinel::of(primary.port());
-    while !sentinel.ask(&["sentinel", "replicas", "main"]).contains(&replica.port().to_string()) {
-        std::thread::sleep(Duration::from_millis(50));
+    let mut sentinels: Vec<_> = (0..3).map(|_| Sentinel::of(primary.port())).collect();
+    for sentinel in &sentinels {
+        while !sentinel.ask(&["sentinel", "replicas", "main"]).contains(&replica.port().to_string())
+            || !sentinel.ask(&["sentinel", "master", "main"]).contains("num-other-sentinels\n2")
+        {
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
-    let fleet = Fleet::start(2, &format!("redis://127.0.0.1:{}?master=main", sentinel.port));
+    let hosts: Vec<_> = sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
+    let fleet = Fleet::start(2, &format!("redis://{}?master=main", hosts.join(",")));
     let used = send(&fleet, 1);
     assert_eq!(verify(&fleet, 0, &used).unwrap()["verified"], true);
     let open = send(&fleet, 2);
@@ -151,6 +181,8 @@ fn the_gateways_follow_whom_the_sentinel_chooses() {
     // Under load: somebody asks all the while, and is told yes or no or not now.
     let (mut told, mut refused, mut returned) = (0, 0, None);
     primary.kill();
+    // And with it the sentinel that is asked first.
+    drop(sentinels.remove(0));
     let began = Instant::now();
     for number in 3.. {
         let body = json!({"number": format!("+4915112345{:03}", number % 1_000), "otpCode": "4711"});
@@ -165,7 +197,12 @@ fn the_gateways_follow_whom_the_sentinel_chooses() {
         if told == 20 {
             break;
         }
-        assert!(began.elapsed() < Duration::from_secs(120), "{} {}", sentinel.ask(&["info", "sentinel"]), fleet.logs());
+        assert!(
+            began.elapsed() < Duration::from_secs(120),
+            "{} {}",
+            sentinels[0].ask(&["info", "sentinel"]),
+            fleet.logs()
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
     println!("{refused} refused until {returned:?} after the primary's death");

@@ -104,6 +104,36 @@ fn what_a_killed_replica_was_at_is_taken_over_and_nothing_else_leaves_twice() {
 }
 
 #[test]
+fn what_a_drained_replica_had_claimed_and_not_begun_leaves_at_once_by_another_one() {
+    const QUEUED: usize = 12;
+    /// How long a claim holds: what is only taken over after it was not given back.
+    const CLAIM: Duration = Duration::from_secs(15);
+    let (redis, carrier) = (Redis::start(), carrier());
+    let mut fleet = Fleet::with(2, &redis.address(), PATIENT, &format!("{}concurrency = 1\n", by_carrier(&carrier)));
+    fleet.replicas[1].kill();
+    // The only place that there is at the carrier is taken, and stays so.
+    carrier.treat(&number(0), Conduct::Hang);
+    for index in 0..=QUEUED {
+        fleet.client(0).post_json("/v1/otp", &body(index)).expect(200);
+        carrier.wait(|seen| seen.len() == 1);
+    }
+    // Long enough for each to have been claimed, and put off.
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(carrier.submissions().len(), 1);
+    fleet.replicas[0].signal("TERM");
+    let began = Instant::now();
+    fleet.replace(1);
+    carrier.wait(|_| (1..=QUEUED).all(|index| carrier.submissions().contains_key(&number(index))));
+    let waited = began.elapsed();
+    println!("gone {waited:?} after the signal");
+    assert!(waited < CLAIM, "{waited:?}: they were not given back");
+    assert_eq!(fleet.replicas[0].wait().code(), Some(0));
+    std::thread::sleep(Duration::from_secs(1));
+    let counts = carrier.submissions();
+    assert!((1..=QUEUED).all(|index| counts[&number(index)] == 1), "{counts:?}");
+}
+
+#[test]
 fn the_same_key_at_four_replicas_at_once_is_one_otp_and_one_message() {
     const KEYS: usize = 25;
     let (redis, carrier) = (Redis::start(), carrier());
@@ -219,4 +249,14 @@ fn each_event_is_told_by_one_of_four_replicas() {
     let seen = receiver.seen();
     let events: BTreeSet<_> = seen.iter().map(|one| (one.json()["otpId"].to_string(), one.event())).collect();
     assert_eq!((events.len(), seen.len()), (2 * OTPS, 2 * OTPS), "each once");
+}
+
+#[test]
+fn a_gateway_that_has_nothing_to_do_has_nothing_to_say() {
+    let redis = Redis::start();
+    let fleet = Fleet::start(2, &redis.address());
+    // Long enough for several looks at everything.
+    std::thread::sleep(Duration::from_secs(3));
+    let logs = fleet.logs();
+    assert!(!logs.contains("ERROR") && !logs.contains("WARN"), "{logs}");
 }

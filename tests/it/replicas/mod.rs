@@ -2,11 +2,14 @@
 //! whatever becomes of the replicas, of the store, and of what lies between.
 
 mod bad_input;
+mod cluster;
 mod emptied;
 mod failover;
 mod messages;
 mod once;
 mod quota;
 mod rolling;
+mod tls;
 mod trouble;
+mod turns;
 mod verifications;

@@ -1,11 +1,11 @@
 //! A proxy between a caller and a server, over which a test has power: it passes everything on, swallows everything in both
-//! directions as a broken network does, or breaks every connection. Knows nothing of what passes through.
+//! directions as a broken network does, breaks every connection, or is far away. Knows nothing of what passes through.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 /// What it does with what it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(crate) enum Wire {
     Dead,
     /// Breaks every connection, and takes no new one.
     Broken,
+    /// What is asked arrives, and what is answered does not.
+    Mute,
 }
 
 /// A running proxy.
@@ -30,6 +32,11 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// A proxy before what listens on this port of the machine.
     pub(crate) fn before(port: u16) -> Self {
+        Self::far_before(port, Duration::ZERO)
+    }
+
+    /// The same, where whatever is sent to the server arrives so much later, however much of it there is.
+    pub(crate) fn far_before(port: u16, delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (wire, open) = (Arc::new(AtomicU8::new(Wire::Whole as u8)), Arc::<Mutex<Vec<TcpStream>>>::default());
@@ -43,9 +50,12 @@ impl Proxy {
                 }
                 let Ok(far) = TcpStream::connect(("127.0.0.1", behind.load(Ordering::SeqCst))) else { continue };
                 kept.lock().unwrap().extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
-                for (from, to) in [(near.try_clone(), far.try_clone()), (Ok(far), Ok(near))] {
+                let ways = [(near.try_clone(), far.try_clone(), false), (Ok(far), Ok(near), true)];
+                for (from, to, back) in ways {
                     let (from, to, state) = (from.unwrap(), to.unwrap(), Arc::clone(&state));
-                    std::thread::spawn(move || pass(from, to, &state));
+                    std::thread::spawn(move || {
+                        if back || delay.is_zero() { pass(from, to, &state, back) } else { lag(from, to, delay) }
+                    });
                 }
             }
         });
@@ -79,11 +89,15 @@ impl Proxy {
 }
 
 /// What came over a dead wire is gone for good, and so is what comes after it: a connection with a hole in it never heals.
-fn pass(mut from: TcpStream, mut to: TcpStream, wire: &AtomicU8) {
+fn pass(mut from: TcpStream, mut to: TcpStream, wire: &AtomicU8, back: bool) {
+    let swallows = || {
+        let wire = wire.load(Ordering::SeqCst);
+        wire == Wire::Dead as u8 || back && wire == Wire::Mute as u8
+    };
     let mut bytes = [0; 65_536];
     let mut hole = false;
     while let Ok(length @ 1..) = from.read(&mut bytes) {
-        hole |= wire.load(Ordering::SeqCst) == Wire::Dead as u8;
+        hole |= swallows();
         if hole {
             continue;
         }
@@ -92,10 +106,33 @@ fn pass(mut from: TcpStream, mut to: TcpStream, wire: &AtomicU8) {
         }
     }
     // Who sits behind a dead wire is not told of the end either.
-    while wire.load(Ordering::SeqCst) == Wire::Dead as u8 {
+    while swallows() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}
+
+/// Everything arrives, each piece so much after it was sent.
+fn lag(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
+    let (pieces, arriving) = mpsc::channel::<(Instant, Vec<u8>)>();
+    let mut end = to.try_clone().unwrap();
+    std::thread::spawn(move || {
+        for (at, piece) in arriving {
+            std::thread::sleep(at.saturating_duration_since(Instant::now()));
+            if to.write_all(&piece).is_err() {
+                return;
+            }
+        }
+    });
+    let mut bytes = [0; 65_536];
+    while let Ok(length @ 1..) = from.read(&mut bytes) {
+        if pieces.send((Instant::now() + delay, bytes[..length].to_vec())).is_err() {
+            break;
+        }
+    }
+    let _ = end.flush();
+    let _ = end.shutdown(Shutdown::Both);
     let _ = from.shutdown(Shutdown::Both);
 }
 

@@ -35,21 +35,78 @@ impl Redis {
 
     /// A cluster of so many masters, at least three, that holds every slot between them.
     pub(crate) fn cluster(masters: usize) -> Self {
+        Self::cluster_with(masters, 0, Vec::new)
+    }
+
+    /// The same, with so many replicas of each master, which come after the masters, and more options for each node.
+    pub(crate) fn cluster_with(masters: usize, replicas: usize, mut more: impl FnMut() -> Vec<String>) -> Self {
         let node = |_| {
             let bus = free_port().to_string();
-            let wide = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", &bus];
+            let mut wide = vec!["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", &bus];
+            wide.extend(["--repl-diskless-sync-delay", "0"]);
+            let more = more();
+            wide.extend(more.iter().map(String::as_str));
             Node::start(&wide)
         };
-        let this = Self { nodes: (0..masters).map(node).collect() };
+        let this = Self { nodes: (0..masters * (1 + replicas)).map(node).collect() };
         let hosts: Vec<_> = this.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+        let replicas = replicas.to_string();
         let mut create = vec!["--cluster", "create"];
         create.extend(hosts.iter().map(String::as_str));
-        create.push("--cluster-yes");
+        create.extend(["--cluster-replicas", &replicas, "--cluster-yes"]);
         let made = this.cli(&create);
         for node in &this.nodes {
             node.until(&made, &["cluster", "info"], "cluster_state:ok");
         }
+        if this.nodes.len() > masters {
+            this.until_replicated();
+        }
         this
+    }
+
+    /// Waits until every master of a cluster has a replica that has what it has. A node that came back takes itself for a
+    /// master until it has heard who is one.
+    pub(crate) fn until_replicated(&self) {
+        let stands = |node: &Node| {
+            let info = node.cli(&["info", "replication"]);
+            info.contains(if info.contains("role:master") { "state=online" } else { "master_link_status:up" })
+        };
+        for _ in 0..6_000 {
+            if self.nodes.iter().all(stands) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("never replicated: {:?}", self.everywhere(&["info", "replication"]));
+    }
+
+    /// The ports of the masters that the first living node knows.
+    pub(crate) fn masters(&self) -> Vec<u16> {
+        let node = self.nodes.iter().find(|node| node.child.is_some()).unwrap();
+        let nodes = node.cli(&["cluster", "nodes"]);
+        let masters = nodes.lines().filter(|line| line.contains("master") && !line.contains("fail"));
+        masters
+            .map(|line| line.split(['@', ' ']).nth(1).unwrap().rsplit(':').next().unwrap().parse().unwrap())
+            .collect()
+    }
+
+    /// Kills the node on this port without a warning.
+    pub(crate) fn kill_node(&mut self, port: u16) {
+        self.node(port).kill();
+    }
+
+    /// Starts the node on this port again.
+    pub(crate) fn again_node(&mut self, port: u16) {
+        self.node(port).run();
+    }
+
+    /// What `redis-cli` prints for these words, asked of the node on this port.
+    pub(crate) fn cli_of(&self, port: u16, words: &[&str]) -> String {
+        self.nodes.iter().find(|node| node.port == port).unwrap().cli(words)
+    }
+
+    fn node(&mut self, port: u16) -> &mut Node {
+        self.nodes.iter_mut().find(|node| node.port == port).unwrap()
     }
 
     /// Where it is, as `--store` takes it.
