@@ -1,4 +1,5 @@
-//! The limit for reads: hyper's HTTP/1.1 server that answers 303 bytes of JSON and does nothing else, in its own process.
+//! The limit: hyper's HTTP/1.1 server that answers 303 bytes of JSON and does nothing else, in its own process. The body of a
+//! POST it reads first.
 
 use std::convert::Infallible;
 use std::io::{BufRead as _, BufReader};
@@ -6,7 +7,8 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
@@ -53,9 +55,15 @@ pub(crate) fn serve() {
             socket.set_nodelay(true).unwrap();
             let body = body.clone();
             tokio::spawn(async move {
-                let answer = service_fn(move |_| {
-                    let response = http::Response::builder().header("content-type", "application/json");
-                    std::future::ready(Ok::<_, Infallible>(response.body(Full::new(body.clone())).unwrap()))
+                let answer = service_fn(move |request: http::Request<Incoming>| {
+                    let body = body.clone();
+                    async move {
+                        if request.method() == http::Method::POST {
+                            std::hint::black_box(request.into_body().collect().await.unwrap().to_bytes());
+                        }
+                        let response = http::Response::builder().header("content-type", "application/json");
+                        Ok::<_, Infallible>(response.body(Full::new(body)).unwrap())
+                    }
                 });
                 let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), answer).await;
             });

@@ -14,7 +14,7 @@ use crate::cli::key::create::create;
 use crate::cli::store::{desk, open};
 use crate::cli::{CliError, DataArgs, Environment};
 use crate::clock::SystemClock;
-use crate::config::{Config, Flags, LogFormat, Sources};
+use crate::config::{Config, Flags, LogFormat, Sources, StoreUrl};
 use crate::otp::id::AccountId;
 use crate::otp::store::StoreError;
 use crate::server::BindError;
@@ -56,12 +56,22 @@ pub fn run(args: ServeArgs, environment: Environment, out: &mut dyn Write) -> Re
     let config = args.load(environment)?;
     telemetry::init_log(config.log.format == LogFormat::Json, &config.log.level)
         .map_err(|error| CliError::Internal(error.to_string()))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads(&config)).enable_all().build();
     let runtime = runtime.map_err(|error| CliError::Internal(format!("no runtime: {error}")))?;
     let ended = runtime.block_on(serve(&config, out));
     // Nothing that still runs may hold the end up: everything that matters is durable by now.
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     ended
+}
+
+/// How many threads serve.
+fn threads(config: &Config) -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    match (usize::try_from(config.server.threads), &config.store.url) {
+        (Ok(threads @ 1..), _) => threads,
+        (_, StoreUrl::Redis(_)) => (processors / 2).max(1),
+        (_, StoreUrl::Sqlite) => processors,
+    }
 }
 
 async fn serve(config: &Config, out: &mut dyn Write) -> Result<(), CliError> {

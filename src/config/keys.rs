@@ -40,6 +40,7 @@ pub(super) const KEYS: &[Key] = &[
     key("server.body", Span(1, 600)),
     key("server.idle", Span(1, 3_600)),
     key("server.write", Span(1, 600)),
+    key("server.threads", Count(0, 1_024)),
     key("server.max_connections", Count(1, 1_000_000)),
     key("server.header_bytes", Count(4_096, 1_048_576)),
     key("server.drain_delay", Span(0, 600)),

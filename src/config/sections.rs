@@ -62,6 +62,9 @@ pub struct Server {
     /// For an answer that the peer does not take, up to 10 min.
     #[serde(with = "duration")]
     pub write: Duration,
+    /// Threads that serve, up to 1,024; 0 for as many as there are processors, or half of them on a shared store: there a call
+    /// mostly waits, and what a second thread takes over from the first costs a third of a call's time.
+    pub threads: u32,
     /// Connections at a time, 1 to 1,000,000.
     pub max_connections: u32,
     /// Bytes of a request's header section, 4,096 to 1,048,576; more is answered 431.
@@ -83,6 +86,7 @@ impl Default for Server {
             body: Duration::from_secs(10),
             idle: Duration::from_secs(60),
             write: Duration::from_secs(30),
+            threads: 0,
             max_connections: 10_000,
             header_bytes: 16_384,
             drain_delay: Duration::ZERO,

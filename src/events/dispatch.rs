@@ -125,7 +125,7 @@ pub enum Outcome {
     Retried,
     /// It is not.
     Dead,
-    /// Its subscription is over.
+    /// Its subscription is over, or whoever waited is gone.
     Dropped,
 }
 

@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 
 use crate::clock::UnixMillis;
 use crate::events::inside::{INSIDE, concerns};
-use crate::events::queue::{Address, EventId, Notice, Queued};
+use crate::events::queue::{About, Address, EventId, Notice, Other, Queued};
 use crate::events::subscription::{Subscription, SubscriptionId};
 use crate::otp::id::{AccountId, ApplicationId};
 use crate::otp::news::{EventName, EventNames, Tally};
@@ -32,6 +32,21 @@ impl Interest {
     fn wants(&self, name: EventName, application: ApplicationId) -> bool {
         self.events.contains(name) && self.application.is_none_or(|wanted| wanted == application)
     }
+}
+
+/// What happened to something else than an OTP: a store tells of it in the commit that changes that.
+#[derive(Clone, Debug)]
+pub struct Announcement {
+    /// Whose it is.
+    pub account: AccountId,
+    /// Of which application.
+    pub application: ApplicationId,
+    /// What happened.
+    pub name: EventName,
+    /// When. The retention of the number begins then.
+    pub at: UnixMillis,
+    /// To what.
+    pub other: Other,
 }
 
 /// Who is interested in what.
@@ -118,6 +133,16 @@ impl Fanout {
         self.tell(otp, news, now, None, now, room)
     }
 
+    /// The rows that tell of something else than an OTP.
+    pub fn announced(&self, news: Announcement, now: UnixMillis, room: impl Fn(SubscriptionId) -> bool) -> Vec<Queued> {
+        let Announcement { account, application, name, at, other } = news;
+        let accounts = self.accounts.read();
+        let interests = accounts.get(&account).map(Vec::as_slice).unwrap_or_default();
+        let wanted = interests.iter().filter(|interest| interest.wants(name, application)).map(|interest| interest.id);
+        let notice = || Notice { name, at, detail: None, about: About::Other(other.clone()) };
+        self.rows(wanted, notice, at + self.retention, now, room)
+    }
+
     fn tell(
         &self,
         otp: &Otp,
@@ -136,23 +161,38 @@ impl Fanout {
         let until = otp.finished.map_or(at, |finished| finished.min(at)) + self.retention;
         let mut rows = Vec::new();
         for name in news.iter() {
-            let mut told = None;
             let wanted = interests.iter().filter(|interest| interest.wants(name, otp.application));
             let inside = concerns(otp, name).then_some(INSIDE);
-            for subscription in wanted.map(|interest| interest.id).chain(inside) {
-                // What ends a verification is never lost.
-                if subscription != INSIDE && !room(subscription) {
-                    self.lost.fetch_add(1, Ordering::Relaxed);
-                    continue;
-                }
-                let (event, notice) = told.get_or_insert_with(|| {
-                    let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
-                    let notice = Notice { name, at, detail: detail.map(str::to_owned), otp: snapshot(otp) };
-                    (EventId::generate(now, sequence, &*self.entropy), Arc::new(notice))
-                });
-                let address = Address { subscription, event: *event };
-                rows.push(Queued { address, due: now, tries: 0, until, notice: Arc::clone(notice) });
+            let wanted = wanted.map(|interest| interest.id).chain(inside);
+            let about = || About::Otp(Box::new(snapshot(otp)));
+            let notice = || Notice { name, at, detail: detail.map(str::to_owned), about: about() };
+            rows.extend(self.rows(wanted, notice, until, now, &room));
+        }
+        rows
+    }
+
+    /// A row for each of `wanted` whose queue has room. The notice is made where there is any.
+    fn rows(
+        &self,
+        wanted: impl Iterator<Item = SubscriptionId>,
+        notice: impl Fn() -> Notice,
+        until: UnixMillis,
+        now: UnixMillis,
+        room: impl Fn(SubscriptionId) -> bool,
+    ) -> Vec<Queued> {
+        let (mut rows, mut told) = (Vec::new(), None);
+        for subscription in wanted {
+            // What ends a verification is never lost.
+            if subscription != INSIDE && !room(subscription) {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+                continue;
             }
+            let (event, notice) = told.get_or_insert_with(|| {
+                let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
+                (EventId::generate(now, sequence, &*self.entropy), Arc::new(notice()))
+            });
+            let address = Address { subscription, event: *event };
+            rows.push(Queued { address, due: now, tries: 0, until, notice: Arc::clone(notice) });
         }
         rows
     }

@@ -4,14 +4,15 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::{Builder, Uuid};
 
 use crate::clock::UnixMillis;
 use crate::events::subscription::SubscriptionId;
+use crate::otp::id::{NumberKey, OtpId};
 use crate::otp::news::EventName;
 use crate::otp::record::Otp;
-use crate::secret::Entropy;
+use crate::secret::{Entropy, bytes_or_hex};
 
 /// An event: a UUIDv7 (RFC 9562 section 5.7). The same for every subscriber, and for every try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,9 +56,9 @@ impl FromStr for EventId {
     }
 }
 
-/// What happened, with the OTP as it stood then. It holds a number: a store seals it. Stores keep the fields by their
-/// place: a new one goes to the end, with `#[serde(default)]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What happened, and to what, as it stood then. It holds a number: a store seals it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Kept")]
 pub struct Notice {
     /// What.
     pub name: EventName,
@@ -65,8 +66,106 @@ pub struct Notice {
     pub at: UnixMillis,
     /// In words, where there is more to say than the name.
     pub detail: Option<String>,
-    /// The OTP, without its code and its history.
-    pub otp: Otp,
+    /// What it happened to.
+    pub about: About,
+}
+
+/// What something happened to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum About {
+    /// An OTP, without its code and its history.
+    Otp(Box<Otp>),
+    /// Something else, of which nothing more has to be known here.
+    Other(Other),
+}
+
+/// What is told of beside OTPs, as its own module writes and reads it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Other {
+    /// Events of the same line go to a subscriber one after the other. That of an OTP goes on with the OTP's own events.
+    pub line: OtpId,
+    /// Whose number it is about: it goes with the number's erasure.
+    pub number_key: NumberKey,
+    /// The record.
+    #[serde(with = "bytes_or_hex")]
+    pub record: Vec<u8>,
+}
+
+impl fmt::Debug for Other {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Other").field("line", &self.line).finish_non_exhaustive()
+    }
+}
+
+impl Notice {
+    /// The OTP that it happened to.
+    #[must_use]
+    pub fn otp(&self) -> Option<&Otp> {
+        match &self.about {
+            About::Otp(otp) => Some(otp),
+            About::Other(_) => None,
+        }
+    }
+
+    /// Events of the same line go to a subscriber one after the other.
+    #[must_use]
+    pub fn line(&self) -> OtpId {
+        match &self.about {
+            About::Otp(otp) => otp.id,
+            About::Other(other) => other.line,
+        }
+    }
+
+    /// Whose number it is about.
+    #[must_use]
+    pub fn number_key(&self) -> NumberKey {
+        match &self.about {
+            About::Otp(otp) => otp.number_key,
+            About::Other(other) => other.number_key,
+        }
+    }
+}
+
+/// A notice as stores keep it, the fields by their place: a new one goes to the end, with `#[serde(default)]`. One about an OTP is
+/// written as before there was anything else, so that an older release beside this one reads it.
+#[derive(Deserialize)]
+struct Kept {
+    name: EventName,
+    at: UnixMillis,
+    detail: Option<String>,
+    otp: Option<Box<Otp>>,
+    #[serde(default)]
+    other: Option<Other>,
+}
+
+impl TryFrom<Kept> for Notice {
+    type Error = &'static str;
+
+    fn try_from(kept: Kept) -> Result<Self, Self::Error> {
+        let Kept { name, at, detail, otp, other } = kept;
+        let about = otp.map(About::Otp).or(other.map(About::Other)).ok_or("it happened to nothing")?;
+        Ok(Self { name, at, detail, about })
+    }
+}
+
+impl Serialize for Notice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Kept<'a> {
+            name: EventName,
+            at: UnixMillis,
+            detail: &'a Option<String>,
+            otp: Option<&'a Otp>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            other: Option<&'a Other>,
+        }
+        let Self { name, at, detail, about } = self;
+        let (otp, other) = match about {
+            About::Otp(otp) => (Some(&**otp), None),
+            About::Other(other) => (None, Some(other)),
+        };
+        Kept { name: *name, at: *at, detail, otp, other }.serialize(serializer)
+    }
 }
 
 /// Which row of the queue: an event for a subscription.

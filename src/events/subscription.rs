@@ -259,7 +259,7 @@ mod tests {
             callback: Subscription::callback_of(keyring, &account, connection, "https://a/b"),
             account,
             connection,
-            events: EventNames::all(),
+            events: EventNames::of_otps(),
             application: None,
             created: UnixMillis(5),
             url: Subscription::seal_url(id, keyring, "https://a/b"),

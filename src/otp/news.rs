@@ -1,5 +1,5 @@
 //! What subscribers are told of: the names of events, sets of them, and a tally in each OTP from which a store sees what
-//! a change brought.
+//! a change brought. How a verification ends has names here too, so that one set says all that a subscription is about.
 //!
 //! Must not know who is told, or how.
 
@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Something that happened to an OTP, as subscribers know it.
+/// Something that happened to an OTP, or how a verification ended, as subscribers know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[repr(u16)]
@@ -30,16 +30,33 @@ pub enum EventName {
     Replaced = 128,
     /// It was deleted.
     Deleted = 256,
+    /// A verification ended: the person gave the right code.
+    VerificationVerified = 512,
+    /// A verification ended: its time ran out.
+    VerificationExpired = 1_024,
+    /// A verification ended: wrong codes used the attempts up, or the number is locked.
+    VerificationTooManyAttempts = 2_048,
+    /// A verification ended: no message will arrive.
+    VerificationUndeliverable = 4_096,
+    /// A verification ended: the person or the flow cancelled it.
+    VerificationCancelled = 8_192,
 }
 
 /// The text names no event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("one of SENT, DELIVERED, UNDELIVERABLE, VERIFIED, WRONG_CODE, EXPIRED, TOO_MANY_ATTEMPTS, REPLACED, DELETED")]
+#[error(
+    "one of SENT, DELIVERED, UNDELIVERABLE, VERIFIED, WRONG_CODE, EXPIRED, TOO_MANY_ATTEMPTS, REPLACED, DELETED, \
+     VERIFICATION_VERIFIED, VERIFICATION_EXPIRED, VERIFICATION_TOO_MANY_ATTEMPTS, VERIFICATION_UNDELIVERABLE, \
+     VERIFICATION_CANCELLED"
+)]
 pub struct UnknownEvent;
 
+/// Events of OTPs: the first ones of [`EventName::ALL`].
+const OF_OTPS: usize = 9;
+
 impl EventName {
-    /// All of them, in the order in which they can happen.
-    pub const ALL: [Self; 9] = [
+    /// All of them, in the order in which they can happen: those of OTPs, then those of verifications.
+    pub const ALL: [Self; 14] = [
         Self::Sent,
         Self::Delivered,
         Self::Undeliverable,
@@ -49,6 +66,11 @@ impl EventName {
         Self::TooManyAttempts,
         Self::Replaced,
         Self::Deleted,
+        Self::VerificationVerified,
+        Self::VerificationExpired,
+        Self::VerificationTooManyAttempts,
+        Self::VerificationUndeliverable,
+        Self::VerificationCancelled,
     ];
 
     /// Its name in subscriptions and events.
@@ -64,6 +86,11 @@ impl EventName {
             Self::TooManyAttempts => "TOO_MANY_ATTEMPTS",
             Self::Replaced => "REPLACED",
             Self::Deleted => "DELETED",
+            Self::VerificationVerified => "VERIFICATION_VERIFIED",
+            Self::VerificationExpired => "VERIFICATION_EXPIRED",
+            Self::VerificationTooManyAttempts => "VERIFICATION_TOO_MANY_ATTEMPTS",
+            Self::VerificationUndeliverable => "VERIFICATION_UNDELIVERABLE",
+            Self::VerificationCancelled => "VERIFICATION_CANCELLED",
         }
     }
 
@@ -88,10 +115,17 @@ impl fmt::Display for EventName {
 pub struct EventNames(u16);
 
 impl EventNames {
-    /// The set of every event.
+    /// Every event of OTPs: what a subscription is about that names none. How verifications end is told to who names it,
+    /// so that nobody is posted what his receiver does not know, and nobody the same thing twice who listens to codes.
     #[must_use]
-    pub fn all() -> Self {
-        EventName::ALL.into_iter().collect()
+    pub fn of_otps() -> Self {
+        EventName::ALL.into_iter().take(OF_OTPS).collect()
+    }
+
+    /// How verifications end.
+    #[must_use]
+    pub fn of_verifications() -> Self {
+        EventName::ALL.into_iter().skip(OF_OTPS).collect()
     }
 
     /// Adds one.
@@ -146,7 +180,7 @@ impl fmt::Debug for EventNames {
 /// What happened to an OTP in this process: a count for each event. A change leaves counts behind that are higher than in
 /// the record it began with; the difference is what it brought. Two records are the same whatever their tallies are.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Tally([u8; EventName::ALL.len()]);
+pub struct Tally([u8; OF_OTPS]);
 
 impl Tally {
     /// It happened (once more).
@@ -182,10 +216,13 @@ mod tests {
 
     #[test]
     fn a_set_is_written_as_its_names() {
-        let all = EventNames::all();
-        assert_eq!(all.iter().count(), EventName::ALL.len());
+        let (codes, people) = (EventNames::of_otps(), EventNames::of_verifications());
+        assert_eq!(codes.iter().chain(people.iter()).collect::<Vec<_>>(), EventName::ALL);
+        assert!(people.iter().all(|name| name.as_str().starts_with("VERIFICATION_")), "{people:?}");
+        assert!(codes.iter().all(|name| !name.as_str().starts_with("VERIFICATION_")), "{codes:?}");
         for name in EventName::ALL {
             assert_eq!(EventName::parse(name.as_str()), Ok(name));
+            assert!(UnknownEvent.to_string().split([' ', ',']).any(|word| word == name.as_str()), "{name}");
             assert_eq!(serde_json::to_value(name).unwrap(), name.as_str());
         }
         assert_eq!((EventName::parse("SEND"), EventName::parse("sent")), (Err(UnknownEvent), Err(UnknownEvent)));
@@ -196,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_tally_tells_what_a_change_brought_and_nothing_older() {
-        for name in EventName::ALL {
+        for name in EventNames::of_otps().iter() {
             let mut tally = Tally::default();
             for _ in 0..300 {
                 let before = tally;

@@ -332,20 +332,22 @@ impl OtpService {
         max_age: Option<Duration>,
         keep: Option<Keep<Verified>>,
     ) -> Result<Verified, VerifyError> {
-        let otp = self.known(account, id).await.map_err(VerifyError::Store)?.ok_or(VerifyError::Unknown)?;
-        if !self.application_lives(&otp).await.map_err(VerifyError::Store)? {
-            return Err(VerifyError::ApplicationGone);
-        }
-        drop(otp);
+        let applications = self.catalogue.of(account).await.map_err(VerifyError::Store)?;
         let now = self.clock.now();
         let (keyring, account) = (Arc::clone(&self.keyring), account.clone());
         let ring = Arc::clone(&self.keyring);
         let touch = Touch { subject: Subject::Otp(id), spend: None, answer: None };
         let verdict = once(&*self.store, &ring, touch, keep, now, move |records| {
-            // One that was sent for a purpose is checked by its purpose: by its id there is nothing to check.
-            let Some(mut otp) = owned(records, &account).filter(|otp| otp.purpose.is_none()) else {
+            let Some(mut otp) = owned(records, &account) else {
                 return (Changes::default(), Err(VerifyError::Unknown));
             };
+            if applications.find(ApplicationRef::Id(otp.application)).is_none() {
+                return (Changes::default(), Err(VerifyError::ApplicationGone));
+            }
+            // One that was sent for a purpose is checked by its purpose: by its id there is nothing to check.
+            if otp.purpose.is_some() {
+                return (Changes::default(), Err(VerifyError::Unknown));
+            }
             if otp.status_at(now) == OtpStatus::Active && otp.bound != entered.context.is_some() {
                 return (Changes::default(), Err(VerifyError::Context { bound: otp.bound }));
             }

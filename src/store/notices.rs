@@ -2,7 +2,7 @@
 //! store; here an event takes some hundred bytes.
 //!
 //! Claims go round the subscriptions, so that a busy one keeps nobody waiting. A subscriber that has not answered well
-//! yet gets one event at a time: what hangs takes one place, not many. Of one OTP one event is on its way at a time.
+//! yet gets one event at a time: what hangs takes one place, not many. Of one line (an OTP, or a verification) one event is on its way at a time.
 //! Must not know how events are kept; whoever commits one tells it here afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,13 +27,14 @@ pub(super) const UNPROVEN: usize = 1;
 pub(super) struct Waiting {
     pub(super) address: Address,
     pub(super) due: UnixMillis,
-    pub(super) otp: OtpId,
+    /// Events of the same line are on their way to a subscriber one after the other.
+    pub(super) line: OtpId,
 }
 
 #[derive(Debug)]
 struct Entry {
     due: UnixMillis,
-    otp: OtpId,
+    line: OtpId,
     claimed: bool,
 }
 
@@ -43,27 +44,27 @@ struct Line {
     events: BTreeMap<EventId, Entry>,
     /// The unclaimed ones, earliest first, and among equals the oldest.
     free: BTreeSet<(UnixMillis, EventId)>,
-    /// The OTPs of the claimed ones.
+    /// The lines of the claimed ones.
     busy: Vec<OtpId>,
     proven: bool,
 }
 
 impl Line {
     fn put(&mut self, waiting: Waiting, claimed: bool) {
-        let Waiting { address, due, otp } = waiting;
+        let Waiting { address, due, line } = waiting;
         self.remove(address.event);
         if claimed {
-            self.busy.push(otp);
+            self.busy.push(line);
         } else {
             self.free.insert((due, address.event));
         }
-        self.events.insert(address.event, Entry { due, otp, claimed });
+        self.events.insert(address.event, Entry { due, line, claimed });
     }
 
     fn remove(&mut self, event: EventId) -> Option<Entry> {
         let entry = self.events.remove(&event)?;
         if entry.claimed {
-            self.busy.retain(|otp| *otp != entry.otp);
+            self.busy.retain(|line| *line != entry.line);
         } else {
             self.free.remove(&(entry.due, event));
         }
@@ -76,7 +77,7 @@ impl Line {
         if self.busy.len() >= room {
             return None;
         }
-        let idle = |event: &EventId| self.events.get(event).is_some_and(|entry| !self.busy.contains(&entry.otp));
+        let idle = |event: &EventId| self.events.get(event).is_some_and(|entry| !self.busy.contains(&entry.line));
         self.free.iter().find(|(_, event)| idle(event)).copied()
     }
 
@@ -85,7 +86,7 @@ impl Line {
         self.free.remove(&(due, event));
         let entry = self.events.get_mut(&event)?;
         entry.claimed = true;
-        self.busy.push(entry.otp);
+        self.busy.push(entry.line);
         Some(event)
     }
 }
@@ -123,7 +124,7 @@ impl Notices {
             line.proven = matches!(settlement, Settlement::Told);
             let entry = line.remove(address.event);
             if let (Some(entry), Settlement::PutOff { due, .. }) = (entry, settlement) {
-                line.put(Waiting { address: *address, due: *due, otp: entry.otp }, false);
+                line.put(Waiting { address: *address, due: *due, line: entry.line }, false);
             }
         }
         state.lines.retain(|_, line| !line.events.is_empty());
@@ -150,7 +151,7 @@ impl Notices {
         for address in addresses {
             let Some(line) = state.lines.get_mut(&address.subscription) else { continue };
             if let Some(entry) = line.remove(address.event) {
-                line.put(Waiting { address: *address, due: entry.due, otp: entry.otp }, false);
+                line.put(Waiting { address: *address, due: entry.due, line: entry.line }, false);
             }
         }
         drop(state);
@@ -245,7 +246,7 @@ mod tests {
             subscription: SubscriptionId::from_bytes([subscription; 8]),
             event: EventId::from_bytes([event; 16]),
         };
-        Waiting { address, due: UnixMillis(due), otp: OtpId::from_bytes([otp; 16]) }
+        Waiting { address, due: UnixMillis(due), line: OtpId::from_bytes([otp; 16]) }
     }
 
     fn claim(notices: &Notices, now: u64) -> Vec<(u8, u8)> {

@@ -11,6 +11,7 @@ pub mod otp;
 pub mod page;
 pub mod problem;
 pub mod receipts;
+mod refused;
 pub mod tyntec;
 pub mod unimatrix;
 pub mod verifications;

@@ -5,7 +5,7 @@ use utoipa::openapi::schema::{Array, ArrayBuilder, Object, ObjectBuilder, Type};
 
 use crate::access::scope::Scope;
 use crate::otp::channel::Channel;
-use crate::otp::news::EventName;
+use crate::otp::news::{EventName, EventNames};
 use crate::otp::record::{Delivery, OtpStatus};
 use crate::verification::outcome::{OPEN, Outcome};
 use crate::verification::record::FirstSend;
@@ -35,7 +35,12 @@ pub(crate) fn delivery() -> Object {
 
 /// What happened to a one-time password.
 pub(crate) fn event() -> Object {
-    described("What happened.", EventName::ALL.map(EventName::as_str))
+    named("What happened.", EventNames::of_otps())
+}
+
+/// How a verification ended.
+pub(crate) fn verification_event() -> Object {
+    named("How it ended.", EventNames::of_verifications())
 }
 
 /// Where a verification stands.
@@ -55,7 +60,10 @@ pub(crate) fn verification_state() -> Object {
 /// When the first message of a verification leaves.
 pub(crate) fn first_send() -> Object {
     let words = [FirstSend::Now, FirstSend::OnOpen].map(FirstSend::as_str);
-    described("When the first message leaves: at once, or when the person asks for it on the page.", words)
+    described(
+        "When the first message leaves, in any case of letters: at once (now, which holds when left out), or when the person asks for it on the page.",
+        words,
+    )
 }
 
 /// The events that a subscription is about.
@@ -63,7 +71,10 @@ pub(crate) fn events() -> Array {
     let words = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(EventName::ALL.map(EventName::as_str)));
     ArrayBuilder::new()
         .items(words)
-        .description(Some("The events to tell; all of them when left out or empty."))
+        .description(Some(
+            "The events to tell; every one of one-time passwords when left out or empty. How verifications end (VERIFICATION_…) \
+             is told to who names it.",
+        ))
         .build()
 }
 
@@ -71,6 +82,11 @@ pub(crate) fn events() -> Array {
 pub(crate) fn scopes() -> Array {
     let words = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(Scope::ALL.map(Scope::name)));
     ArrayBuilder::new().items(words).description(Some("What it may do.")).build()
+}
+
+fn named(description: &str, names: EventNames) -> Object {
+    let object = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names.iter().map(EventName::as_str)));
+    object.description(Some(description)).build()
 }
 
 fn described<const N: usize>(description: &str, words: [&'static str; N]) -> Object {

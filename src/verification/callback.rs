@@ -135,6 +135,11 @@ impl Callbacks {
         let letter = Letter { url, id, proof: Proof::Signature { timestamp, signature }, body };
         let (answer, asked) = match self.post.post(letter).await {
             Posted::Answered { status: 200..=299, .. } => return Ok((Told::Over, Outcome::Delivered)),
+            // Each wait has an address of its own: where there is none any more, nobody waits, and nobody ever will again.
+            Posted::Answered { status: status @ (404 | 410), .. } => {
+                tracing::info!(verification = %verification.id, status, "nobody is told: whoever waited is gone");
+                return Ok((Told::Over, Outcome::Dropped));
+            }
             Posted::Answered { status, retry_after } => (format!("answered {status}"), retry_after),
             Posted::NoAnswer(why) => (why.to_owned(), None),
         };

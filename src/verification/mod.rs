@@ -2,10 +2,11 @@
 //! SQL; a code is sent and checked by the domain of OTPs, under all its limits.
 //!
 //! [`service`] shows and cancels them, [`opening`] opens them, [`page`] holds the steps of the person, [`outcome`] says how one ends, [`settler`]
-//! sees to it over crashes, [`callback`] tells who waits for it. [`store`] is what they need from outside.
+//! sees to it over crashes, [`callback`] tells who waits for it, [`news`] tells subscribers. [`store`] is what they need from outside.
 
 pub mod callback;
 pub mod claim;
+pub mod news;
 pub mod opening;
 pub mod outcome;
 pub mod page;

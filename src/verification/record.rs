@@ -60,7 +60,7 @@ impl FirstSend {
         }
     }
 
-    /// Reads `now` or `on_open`, in any case of letters.
+    /// Reads `now` or `on_open`, in any case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Now, Self::OnOpen].into_iter().find(|known| known.as_str().eq_ignore_ascii_case(text))

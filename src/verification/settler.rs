@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::events::inside::Inside;
 use crate::events::queue::Notice;
-use crate::otp::id::VerificationId;
+use crate::otp::id::{OtpId, VerificationId};
 use crate::otp::news::EventName;
 use crate::otp::store::{Later, StoreError, WriteError};
 use crate::verification::outcome::{Found, outcome};
@@ -24,9 +24,9 @@ impl Verifications {
             if known.ended.is_some() {
                 return Ok(Some(known));
             }
-            let (now, heard) = (self.clock.now(), heard.filter(|heard| Some(heard.otp.id) == known.current_otp()));
+            let (now, heard) = (self.clock.now(), heard.filter(|heard| is_of(heard, known.current_otp())));
             let kept = self.otp_of(&known).await?;
-            let otp = kept.as_ref().or(heard.map(|heard| &heard.otp));
+            let otp = kept.as_ref().or(heard.and_then(Notice::otp));
             let told = outcome(&known, otp.map_or(Found::Missing, Found::There), now);
             let deleted = kept.is_none() && heard.is_some_and(|heard| heard.name == EventName::Deleted);
             let told = told.or_else(|| if deleted { outcome(&known, Found::Deleted, now) } else { None });
@@ -43,13 +43,17 @@ impl Verifications {
     }
 }
 
+fn is_of(heard: &Notice, current: Option<OtpId>) -> bool {
+    heard.otp().is_some_and(|otp| Some(otp.id) == current)
+}
+
 /// Hears of codes from the queue of events.
 pub struct Settler(pub Arc<Verifications>);
 
 impl Inside for Settler {
     fn hear<'a>(&'a self, notice: &'a Notice) -> Later<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let Some(id) = notice.otp.verification else { return Ok(()) };
+            let Some(id) = notice.otp().and_then(|otp| otp.verification) else { return Ok(()) };
             self.0.settle(id, Some(notice)).await.map(drop)
         })
     }

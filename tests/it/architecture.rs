@@ -103,6 +103,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "server",
             "store",
             "telemetry",
+            "verification",
         ],
     ),
     ("main", &["cli"]),

@@ -145,7 +145,7 @@ fn subscription(keyring: &Keyring, account: &AccountId, connection: &Connection)
         id,
         account: account.clone(),
         connection: connection.id,
-        events: EventNames::all(),
+        events: EventNames::of_otps(),
         application: None,
         created: START,
         callback: Subscription::callback_of(keyring, account, connection.id, url),

@@ -33,7 +33,7 @@ pub struct CreateArgs {
     /// On whose behalf: the connection whose account's codes it is told of, such as `con_0123456789abcdef`
     #[arg(long, value_name = "CONNECTION")]
     pub connection: ConnectionId,
-    /// Of which events, with commas [default: all]
+    /// Of which events, with commas [default: all of one-time passwords]
     #[arg(long, value_delimiter = ',', value_parser = parse_event)]
     pub events: Vec<EventName>,
     /// Print a JSON object
@@ -62,7 +62,7 @@ pub async fn run(args: CreateArgs, post: &dyn Post, desk: &Desk<'_>, out: &mut d
         id,
         account: connection.account.clone(),
         connection: connection.id,
-        events: if events.is_empty() { EventNames::all() } else { events.into_iter().collect() },
+        events: if events.is_empty() { EventNames::of_otps() } else { events.into_iter().collect() },
         application: None,
         created: now,
         callback: Subscription::callback_of(desk.keyring, &connection.account, connection.id, &callback),

@@ -6,8 +6,10 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::{CliError, Desk};
-use crate::events::queue::DeadLetter;
+use crate::events::queue::{About, DeadLetter};
 use crate::events::subscription::SubscriptionId;
+use crate::otp::id::VerificationId;
+use crate::verification::news::told;
 
 /// The flags of `webhooks dead`.
 #[derive(Debug, Args)]
@@ -58,12 +60,21 @@ pub async fn run(args: DeadArgs, desk: &Desk<'_>, out: &mut dyn Write) -> Result
     Ok(())
 }
 
+/// The verification that it is about.
+fn verification(letter: &DeadLetter) -> Option<VerificationId> {
+    match &letter.notice.about {
+        About::Otp(otp) => otp.verification,
+        About::Other(other) => told(other).map(|verification| verification.id),
+    }
+}
+
 fn as_json(letter: &DeadLetter) -> serde_json::Value {
     json!({
         "eventId": letter.address.event,
         "subscriptionId": letter.address.subscription,
         "event": letter.notice.name,
-        "otpId": letter.notice.otp.id,
+        "otpId": letter.notice.otp().map(|otp| otp.id),
+        "verificationId": verification(letter),
         "occurredAt": letter.notice.at.to_rfc3339(),
         "keptUntil": letter.ends.to_rfc3339(),
         "tries": letter.tries,

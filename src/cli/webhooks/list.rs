@@ -37,8 +37,11 @@ pub async fn run(args: ListArgs, desk: &Desk<'_>, out: &mut dyn Write) -> Result
     }
     writeln!(out, "{:<20}  {:<24}  {:<12}  {:<40}  STATE, EVENTS", "ID", "CREATED", "ACCOUNT", "HOST")?;
     for subscription in &subscriptions {
-        let events =
-            if subscription.events == EventNames::all() { "all".to_owned() } else { names(subscription).join(",") };
+        let events = if subscription.events == EventNames::of_otps() {
+            "all of codes".to_owned()
+        } else {
+            names(subscription).join(",")
+        };
         writeln!(
             out,
             "{:<20}  {:<24}  {:<12}  {:<40}  {}, {events}",

@@ -60,7 +60,7 @@ fn describe(text: &mut String, operation: &Operation, edition: Edition, definiti
     }
     let body = items(made, "parameters").find(|parameter| parameter["in"] == "body");
     if let Some(name) = body.and_then(|body| referred(&body["schema"])) {
-        fields(&mut inputs, edition, definition, name)?;
+        fields(&mut inputs, edition, definition, &[name])?;
     }
     if !inputs.is_empty() {
         writeln!(text, "\nInputs:\n\n{}", inputs.trim_end())?;
@@ -68,23 +68,30 @@ fn describe(text: &mut String, operation: &Operation, edition: Edition, definiti
     let answer = ["200", "201"].iter().find_map(|status| referred(below(made, &["responses", status, "schema"])));
     // Of what is waited for, a flow sees what it is called back with.
     let posted = operation.trigger.map(|trigger| trigger.content).or(operation.awaited.map(|awaited| awaited.content));
-    let name = posted.or(answer);
-    if let (Some(name), false) = (name, operation.visibility == Visibility::Internal) {
+    let answer: Vec<_> = answer.into_iter().collect();
+    let names = posted.unwrap_or(&answer);
+    if !names.is_empty() && operation.visibility != Visibility::Internal {
         let mut results = String::new();
-        fields(&mut results, edition, &Value::Null, name)?;
+        fields(&mut results, edition, &Value::Null, names)?;
         writeln!(text, "\nResults:\n\n{}", results.trim_end())?;
     }
     writeln!(text)
 }
 
-fn fields(text: &mut String, edition: Edition, definition: &Value, name: &str) -> std::fmt::Result {
-    let words = edition.wording().schemas.iter().find(|schema| schema.name == name);
-    let required = below(definition, &["definitions", name, "required"]);
-    for field in
-        words.into_iter().flat_map(|schema| schema.fields).filter(|field| field.visibility != Visibility::Internal)
-    {
-        let needed = required.as_array().is_some_and(|names| names.iter().any(|known| known == field.name));
-        line(text, field, needed)?;
+/// The fields of these schemas; of one that several have the first one's words.
+fn fields(text: &mut String, edition: Edition, definition: &Value, schemas: &[&str]) -> std::fmt::Result {
+    let mut said = Vec::new();
+    for name in schemas {
+        let words = edition.wording().schemas.iter().find(|schema| schema.name == *name);
+        let required = below(definition, &["definitions", name, "required"]);
+        for field in words.into_iter().flat_map(|schema| schema.fields) {
+            if field.visibility == Visibility::Internal || said.contains(&field.name) {
+                continue;
+            }
+            said.push(field.name);
+            let needed = required.as_array().is_some_and(|names| names.iter().any(|known| known == field.name));
+            line(text, field, needed)?;
+        }
     }
     Ok(())
 }

@@ -33,6 +33,8 @@ pub(super) struct Schemas<'v> {
     pub(super) wording: &'static Wording,
     known: BTreeMap<&'v str, Node<'v>>,
     used: BTreeSet<&'v str>,
+    /// Those that are one with others, which are named behind them.
+    united: BTreeMap<&'v str, &'static [&'static str]>,
 }
 
 /// An object's fields, gathered from all its parts.
@@ -46,7 +48,12 @@ struct Gathered<'v> {
 impl<'v> Schemas<'v> {
     /// Over the document's `definitions`.
     pub(super) fn new(definitions: &Node<'v>, wording: &'static Wording) -> Converted<Self> {
-        Ok(Self { wording, known: definitions.entries()?.into_iter().collect(), used: BTreeSet::new() })
+        Ok(Self {
+            wording,
+            known: definitions.entries()?.into_iter().collect(),
+            used: BTreeSet::new(),
+            united: BTreeMap::new(),
+        })
     }
 
     /// The schema of a body or an answer: a reference, or an array of them.
@@ -67,12 +74,15 @@ impl<'v> Schemas<'v> {
         object.closed()
     }
 
-    /// Notes a schema that nothing in the document refers to: what is posted to a callback.
-    pub(super) fn posted(&mut self, name: &'static str, at: &Node<'v>) -> Converted {
-        if !self.known.contains_key(name) {
-            return Err(at.fault(format!("{name} is no schema of the document")));
-        }
+    /// Notes schemas that nothing in the document refers to: what is posted to a callback. Of several one is made, which has the
+    /// fields of all, under the name of the first.
+    pub(super) fn posted(&mut self, names: &'static [&'static str], at: &Node<'v>) -> Converted {
+        let unknown = names.iter().find(|name| !self.known.contains_key(**name));
+        let (None, Some((name, others))) = (unknown, names.split_first()) else {
+            return Err(at.fault(format!("{} is no schema of the document", unknown.unwrap_or(&"nothing"))));
+        };
         self.used.insert(name);
+        self.united.insert(name, others);
         Ok(json!({ "$ref": format!("#/definitions/{name}") }))
     }
 
@@ -82,7 +92,13 @@ impl<'v> Schemas<'v> {
         while let Some(name) = self.used.iter().find(|name| !made.contains_key(**name)).copied() {
             let node = self.target(name, None)?;
             let words = self.words(name, &node)?;
-            made.insert(name.to_owned(), self.object(&node, words)?);
+            let mut one = self.object(&node, words)?;
+            for other in self.united.get(name).copied().unwrap_or_default() {
+                let node = self.target(other, None)?;
+                let words = self.words(other, &node)?;
+                unite(&mut one, &self.object(&node, words)?, &node)?;
+            }
+            made.insert(name.to_owned(), one);
         }
         Ok(made)
     }
@@ -244,6 +260,35 @@ impl<'v> Schemas<'v> {
         }
         Ok(made)
     }
+}
+
+/// Puts the fields of `other` into `one`. Of a field in both the first one's words hold, and its values are those of both;
+/// only what is always there in both is required.
+fn unite(one: &mut Value, other: &Value, at: &Node<'_>) -> Converted<()> {
+    let needed = other.get("required").and_then(Value::as_array);
+    if let Some(required) = one.get_mut("required").and_then(Value::as_array_mut) {
+        required.retain(|name| needed.is_some_and(|needed| needed.contains(name)));
+    }
+    let known = one.get_mut("properties").and_then(Value::as_object_mut);
+    let Some((known, more)) = known.zip(other.get("properties").and_then(Value::as_object)) else {
+        return Err(at.fault("only objects can be one"));
+    };
+    for (name, field) in more {
+        let Some(kept) = known.get_mut(name) else {
+            known.insert(name.clone(), field.clone());
+            continue;
+        };
+        if ["type", "format"].iter().any(|what| kept.get(what) != field.get(what)) {
+            return Err(at.fault(format!("{name} is of another kind in what it is one with")));
+        }
+        for values in ["enum", "x-ms-enum-values"] {
+            let kept = kept.get_mut(values).and_then(Value::as_array_mut);
+            if let (Some(kept), Some(more)) = (kept, field.get(values).and_then(Value::as_array)) {
+                kept.extend(more.iter().cloned());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The type and bounds of a value.

@@ -114,8 +114,8 @@ pub struct Schema {
 pub struct Trigger {
     /// How to see it work (`x-ms-trigger-hint`).
     pub hint: &'static str,
-    /// The schema of what is posted to the callback.
-    pub content: &'static str,
+    /// The schemas of what may be posted to the callback: a designer shows one, with the fields of all, under the first one's name.
+    pub content: &'static [&'static str],
     /// What that is.
     pub description: &'static str,
 }
@@ -124,7 +124,7 @@ pub struct Trigger {
 #[derive(Clone, Copy, Debug)]
 pub struct Awaited {
     /// The schema of it.
-    pub content: &'static str,
+    pub content: &'static [&'static str],
     /// What that is.
     pub description: &'static str,
 }

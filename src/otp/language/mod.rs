@@ -51,14 +51,8 @@ impl Language {
     /// The text that is built in for this language; `country` decides between scripts.
     #[must_use]
     pub fn built_in(self, country: Option<Country>, channel: Channel) -> Option<&'static str> {
-        let code = match &self.0 {
-            // Both written forms of Norwegian; and two codes that ISO 639-1 withdrew and old Java runtimes still say.
-            b"nb" | b"nn" => "no",
-            b"iw" => "he",
-            b"in" => "id",
-            _ => self.as_str(),
-        };
-        if code == "zh" && country.is_some_and(|country| READ_TRADITIONAL.contains(&country.as_str())) {
+        let code = usual(self.as_str());
+        if code == "zh" && country.is_some_and(reads_traditional) {
             return Some(match channel {
                 Channel::Sms => TRADITIONAL.0,
                 Channel::Voice => TRADITIONAL.1,
@@ -71,6 +65,55 @@ impl Language {
         let place = texts.binary_search_by_key(&code, |(known, _)| known).ok()?;
         texts.get(place).map(|(_, text)| *text)
     }
+}
+
+/// The code that a language is built in under: for both written forms of Norwegian one, and for two codes that ISO 639-1 withdrew
+/// and old runtimes still say those that took their place.
+#[must_use]
+pub fn usual(code: &str) -> &str {
+    match code {
+        "nb" | "nn" => "no",
+        "iw" => "he",
+        "in" => "id",
+        known => known,
+    }
+}
+
+/// Whether Chinese is read in traditional characters there.
+#[must_use]
+pub fn reads_traditional(country: Country) -> bool {
+    READ_TRADITIONAL.contains(&country.as_str())
+}
+
+/// The letters that a language is written in; none for Latin.
+#[cfg(test)]
+pub(crate) fn script_of(code: &str) -> Option<std::ops::RangeInclusive<char>> {
+    let scripts = [
+        ("ar fa ur", '\u{600}'..='\u{6ff}'),
+        ("be bg kk ky mk mn ru uk", '\u{400}'..='\u{4ff}'),
+        ("he", '\u{590}'..='\u{5ff}'),
+        ("el", '\u{370}'..='\u{3ff}'),
+        ("hy", '\u{530}'..='\u{58f}'),
+        ("ka", '\u{10a0}'..='\u{10ff}'),
+        ("am", '\u{1200}'..='\u{137f}'),
+        ("hi mr ne", '\u{900}'..='\u{97f}'),
+        ("bn", '\u{980}'..='\u{9ff}'),
+        ("pa", '\u{a00}'..='\u{a7f}'),
+        ("gu", '\u{a80}'..='\u{aff}'),
+        ("ta", '\u{b80}'..='\u{bff}'),
+        ("te", '\u{c00}'..='\u{c7f}'),
+        ("kn", '\u{c80}'..='\u{cff}'),
+        ("ml", '\u{d00}'..='\u{d7f}'),
+        ("si", '\u{d80}'..='\u{dff}'),
+        ("th", '\u{e00}'..='\u{e7f}'),
+        ("lo", '\u{e80}'..='\u{eff}'),
+        ("my", '\u{1000}'..='\u{109f}'),
+        ("km", '\u{1780}'..='\u{17ff}'),
+        ("ko", '\u{ac00}'..='\u{d7a3}'),
+        ("ja", '\u{3040}'..='\u{9fff}'),
+        ("zh zh-Hant", '\u{4e00}'..='\u{9fff}'),
+    ];
+    scripts.into_iter().find(|(codes, _)| codes.split(' ').any(|known| known == code)).map(|(_, script)| script)
 }
 
 impl fmt::Debug for Language {
@@ -190,37 +233,12 @@ mod tests {
 
     #[test]
     fn languages_are_written_in_their_own_script() {
-        let scripts = [
-            ("ar fa ur", '\u{600}'..='\u{6ff}'),
-            ("be bg kk ky mk mn ru uk", '\u{400}'..='\u{4ff}'),
-            ("he", '\u{590}'..='\u{5ff}'),
-            ("el", '\u{370}'..='\u{3ff}'),
-            ("hy", '\u{530}'..='\u{58f}'),
-            ("ka", '\u{10a0}'..='\u{10ff}'),
-            ("am", '\u{1200}'..='\u{137f}'),
-            ("hi mr ne", '\u{900}'..='\u{97f}'),
-            ("bn", '\u{980}'..='\u{9ff}'),
-            ("pa", '\u{a00}'..='\u{a7f}'),
-            ("gu", '\u{a80}'..='\u{aff}'),
-            ("ta", '\u{b80}'..='\u{bff}'),
-            ("te", '\u{c00}'..='\u{c7f}'),
-            ("kn", '\u{c80}'..='\u{cff}'),
-            ("ml", '\u{d00}'..='\u{d7f}'),
-            ("si", '\u{d80}'..='\u{dff}'),
-            ("th", '\u{e00}'..='\u{e7f}'),
-            ("lo", '\u{e80}'..='\u{eff}'),
-            ("my", '\u{1000}'..='\u{109f}'),
-            ("km", '\u{1780}'..='\u{17ff}'),
-            ("ko", '\u{ac00}'..='\u{d7a3}'),
-            ("ja", '\u{3040}'..='\u{9fff}'),
-            ("zh", '\u{4e00}'..='\u{9fff}'),
-        ];
         for (code, text, _) in texts() {
-            let own = scripts.iter().find(|(codes, _)| codes.split(' ').any(|known| known == code));
+            let own = script_of(code);
             let plain = text.replace("{{OTP}}", "").replace("{{MIN}}", "");
             for letter in plain.chars().filter(|character| character.is_alphabetic()) {
-                let fits = own
-                    .map_or(letter < '\u{260}' || ('\u{1e00}'..='\u{1eff}').contains(&letter), |(_, script)| {
+                let fits =
+                    own.as_ref().map_or(letter < '\u{260}' || ('\u{1e00}'..='\u{1eff}').contains(&letter), |script| {
                         script.contains(&letter)
                     });
                 assert!(fits, "{code}: {letter:?} in {text}");

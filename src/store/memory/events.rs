@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::clock::UnixMillis;
-use crate::events::fanout::Fanout;
+use crate::events::fanout::{Announcement, Fanout};
 use crate::events::queue::{Address, DeadLetter, Queued, Settled, Settlement};
 use crate::events::store::{DEAD_PER_SUBSCRIPTION, EventQueue, SubscriptionStore};
 use crate::events::subscription::{Subscription, SubscriptionId};
@@ -46,13 +46,18 @@ impl Events {
         self.join(self.fanout.deleted(otp, now, |id| self.notices.has_room(id)));
     }
 
+    /// Queues the news of something else than an OTP.
+    pub(super) fn announced(&self, news: Announcement, now: UnixMillis) {
+        self.join(self.fanout.announced(news, now, |id| self.notices.has_room(id)));
+    }
+
     /// Forgets what is queued about a number.
     pub(super) fn erase(&self, number: NumberKey) {
         let mut state = self.state.lock();
-        let gone: Vec<_> = state.queue.values().filter(|row| row.notice.otp.number_key == number).collect();
+        let gone: Vec<_> = state.queue.values().filter(|row| row.notice.number_key() == number).collect();
         self.notices.vanished(&gone.iter().map(|row| row.address).collect::<Vec<_>>());
-        state.queue.retain(|_, row| row.notice.otp.number_key != number);
-        state.dead.retain(|_, letter| letter.notice.otp.number_key != number);
+        state.queue.retain(|_, row| row.notice.number_key() != number);
+        state.dead.retain(|_, letter| letter.notice.number_key() != number);
     }
 
     fn join(&self, rows: Vec<Queued>) {
@@ -60,7 +65,7 @@ impl Events {
             return;
         }
         let waiting: Vec<_> =
-            rows.iter().map(|row| Waiting { address: row.address, due: row.due, otp: row.notice.otp.id }).collect();
+            rows.iter().map(|row| Waiting { address: row.address, due: row.due, line: row.notice.line() }).collect();
         self.state.lock().queue.extend(rows.into_iter().map(|row| (row.address, row)));
         self.notices.joined(waiting);
     }
@@ -164,7 +169,7 @@ impl EventQueue for MemoryStore {
         for address in addresses {
             let Some(letter) = state.dead.remove(&address) else { continue };
             let (notice, until) = (letter.notice, letter.ends);
-            replayed.push(Waiting { address, due: now, otp: notice.otp.id });
+            replayed.push(Waiting { address, due: now, line: notice.line() });
             state.queue.insert(address, Queued { address, due: now, tries: 0, until, notice });
         }
         let count = replayed.len();

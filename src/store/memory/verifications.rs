@@ -9,6 +9,7 @@ use crate::otp::id::{NumberKey, VerificationId};
 use crate::otp::store::{Later, StoreError, WriteError};
 use crate::store::claims::Claims;
 use crate::store::memory::{MemoryStore, ready};
+use crate::verification::news::news;
 use crate::verification::record::Verification;
 use crate::verification::store::{VerificationStore, erased};
 
@@ -44,6 +45,9 @@ impl VerificationStore for MemoryStore {
         let mut all = self.verifications.all.lock();
         if all.get(&id) != before.as_ref() {
             return ready(Err(WriteError::Conflict));
+        }
+        if let Some(news) = news(before.as_ref(), after.as_ref()) {
+            self.events.announced(news, self.clock.now());
         }
         match after {
             Some(after) => all.insert(id, after),

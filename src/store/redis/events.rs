@@ -32,7 +32,7 @@ use crate::store::redis::link::Link;
 use crate::store::redis::place::Place;
 use crate::store::redis::queue;
 use crate::store::redis::reply::read;
-use crate::store::redis::row::{address_of, otp_and_due};
+use crate::store::redis::row::{address_of, line_and_due};
 
 pub(super) use crate::store::redis::row::{address_bytes, row_bytes};
 
@@ -100,7 +100,7 @@ impl Events {
         let relay = Relay(Arc::clone(self));
         let (mut by_queue, mut unreadable) = (BTreeMap::<SubscriptionId, Vec<_>>::new(), Vec::new());
         for (address, row) in rows {
-            match otp_and_due(&row) {
+            match line_and_due(&row) {
                 Some((_, due)) => by_queue.entry(address.subscription).or_default().push((address.event, due, row)),
                 None => unreadable.push(address),
             }
@@ -161,7 +161,7 @@ impl Events {
     async fn sweep_shard(self: &Arc<Self>, place: Place) -> Result<(), StoreError> {
         let found: Vec<(Vec<u8>, Vec<u8>)> = read(self.link.run(queue::unrelayed(place)).await?)?;
         let now = self.clock.now();
-        let left = |row: &[u8]| otp_and_due(row).is_none_or(|(_, due)| now.since(due) >= OWNERS);
+        let left = |row: &[u8]| line_and_due(row).is_none_or(|(_, due)| now.since(due) >= OWNERS);
         let rows = found.into_iter().filter(|(_, row)| left(row));
         let rows: Vec<_> = rows.filter_map(|(field, row)| Some((address_of(&field)?, row))).collect();
         if !rows.is_empty() {

@@ -2,7 +2,7 @@
 //! number, so it is sealed.
 //!
 //! ```text
-//! 1 the form of the row | 16 number's key | 16 OTP | 8 due | 8 until | 4 tries | 2 length of the answer | answer | sealed notice
+//! 1 the form of the row | 16 number's key | 16 line | 8 due | 8 until | 4 tries | 2 length of the answer | answer | sealed notice
 //! ```
 
 use std::sync::Arc;
@@ -56,11 +56,10 @@ pub(super) fn event_of(bytes: &[u8]) -> Option<EventId> {
 pub(super) fn row_bytes(keyring: &Keyring, event: &Queued) -> Result<Vec<u8>, StoreError> {
     let plain = pack(&*event.notice).map(Zeroizing::new).map_err(|_| unreadable())?;
     let sealed = keyring.seal(&context(event.address), &plain);
-    let otp = &event.notice.otp;
     let mut row = Vec::with_capacity(55 + sealed.bytes().len());
     row.push(FORM);
-    row.extend(otp.number_key.bytes());
-    row.extend(otp.id.bytes());
+    row.extend(event.notice.number_key().bytes());
+    row.extend(event.notice.line().bytes());
     row.extend(event.due.0.to_be_bytes());
     row.extend(event.until.0.to_be_bytes());
     row.extend(event.tries.to_be_bytes());
@@ -83,7 +82,7 @@ pub(super) fn answer_bytes(answer: &str) -> Vec<u8> {
 
 /// The parts of a row that are read here.
 struct Parts<'a> {
-    otp: [u8; 16],
+    line: [u8; 16],
     due: UnixMillis,
     until: UnixMillis,
     tries: u32,
@@ -94,7 +93,7 @@ struct Parts<'a> {
 fn parts(row: &[u8]) -> Option<Parts<'_>> {
     let (form, rest) = row.split_first()?;
     let (_number, rest) = rest.split_first_chunk::<16>()?;
-    let (otp, rest) = rest.split_first_chunk::<16>()?;
+    let (line, rest) = rest.split_first_chunk::<16>()?;
     let (due, rest) = rest.split_first_chunk::<8>()?;
     let (until, rest) = rest.split_first_chunk::<8>()?;
     let (tries, rest) = rest.split_first_chunk::<4>()?;
@@ -102,7 +101,7 @@ fn parts(row: &[u8]) -> Option<Parts<'_>> {
     let (answer, sealed) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
     let instant = |bytes: &[u8; 8]| UnixMillis(u64::from_be_bytes(*bytes));
     let (due, until, tries) = (instant(due), instant(until), u32::from_be_bytes(*tries));
-    (*form == FORM).then_some(Parts { otp: *otp, due, until, tries, answer, sealed })
+    (*form == FORM).then_some(Parts { line: *line, due, until, tries, answer, sealed })
 }
 
 fn notice(keyring: &Keyring, address: Address, sealed: &[u8]) -> Option<Arc<Notice>> {
@@ -110,9 +109,9 @@ fn notice(keyring: &Keyring, address: Address, sealed: &[u8]) -> Option<Arc<Noti
     unpack(&plain).ok().map(Arc::new)
 }
 
-/// The OTP of a row, and when the row is due.
-pub(super) fn otp_and_due(row: &[u8]) -> Option<([u8; 16], UnixMillis)> {
-    parts(row).map(|parts| (parts.otp, parts.due))
+/// The line of a row, and when the row is due.
+pub(super) fn line_and_due(row: &[u8]) -> Option<([u8; 16], UnixMillis)> {
+    parts(row).map(|parts| (parts.line, parts.due))
 }
 
 /// The event of a row.

@@ -5,6 +5,7 @@ use redis::{FromRedisValue as _, Value};
 use zeroize::Zeroizing;
 
 use crate::clock::UnixMillis;
+use crate::events::fanout::Announcement;
 use crate::otp::id::{NumberKey, VerificationId};
 use crate::otp::store::{Later, StoreError, WriteError};
 use crate::secret::Sealed;
@@ -14,6 +15,7 @@ use crate::store::redis::commit::{Commit, Outcome, mark, unreadable};
 use crate::store::redis::horizon::some_score;
 use crate::store::redis::place::{Kind, Place};
 use crate::store::redis::script::{Call, Lazy, Lua};
+use crate::verification::news::news;
 use crate::verification::record::Verification;
 use crate::verification::store::{LEASE, VerificationStore, erased};
 
@@ -70,8 +72,14 @@ impl RedisStore {
         Ok((Some(self.opened(id, &value)?), mark(&value).to_vec()))
     }
 
-    /// Writes `after` where what lies there still ends with `mark`. Whether it did.
-    async fn replace(&self, id: VerificationId, mark: &[u8], after: Option<&Verification>) -> Result<bool, StoreError> {
+    /// Writes `after` where what lies there still ends with `mark`, and tells `news` in the same commit. Whether it did.
+    async fn replace(
+        &self,
+        id: VerificationId,
+        mark: &[u8],
+        after: Option<&Verification>,
+        news: Option<Announcement>,
+    ) -> Result<bool, StoreError> {
         let mut commit = Commit::new(place(id));
         commit.check(Kind::Verification, &id.bytes(), mark);
         let mut joins = None;
@@ -90,9 +98,14 @@ impl RedisStore {
                 commit.unrank(Kind::VerificationDue, b"", &id.bytes());
             }
         }
+        let told = news.map(|news| self.view.fanout.announced(news, self.clock.now(), |id| self.has_room(id)));
+        let rows = self.add_rows(&mut commit, told.unwrap_or_default())?;
         let done = matches!(commit.run(&self.link).await?, Outcome::Done(_));
         if let Some(due) = joins.filter(|_| done) {
             self.verification_dues.joins(place(id), due);
+        }
+        if done && !rows.is_empty() {
+            self.relay_soon(place(id), rows);
         }
         Ok(done)
     }
@@ -112,7 +125,7 @@ impl RedisStore {
         for _ in 0..TRIES {
             let (Some(kept), mark) = self.kept_verification(id).await? else { return Ok(()) };
             let left = erased(kept, self.clock.now());
-            if self.replace(id, &mark, left.as_ref()).await? {
+            if self.replace(id, &mark, left.as_ref(), None).await? {
                 return Ok(());
             }
         }
@@ -159,8 +172,9 @@ impl VerificationStore for RedisStore {
         Box::pin(async move {
             let Some(id) = after.as_ref().or(before.as_ref()).map(|one| one.id) else { return Ok(()) };
             let (kept, mark) = self.kept_verification(id).await?;
-            let same = kept == before;
-            if same && self.replace(id, &mark, after.as_ref()).await? { Ok(()) } else { Err(WriteError::Conflict) }
+            let news = news(before.as_ref(), after.as_ref());
+            let done = kept == before && self.replace(id, &mark, after.as_ref(), news).await?;
+            if done { Ok(()) } else { Err(WriteError::Conflict) }
         })
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::abuse::NumberRecord;
 use crate::clock::UnixMillis;
-use crate::events::queue::Queued;
+use crate::events::queue::{Address, Queued};
 use crate::otp::answer::KeptAnswer;
 use crate::otp::id::{NumberKey, OtpId};
 use crate::otp::outbox::{Message, MessageId};
@@ -92,12 +92,23 @@ impl RedisStore {
     }
 
     fn add_events(&self, commit: &mut Commit, after: &mut After, rows: Vec<Queued>) -> Result<(), StoreError> {
+        after.events.extend(self.add_rows(commit, rows)?);
+        Ok(())
+    }
+
+    /// Writes events into a commit; they are relayed once it is done.
+    pub(super) fn add_rows(
+        &self,
+        commit: &mut Commit,
+        rows: Vec<Queued>,
+    ) -> Result<Vec<(Address, Vec<u8>)>, StoreError> {
+        let mut written = Vec::with_capacity(rows.len());
         for row in rows {
             let (address, bytes) = (row.address, events::row_bytes(&self.keyring, &row)?);
             commit.put_field(Kind::Events, b"", &events::address_bytes(address), &bytes);
-            after.events.push((address, bytes));
+            written.push((address, bytes));
         }
-        Ok(())
+        Ok(written)
     }
 
     pub(super) fn put_number(

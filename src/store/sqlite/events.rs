@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use zeroize::Zeroizing;
 
 use crate::clock::UnixMillis;
-use crate::events::fanout::Fanout;
+use crate::events::fanout::{Announcement, Fanout};
 use crate::events::queue::{Address, DeadLetter, EventId, Notice, Queued, Settled, Settlement};
 use crate::events::subscription::{Subscription, SubscriptionId};
 use crate::otp::id::{AccountId, NumberKey, OtpId};
@@ -34,8 +34,8 @@ impl Events {
         let mut statement =
             connection.prepare_cached("SELECT subscription, id, due, otp FROM event WHERE ends IS NULL")?;
         let rows = statement.query_map([], |row| {
-            let otp = OtpId::from_bytes(row.get(3)?);
-            Ok(Waiting { address: address(row)?, due: instant(row, 2)?, otp })
+            let line = OtpId::from_bytes(row.get(3)?);
+            Ok(Waiting { address: address(row)?, due: instant(row, 2)?, line })
         })?;
         self.notices.replace(rows.collect::<Result<_, _>>()?);
         Ok(())
@@ -67,6 +67,12 @@ impl<'a> News<'a> {
         self.rows.extend(fanout.deleted(otp, self.now, |id| notices.has_room(id)));
     }
 
+    /// Something else than an OTP is about to be kept.
+    pub(super) fn announced(&mut self, news: Announcement) {
+        let Events { fanout, notices, .. } = self.events;
+        self.rows.extend(fanout.announced(news, self.now, |id| notices.has_room(id)));
+    }
+
     /// Writes the rows, into the open transaction.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         self.rows.iter().try_for_each(|row| put_event(connection, &self.events.keyring, row))
@@ -75,7 +81,7 @@ impl<'a> News<'a> {
     /// Lets them be claimed, after the commit.
     pub(super) fn publish(self) {
         if !self.rows.is_empty() {
-            let waiting = |row: &Queued| Waiting { address: row.address, due: row.due, otp: row.notice.otp.id };
+            let waiting = |row: &Queued| Waiting { address: row.address, due: row.due, line: row.notice.line() };
             self.events.notices.joined(self.rows.iter().map(waiting));
         }
     }
@@ -102,7 +108,6 @@ fn put_event(connection: &Connection, keyring: &Keyring, row: &Queued) -> rusqli
         "INSERT INTO event (subscription, id, due, until, tries, otp, number, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?;
     let Address { subscription, event } = row.address;
-    let otp = &row.notice.otp;
     let (due, until) = (int(row.due.0), int(row.until.0));
     let row = params![
         subscription.bytes(),
@@ -110,8 +115,8 @@ fn put_event(connection: &Connection, keyring: &Keyring, row: &Queued) -> rusqli
         due,
         until,
         row.tries,
-        otp.id.bytes(),
-        otp.number_key.bytes(),
+        row.notice.line().bytes(),
+        row.notice.number_key().bytes(),
         sealed.bytes()
     ];
     statement.execute(row).map(drop)
@@ -186,8 +191,8 @@ pub(super) fn replay(connection: &Connection, wanted: Address, now: UnixMillis) 
          WHERE subscription = ?1 AND id = ?2 AND ends IS NOT NULL RETURNING otp",
     )?;
     let row = params![wanted.subscription.bytes(), wanted.event.bytes(), int(now.0)];
-    let otp = statement.query_row(row, |row| row.get(0).map(OtpId::from_bytes)).optional()?;
-    Ok(otp.map(|otp| Waiting { address: wanted, due: now, otp }))
+    let line = statement.query_row(row, |row| row.get(0).map(OtpId::from_bytes)).optional()?;
+    Ok(line.map(|line| Waiting { address: wanted, due: now, line }))
 }
 
 /// Drops dead letters that are over, and the oldest ones where a subscriber has more than `most`.

@@ -15,8 +15,10 @@ use crate::otp::store::{Later, StoreError, WriteError};
 use crate::secret::{Keyring, Sealed};
 use crate::store::packed::unpack;
 use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::events::News;
 use crate::store::sqlite::records::{int, packed};
 use crate::store::sqlite::writer::Reach;
+use crate::verification::news::news;
 use crate::verification::record::Verification;
 use crate::verification::store::{VerificationStore, erased};
 
@@ -96,14 +98,25 @@ impl VerificationStore for SqliteStore {
         Box::pin(async move {
             let Some(id) = after.as_ref().or(before.as_ref()).map(|one| one.id) else { return Ok(()) };
             let claim = self.shared.claims.of(id);
-            let written = self.alone(Reach::Verification(id), move |sql| {
-                if verification(sql, &keyring, id)? != before {
-                    return Ok(None);
+            let written = self.on_writer(move |writer| {
+                let mut told = News::new(&shared.events, shared.clock.now());
+                let written = writer.alone(Reach::Verification(id), |sql| {
+                    if verification(sql, &keyring, id)? != before {
+                        return Ok(None);
+                    }
+                    if let Some(news) = news(before.as_ref(), after.as_ref()) {
+                        told.announced(news);
+                        told.write(sql)?;
+                    }
+                    match &after {
+                        Some(after) => put(sql, &keyring, after, shared.retention).map(Some),
+                        None => delete(sql, id).map(Some),
+                    }
+                })?;
+                if written.is_some() {
+                    told.publish();
                 }
-                match &after {
-                    Some(after) => put(sql, &keyring, after, shared.retention).map(Some),
-                    None => delete(sql, id).map(Some),
-                }
+                Ok(written)
             });
             written.await?.ok_or(WriteError::Conflict)?;
             self.shared.claims.written(id, claim);

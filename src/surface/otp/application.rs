@@ -20,6 +20,7 @@ use crate::surface::otp::handlers::{answer, invalid, read_body, unavailable};
 use crate::surface::otp::message::AutofillEntity;
 use crate::surface::otp::page::PageEntity;
 use crate::surface::problem::{Problem, ProblemCode};
+use crate::surface::refused::Keyed;
 
 /// An application.
 #[derive(Serialize, ToSchema)]
@@ -100,8 +101,7 @@ impl From<&Application> for ApplicationEntity {
     get, path = "/v1/applications", operation_id = "ListApplications", tag = "applications",
     responses(
         (status = 200, description = "The applications, oldest first", body = [ApplicationEntity]),
-        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
+        Keyed,
     ),
     security(("apikey" = []))
 )]
@@ -119,10 +119,9 @@ pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Res
     responses(
         (status = 200, description = "The application", body = ApplicationEntity),
         (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
+        Keyed,
         (status = 403, description = "The scope admin is missing", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The account has enough applications", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))
 )]
@@ -143,9 +142,8 @@ pub(super) async fn create(State(api): State<Api>, request: Request) -> Result<R
     params(("id" = String, Path, description = "Its id, its number, or default")),
     responses(
         (status = 200, description = "The application", body = ApplicationEntity),
-        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
+        Keyed,
         (status = 404, description = "No such application", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))
 )]
@@ -168,11 +166,10 @@ pub(super) async fn read(
     responses(
         (status = 200, description = "The application", body = ApplicationEntity),
         (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
+        Keyed,
         (status = 403, description = "The scope admin is missing", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such application", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The default application keeps its name", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))
 )]
@@ -199,11 +196,10 @@ pub(super) async fn edit(
     params(("id" = String, Path, description = "Its id or its number")),
     responses(
         (status = 200, description = "The application as it was", body = ApplicationEntity),
-        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
+        Keyed,
         (status = 403, description = "The scope admin is missing", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such application", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The default application stays", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))
 )]

@@ -28,6 +28,7 @@ use crate::surface::otp::context::{ContextBody, read_context};
 use crate::surface::otp::entity::{ConnectionEntity, OtpEntity, QuotaEntity, VerdictEntity};
 use crate::surface::otp::send::{ResendBody, SendBody, read_resend, read_send};
 use crate::surface::problem::{Problem, ProblemCode, store_refusal};
+use crate::surface::refused::{Keyed, Sends};
 
 /// Over-limit sends that clear within this time are 429: a platform's retry is worth its while then.
 const WORTH_A_RETRY: Duration = Duration::from_secs(60);
@@ -40,13 +41,7 @@ const WORTH_A_RETRY: Duration = Duration::from_secs(60);
     params(OnceHeader),
     responses(
         (status = 200, description = "The one-time password", body = OtpEntity),
-        (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Country not served, daily ceiling reached, or scope missing", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such application", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The number is locked, or had enough messages for more than a minute", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The idempotency key came with another request before", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Over quota, or the number had enough messages for less than a minute", body = Problem, content_type = "application/problem+json"),
+        Sends,
         (status = 503, description = "Temporarily unavailable; the code says whether it may have been done", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))
@@ -74,9 +69,8 @@ pub(super) async fn send_otp(State(api): State<Api>, request: Request) -> Result
     params(("otpID" = String, Path, description = "Id of the one-time password")),
     responses(
         (status = 200, description = "The one-time password", body = OtpEntity),
-        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
+        Keyed,
         (status = 404, description = "No such one-time password", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))
 )]
@@ -167,10 +161,9 @@ pub(super) struct VerifyBody {
     responses(
         (status = 200, description = "The verdict", body = VerdictEntity),
         (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
+        Keyed,
         (status = 404, description = "No such one-time password", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The idempotency key came with another request before", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Temporarily unavailable; no attempt was counted", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))
@@ -229,10 +222,9 @@ fn verdict(verified: &Verified) -> VerdictEntity {
     responses(
         (status = 200, description = "The one-time password as it was", body = OtpEntity),
         (status = 400, description = "The idempotency key is not one", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
+        Keyed,
         (status = 404, description = "No such one-time password", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The idempotency key came with another request before", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Temporarily unavailable; the code says whether it may have been done", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))
@@ -261,8 +253,7 @@ pub(super) async fn delete_otp(
     get, path = "/v1/connection", operation_id = "GetConnection", tag = "connection",
     responses(
         (status = 200, description = "The connection", body = ConnectionEntity),
-        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
+        Keyed,
     ),
     security(("apikey" = []))
 )]

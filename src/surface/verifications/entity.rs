@@ -125,16 +125,23 @@ pub struct VerificationOutcome {
     core: VerificationCore,
 }
 
+impl VerificationOutcome {
+    /// That of a verification that ended. It is always worded the same.
+    #[must_use]
+    pub fn of(verification: &Verification) -> Self {
+        let ended = verification.ended.as_ref();
+        let otp = ended.and_then(|ended| Some(OtpEntity::of(ended.otp.as_ref()?, ended.at)));
+        Self { core: VerificationCore::of(verification, otp) }
+    }
+}
+
 /// Words outcomes as the native interface does.
 #[derive(Clone, Copy, Debug)]
 pub struct Worder;
 
 impl Wording for Worder {
     fn word(&self, verification: &Verification) -> Vec<u8> {
-        let ended = verification.ended.as_ref();
-        let otp = ended.and_then(|ended| Some(OtpEntity::of(ended.otp.as_ref()?, ended.at)));
-        let outcome = VerificationOutcome { core: VerificationCore::of(verification, otp) };
         // Texts, numbers and truth values: writing them cannot fail.
-        serde_json::to_vec(&outcome).unwrap_or_default()
+        serde_json::to_vec(&VerificationOutcome::of(verification)).unwrap_or_default()
     }
 }

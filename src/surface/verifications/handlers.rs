@@ -15,6 +15,7 @@ use crate::surface::extract::Call;
 use crate::surface::once::OnceHeader;
 use crate::surface::otp::{answer, invalid, read_body, unavailable};
 use crate::surface::problem::{Problem, ProblemCode};
+use crate::surface::refused::{Keyed, Sends};
 use crate::surface::verifications::entity::VerificationEntity;
 use crate::surface::verifications::read::{NewVerification, not_opened, read_wish};
 use crate::surface::verifications::{Api, VERIFICATIONS};
@@ -30,13 +31,7 @@ use crate::verification::service::Opened;
     responses(
         (status = 201, description = "The verification", body = VerificationEntity,
             headers(("Location" = String, description = "The address of the verification, which needs a key"))),
-        (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Country not served, daily ceiling reached, or scope missing", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such application", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The number is locked, or had enough messages for more than a minute", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The idempotency key came with another request before", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Over quota, or the number had enough messages for less than a minute", body = Problem, content_type = "application/problem+json"),
+        Sends,
         (status = 503, description = "Temporarily unavailable; trying again with the same idempotency key does no more than once", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))
@@ -79,9 +74,8 @@ fn put(response: &mut Response, name: HeaderName, value: HeaderValue) {
     params(("verificationID" = String, Path, description = "Id of the verification")),
     responses(
         (status = 200, description = "The verification", body = VerificationEntity),
-        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
+        Keyed,
         (status = 404, description = "No such verification", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))
 )]
@@ -109,9 +103,8 @@ pub(super) async fn read(
     params(("verificationID" = String, Path, description = "Id of the verification")),
     responses(
         (status = 204, description = "The verification is over"),
-        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
+        Keyed,
         (status = 404, description = "No such verification", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Temporarily unavailable; the code says whether it may have been done", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))

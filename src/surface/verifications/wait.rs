@@ -16,6 +16,7 @@ use crate::surface::input::Input;
 use crate::surface::once::OnceHeader;
 use crate::surface::otp::{invalid, read_body};
 use crate::surface::problem::{Problem, store_refusal};
+use crate::surface::refused::{Capability, Sends};
 use crate::surface::verifications::entity::VerificationEntity;
 use crate::surface::verifications::handlers::created;
 use crate::surface::verifications::read::{NewVerification, not_opened, read_wish};
@@ -44,13 +45,7 @@ pub(super) struct AwaitedVerification {
     responses(
         (status = 201, description = "The verification that is waited for", body = VerificationEntity,
             headers(("Location" = String, description = "The address that ends the wait: a secret, with which no key is needed"))),
-        (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Country not served, daily ceiling reached, or scope missing", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such application", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The number is locked, or had enough messages for more than a minute", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The idempotency key came with another request before", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Over quota, or the number had enough messages for less than a minute", body = Problem, content_type = "application/problem+json"),
+        Sends,
         (status = 503, description = "Temporarily unavailable; trying again with the same idempotency key does no more than once", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))
@@ -89,8 +84,7 @@ pub(super) async fn open_and_wait(State(api): State<Api>, request: Request) -> R
     responses(
         (status = 204, description = "Nobody waits any more"),
         (status = 404, description = "This was never the address of a wait", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many addresses that never were", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Temporarily unavailable; the code says whether it may have been done", body = Problem, content_type = "application/problem+json"),
+        Capability,
     ),
 )]
 pub(super) async fn unsubscribe(State(api): State<Api>, Path(token): Path<String>, request: Request) -> Response {

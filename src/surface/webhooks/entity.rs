@@ -1,14 +1,17 @@
-//! What a subscriber is told: one flat object, the fields of the native one-time password and what happened to it.
+//! What a subscriber is told: one flat object, what happened, and the fields of what it happened to: the native one-time password,
+//! or the outcome of a verification as whoever waits for it is told it.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::events::dispatch::Wording;
-use crate::events::queue::Queued;
+use crate::events::queue::{About, Queued};
 use crate::events::subscription::Subscription;
 use crate::otp::news::EventName;
 use crate::surface::otp::OtpEntity;
+use crate::surface::verifications::VerificationOutcome;
 use crate::surface::vocabulary;
+use crate::verification::news::told;
 
 /// An event: what happened to a one-time password, and the one-time password as it stood then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -32,17 +35,47 @@ pub struct OtpChange {
     otp: OtpEntity,
 }
 
-impl OtpChange {
-    /// The event in words. The same event is always worded the same.
-    #[must_use]
-    pub fn of(event: &Queued) -> Self {
+/// How a verification ended, as a subscriber is told it who asked for that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VerificationChange {
+    /// How it ended.
+    #[schema(schema_with = vocabulary::verification_event)]
+    event: &'static str,
+    /// The id of the event (UUID), the same at every try: who has seen it has seen the event. Also in `webhook-id`.
+    #[schema(format = "uuid")]
+    event_id: String,
+    /// When it ended (RFC 3339).
+    #[schema(format = "date-time")]
+    occurred_at: String,
+    /// The outcome.
+    #[serde(flatten)]
+    outcome: VerificationOutcome,
+}
+
+/// An event in words. The same event is always worded the same.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Change {
+    Otp(OtpChange),
+    Verification(VerificationChange),
+}
+
+impl Change {
+    /// None where its record is not one that this release reads.
+    fn of(event: &Queued) -> Option<Self> {
         let notice = &*event.notice;
-        Self {
-            event: notice.name.as_str(),
-            event_id: event.address.event.to_string(),
-            occurred_at: notice.at.to_rfc3339(),
-            detail: notice.detail.clone(),
-            otp: OtpEntity::of(&notice.otp, notice.at),
+        let (event, event_id) = (notice.name.as_str(), event.address.event.to_string());
+        let occurred_at = notice.at.to_rfc3339();
+        match &notice.about {
+            About::Otp(otp) => {
+                let (detail, otp) = (notice.detail.clone(), OtpEntity::of(otp, notice.at));
+                Some(Self::Otp(OtpChange { event, event_id, occurred_at, detail, otp }))
+            }
+            About::Other(other) => {
+                let outcome = VerificationOutcome::of(&told(other)?);
+                Some(Self::Verification(VerificationChange { event, event_id, occurred_at, outcome }))
+            }
         }
     }
 }
@@ -54,7 +87,7 @@ pub struct Worder;
 impl Wording for Worder {
     fn word(&self, event: &Queued) -> Vec<u8> {
         // Texts and numbers only: this cannot fail.
-        serde_json::to_vec(&OtpChange::of(event)).unwrap_or_default()
+        serde_json::to_vec(&Change::of(event)).unwrap_or_default()
     }
 }
 
@@ -69,7 +102,7 @@ pub(super) struct SubscriptionEntity {
     /// The events that are told.
     #[schema(schema_with = vocabulary::events)]
     events: Vec<&'static str>,
-    /// The application whose one-time passwords are told of (UUID); left out when it is all of them.
+    /// The application whose one-time passwords and verifications are told of (UUID); left out when it is all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = "uuid")]
     application_id: Option<String>,

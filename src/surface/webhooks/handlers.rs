@@ -20,6 +20,7 @@ use crate::surface::extract::Call;
 use crate::surface::input::Input;
 use crate::surface::otp::{answer, invalid, read_body, unavailable};
 use crate::surface::problem::{Problem, ProblemCode, store_refusal};
+use crate::surface::refused::{Capability, Keyed};
 use crate::surface::vocabulary;
 use crate::surface::webhooks::Hooks;
 use crate::surface::webhooks::entity::SubscriptionEntity;
@@ -32,29 +33,29 @@ pub(super) struct NewSubscription {
     /// Where events are posted: an absolute https address, which is kept byte for byte.
     #[schema(format = "uri", max_length = 4096, example = "https://example.com/hooks?sig=abc%3D")]
     notification_url: String,
-    /// The events to tell; all of them when left out or empty.
+    /// The events to tell; every one of one-time passwords when left out or empty.
     #[schema(schema_with = vocabulary::events)]
     events: Option<Vec<String>>,
-    /// The application whose one-time passwords to tell of: its id, its number, or default; all of them when left out.
+    /// The application that is told of: its id, its number, or default; all of them when left out.
     #[schema(nullable = false)]
     application_id: Option<String>,
 }
 
-/// Subscribe to what becomes of one-time passwords
+/// Subscribe to what becomes of one-time passwords and verifications
 ///
-/// Events are posted to the callback address as they happen, at least once, signed as Standard Webhooks says. The same
-/// callback again is the same subscription, with what it is told changed. Its address, in `Location`, ends it.
+/// Events are posted to the callback address as they happen, at least once, signed as Standard Webhooks says: each an `OtpChange`, or,
+/// of how a verification ended, a `VerificationChange`. The same callback again is the same subscription, with what it is told
+/// changed. Its address, in `Location`, ends it.
 #[utoipa::path(
     post, path = "/v1/webhooks", operation_id = "WhenOTPChanges", tag = "webhooks", request_body = NewSubscription,
     responses(
         (status = 201, description = "The subscription", body = SubscriptionEntity,
             headers(("Location" = String, description = "The address that ends the subscription: a secret, with which no key is needed"))),
         (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
+        Keyed,
         (status = 403, description = "The scope webhooks is missing", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such application", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The account has enough subscriptions", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Over quota", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Temporarily unavailable; the code says whether it may have been done", body = Problem, content_type = "application/problem+json"),
     ),
     security(("apikey" = []))
@@ -98,10 +99,11 @@ pub(super) async fn subscribe(State(hooks): State<Hooks>, request: Request) -> R
 }
 
 fn read_events(input: &mut Input) -> EventNames {
-    let all = EventNames::all();
+    // How verifications end is told to who names it.
+    let usual = EventNames::of_otps();
     match input.optional_value("events") {
-        None => all,
-        Some(Value::Array(names)) if names.is_empty() => all,
+        None => usual,
+        Some(Value::Array(names)) if names.is_empty() => usual,
         Some(Value::Array(names)) => {
             let mut events = EventNames::default();
             for (index, name) in names.iter().enumerate() {
@@ -115,7 +117,7 @@ fn read_events(input: &mut Input) -> EventNames {
         }
         Some(_) => {
             input.fault("events", "must be an array of names of events, such as [\"VERIFIED\", \"EXPIRED\"]");
-            all
+            usual
         }
     }
 }
@@ -135,8 +137,7 @@ fn unknown_application(call: &Call) -> Response {
     responses(
         (status = 204, description = "The subscription is over"),
         (status = 404, description = "This was never the address of a subscription", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many addresses that never were", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Temporarily unavailable; the code says whether it may have been done", body = Problem, content_type = "application/problem+json"),
+        Capability,
     ),
 )]
 pub(super) async fn unsubscribe(State(hooks): State<Hooks>, Path(token): Path<String>, request: Request) -> Response {

@@ -15,7 +15,7 @@ use crate::events::subscriptions::Subscriptions;
 use crate::layer::guard::Guard;
 use crate::otp::catalogue::Catalogue;
 
-pub use entity::{OtpChange, Worder};
+pub use entity::{OtpChange, VerificationChange, Worder};
 
 /// Below this every path is a capability.
 pub const CAPABILITIES: &str = "/v1/webhooks/";
@@ -37,9 +37,9 @@ pub struct Parts {
     pub base_url: String,
 }
 
-/// No operation answers an event, so it is described on its own.
+/// No operation answers an event, so they are described on their own.
 #[derive(OpenApi)]
-#[openapi(components(schemas(OtpChange)))]
+#[openapi(components(schemas(OtpChange, VerificationChange)))]
 struct Described;
 
 /// The routes that need a key.

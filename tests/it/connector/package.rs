@@ -126,9 +126,21 @@ fn connector_trigger_is_a_webhook_that_the_platform_can_end() {
     assert_eq!(wish["required"], json!(["notificationUrl"]));
     // Every kind of event may be chosen, and each has its label.
     let kinds = &wish["properties"]["events"]["items"];
-    assert_eq!(kinds["enum"].as_array().unwrap().len(), 9);
-    assert_eq!(kinds["x-ms-enum-values"].as_array().unwrap().len(), 9);
-    let change = &definition["definitions"]["OtpChange"]["properties"];
+    assert_eq!(kinds["enum"].as_array().unwrap().len(), 14);
+    assert_eq!(kinds["x-ms-enum-values"].as_array().unwrap().len(), 14);
+    // What a designer shows has the fields of both kinds of events, and asks for what both have.
+    let change = &definition["definitions"]["OtpChange"];
+    for words in ["enum", "x-ms-enum-values"] {
+        assert_eq!(change["properties"]["event"][words], kinds[words]);
+    }
+    assert_eq!(
+        change["required"],
+        json!(["event", "occurredAt", "timestampCreated", "timestampExpire", "applicationId", "eventId", "accountId"])
+    );
+    assert!(definition["definitions"].get("VerificationChange").is_none());
+    let change = &change["properties"];
+    assert_eq!((&change["verified"]["type"], &change["otp"]["type"]), (&json!("boolean"), &json!("object")));
+    assert_eq!(change["verificationId"]["x-ms-summary"], "Verification ID");
     for name in ["event", "eventId", "occurredAt", "otpId", "otpStatus", "number", "referenceId"] {
         assert_eq!(change[name]["type"], "string", "{name}");
     }

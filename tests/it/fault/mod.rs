@@ -18,7 +18,7 @@ mod inject;
 mod load;
 mod model;
 mod queued;
-mod random;
+pub(crate) mod random;
 mod sync;
 mod torn;
 mod tracer;

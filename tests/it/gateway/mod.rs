@@ -23,5 +23,6 @@ mod tls;
 mod tyntec;
 mod unimatrix;
 mod unimatrix_access;
+mod verification_events;
 mod verifications;
 mod webhooks;

@@ -351,3 +351,58 @@ fn an_erased_number_is_in_no_verification() {
     assert_eq!((told.id(), &told.json()["state"]), (waited, &json!("CANCELLED_BY_FLOW")));
     assert!(!told.body.contains("15112345678") && !told.body.contains("case 10"), "{}", told.body);
 }
+
+/// How often a line of `otpgate_verification_tries_total` says that a try ended so.
+fn tries(gateway: &Gateway, outcome: &str) -> u64 {
+    let metrics = gateway.server.admin_client().get("/metrics").expect(200).body;
+    let name = format!("otpgate_verification_tries_total{{outcome=\"{outcome}\"}} ");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or_else(|| panic!("{metrics}"));
+    line.parse().unwrap()
+}
+
+#[test]
+fn a_run_that_is_gone_is_told_once_and_one_that_fails_until_the_tries_are_used_up() {
+    let gateway = Gateway::with(PRIVATE);
+    let mut client = gateway.client();
+    let gone: Vec<_> = [404, 410]
+        .into_iter()
+        .map(|status| {
+            let receiver = Receiver::with(move |_| Reply::Status(status));
+            let made = wait_for(&mut client, &receiver, &json!({"number": NUMBER})).json();
+            client.delete(&format!("{PATH}/{}", id(&made))).expect(204);
+            receiver.wait(|seen| !seen.is_empty());
+            (receiver, id(&made))
+        })
+        .collect();
+    let failing = Receiver::with(|_| Reply::Status(500));
+    let made = wait_for(&mut client, &failing, &json!({"number": NUMBER})).json();
+    client.delete(&format!("{PATH}/{}", id(&made))).expect(204);
+    failing.wait(|seen| seen.len() == 4);
+    while tries(&gateway, "dead") == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    // By then the others would have been tried again as often.
+    assert!(gone.iter().all(|(receiver, _)| receiver.seen().len() == 1));
+    assert_eq!(failing.seen().len(), 4);
+    let counts = ["delivered", "retried", "dead", "dropped"].map(|outcome| tries(&gateway, outcome));
+    assert_eq!(counts, [0, 3, 1, 2]);
+    let log = gateway.server.stop();
+    let lines = |words: &str, id: &str| log.lines().filter(|line| line.contains(words) && line.contains(id)).count();
+    for (_, id) in &gone {
+        assert_eq!(lines("nobody is told: whoever waited is gone", id), 1, "{log}");
+    }
+    let warned = log.lines().filter(|line| line.contains("whoever waited was not told"));
+    let warned: Vec<_> = warned.collect();
+    assert!(warned.len() == 1 && warned[0].contains(&id(&made)) && warned[0].contains("answered 500"), "{log}");
+    assert!(warned[0].to_ascii_lowercase().contains("warn") && !log.contains("sig="), "{log}");
+}
+
+#[test]
+fn words_are_read_in_any_case() {
+    let gateway = Gateway::start();
+    let mut client = gateway.client();
+    for (send, via, left) in [("NOW", "sms", 2), ("On_Open", "Voice", 3)] {
+        let opened = open(&mut client, &json!({"number": NUMBER, "send": send, "via": via}));
+        assert_eq!(opened["sendsLeft"], left, "{opened}");
+    }
+}

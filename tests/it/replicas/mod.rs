@@ -12,3 +12,4 @@ mod rolling;
 mod tls;
 mod trouble;
 mod turns;
+mod verifications;

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use otpgate::access::connection::ConnectionId;
+use otpgate::clock::UnixMillis;
 use otpgate::events::fanout::Fanout;
-use otpgate::events::queue::{Queued, Settled, Settlement};
+use otpgate::events::queue::{About, Notice, Other, Queued, Settled, Settlement};
 use otpgate::events::store::EventQueue;
 use otpgate::events::subscription::{Format, SUBSCRIPTIONS_PER_ACCOUNT, Subscription, SubscriptionId};
 use otpgate::otp::housekeeping;
 use otpgate::otp::id::AccountId;
 use otpgate::otp::news::{EventName, EventNames};
-use otpgate::otp::record::{Delivery, EventKind};
+use otpgate::otp::record::{Delivery, EventKind, Otp};
 use otpgate::otp::store::{OtpStore as _, WriteError};
 use otpgate::secret::SystemEntropy;
 
@@ -19,7 +20,7 @@ use super::world::{CODE, LIFETIME, RETENTION, Store, World, delete, edit};
 
 const SOON: Duration = Duration::from_secs(5);
 
-fn subscription(world: &World, url: &str, events: EventNames) -> Subscription {
+pub(super) fn subscription(world: &World, url: &str, events: EventNames) -> Subscription {
     let (id, connection) = (SubscriptionId::generate(&SystemEntropy), ConnectionId::generate(&SystemEntropy));
     let mut made = Subscription {
         id,
@@ -39,7 +40,7 @@ fn subscription(world: &World, url: &str, events: EventNames) -> Subscription {
 }
 
 pub(crate) async fn subscribe<S: Store>(world: &World, store: &S, url: &str) -> Subscription {
-    let made = subscription(world, url, EventNames::all());
+    let made = subscription(world, url, EventNames::of_otps());
     store.put_subscription(None, made.clone()).await.unwrap();
     made
 }
@@ -69,14 +70,14 @@ pub(crate) async fn settle<S: Store>(store: &S, events: &[Queued], settlement: &
 pub(crate) async fn a_subscription_is_written_over_what_it_names<S: Store>(world: &World, store: &Arc<S>) {
     let first = subscribe(world, &**store, "https://a/1").await;
     assert_eq!(store.put_subscription(None, first.clone()).await, Err(WriteError::Conflict));
-    let mut twin = subscription(world, "https://a/1", EventNames::all());
+    let mut twin = subscription(world, "https://a/1", EventNames::of_otps());
     twin.callback.clone_from(&first.callback);
     assert_eq!(store.put_subscription(None, twin).await, Err(WriteError::Conflict), "the same callback");
     let fewer = Subscription { events: EventNames::from_iter([EventName::Sent]), ..first.clone() };
     store.put_subscription(Some(first.clone()), fewer.clone()).await.unwrap();
     assert_eq!(store.put_subscription(Some(first.clone()), first.clone()).await, Err(WriteError::Conflict));
     assert_eq!(store.subscription(first.id).await.unwrap(), Some(fewer.clone()));
-    let mut second = subscription(world, "https://a/2", EventNames::all());
+    let mut second = subscription(world, "https://a/2", EventNames::of_otps());
     second.account = "team".parse::<AccountId>().unwrap();
     second.created = world.now() + SOON;
     store.put_subscription(None, second.clone()).await.unwrap();
@@ -85,7 +86,7 @@ pub(crate) async fn a_subscription_is_written_over_what_it_names<S: Store>(world
     for number in 1..SUBSCRIPTIONS_PER_ACCOUNT {
         subscribe(world, &**store, &format!("https://b/{number}")).await;
     }
-    let more = subscription(world, "https://c", EventNames::all());
+    let more = subscription(world, "https://c", EventNames::of_otps());
     assert_eq!(store.put_subscription(None, more.clone()).await, Err(WriteError::Conflict), "enough");
     assert!(store.delete_subscription(first.id).await.unwrap());
     assert!(!store.delete_subscription(first.id).await.unwrap());
@@ -114,8 +115,9 @@ pub(crate) async fn a_change_brings_its_events_and_no_others<S: Store>(world: &W
         (sent.notice.name, sent.notice.detail.as_deref(), sent.address.subscription, sent.tries),
         (EventName::Sent, Some("a carrier"), subscription.id, 0)
     );
-    assert_eq!((sent.notice.otp.id, sent.notice.otp.attempts, sent.notice.at), (id, 0, world.now()));
-    assert!(sent.notice.otp.sealed.is_none() && sent.notice.otp.events.is_empty(), "no code, no history");
+    let otp = sent.notice.otp().unwrap();
+    assert_eq!((otp.id, otp.attempts, sent.notice.at), (id, 0, world.now()));
+    assert!(otp.sealed.is_none() && otp.events.is_empty(), "no code, no history");
     assert_eq!(sent.until, world.now() + RETENTION);
     settle(&**store, &first, &Settlement::Told).await;
     use EventName::{Deleted, Delivered, Expired, Replaced, TooManyAttempts, WrongCode};
@@ -139,9 +141,9 @@ pub(crate) async fn only_who_is_interested_is_told<S: Store>(world: &World, stor
     let (all, application) = (subscribe(world, &**store, "https://all").await, otp.application);
     let mut matching = subscription(world, "https://matching", EventNames::from_iter([EventName::WrongCode]));
     matching.application = Some(application);
-    let mut other = subscription(world, "https://other", EventNames::all());
+    let mut other = subscription(world, "https://other", EventNames::of_otps());
     other.application = Some(world.otp(1, 3).application);
-    let mut foreign = subscription(world, "https://foreign", EventNames::all());
+    let mut foreign = subscription(world, "https://foreign", EventNames::of_otps());
     foreign.account = "team".parse::<AccountId>().unwrap();
     let deaf = subscription(world, "https://deaf", EventNames::from_iter([EventName::Sent]));
     for one in [&matching, &other, &foreign, &deaf] {
@@ -157,7 +159,7 @@ pub(crate) async fn only_who_is_interested_is_told<S: Store>(world: &World, stor
     assert_eq!(told[0].address.event, told[1].address.event, "one event, one id");
     settle(&**store, &told, &Settlement::Told).await;
     // From the commit on that changed it, it is told of something else; from its end on of nothing.
-    let hears = Subscription { events: EventNames::all(), ..deaf.clone() };
+    let hears = Subscription { events: EventNames::of_otps(), ..deaf.clone() };
     store.put_subscription(Some(deaf), hears.clone()).await.unwrap();
     store.delete_subscription(all.id).await.unwrap();
     world.check(&**store, id, CODE).await;
@@ -231,7 +233,7 @@ pub(crate) async fn an_erased_number_is_in_no_event<S: Store>(world: &World, sto
     // One of number 1 is dead, others of it wait.
     let first = claim(world, &**store).await;
     settle(&**store, &first, &Settlement::Dead { ends: world.now() + RETENTION, answer: String::new() }).await;
-    assert_eq!((first[0].notice.otp.number_key, store.queued_events()), (world.key(1), 5));
+    assert_eq!((first[0].notice.number_key(), store.queued_events()), (world.key(1), 5));
     store.erase(world.key(1)).await.unwrap();
     assert!(store.dead_events(Some(subscription.id), 10).await.unwrap().is_empty());
     let mut told = 0;
@@ -240,7 +242,7 @@ pub(crate) async fn an_erased_number_is_in_no_event<S: Store>(world: &World, sto
         if claimed.is_empty() {
             break;
         }
-        assert!(claimed.iter().all(|event| event.notice.otp.number_key == world.key(2)));
+        assert!(claimed.iter().all(|event| event.notice.number_key() == world.key(2)));
         told += claimed.len();
         settle(&**store, &claimed, &Settlement::Told).await;
     }
@@ -251,7 +253,8 @@ pub(crate) async fn an_erased_number_is_in_no_event<S: Store>(world: &World, sto
 async fn what_has_no_room_is_lost_and_counted() {
     let world = World::new();
     let fanout = Fanout::new(Arc::new(SystemEntropy), RETENTION);
-    let (one, two) = (subscription(&world, "a", EventNames::all()), subscription(&world, "b", EventNames::all()));
+    let (one, two) =
+        (subscription(&world, "a", EventNames::of_otps()), subscription(&world, "b", EventNames::of_otps()));
     fanout.replace(&[one.clone(), two]);
     let mut otp = world.otp(1, 3);
     assert!(fanout.changed(None, &otp, world.now(), |_| true).is_empty());
@@ -283,7 +286,7 @@ async fn events_outlive_the_process_without_a_number_in_clear() {
     assert_eq!(drain(&world, &*store).await, [EventName::WrongCode, EventName::Deleted]);
     world.check(&*store, world.send(&*store, 777, 3).await, "1").await;
     assert_eq!(claim(&world, &*store).await[0].address.subscription, subscription.id, "still interested");
-    delete(&*store, claimed[0].notice.otp.id).await;
+    delete(&*store, claimed[0].notice.line()).await;
     drop(store);
     // The OTPs' own rows hold numbers until their retention: look at a store whose OTPs are all deleted.
     let store = Arc::new(world.sqlite(dir.path()));
@@ -309,4 +312,29 @@ async fn events_outlive_the_process_without_a_number_in_clear() {
         files += 1;
     }
     assert!(files > 1);
+}
+
+/// A notice as a release had it that knew of OTPs alone.
+#[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Older {
+    name: EventName,
+    at: UnixMillis,
+    detail: Option<String>,
+    otp: Otp,
+}
+
+#[test]
+fn a_notice_of_an_otp_lies_as_an_older_release_wrote_it() {
+    let world = World::new();
+    let (name, at, detail) = (EventName::Undeliverable, world.now(), Some("why".to_owned()));
+    let older = Older { name, at, detail: detail.clone(), otp: world.otp(1, 3) };
+    let newer = Notice { name, at, detail, about: About::Otp(Box::new(older.otp.clone())) };
+    let bytes = rmp_serde::to_vec(&older).unwrap();
+    assert_eq!(rmp_serde::to_vec(&newer).unwrap(), bytes, "a replica of that release reads it");
+    assert_eq!(rmp_serde::from_slice::<Notice>(&bytes).unwrap(), newer);
+    let other = Other { line: older.otp.id, number_key: older.otp.number_key, record: vec![1, 2, 255] };
+    let told = Notice { about: About::Other(other), ..newer };
+    assert_eq!(rmp_serde::from_slice::<Notice>(&rmp_serde::to_vec(&told).unwrap()).unwrap(), told);
+    let nothing = rmp_serde::to_vec(&(name, at, Option::<String>::None, Option::<Otp>::None)).unwrap();
+    assert!(rmp_serde::from_slice::<Notice>(&nothing).is_err(), "it happened to nothing");
 }

@@ -102,6 +102,8 @@ mod conformance {
         a_write_ends_a_claim_and_says_when_it_is_due_next,
         an_erased_number_leaves_whom_to_tell,
         what_ends_a_code_is_told_inside,
+        how_one_ends_is_told_with_the_write_that_ends_it,
+        an_erased_number_is_in_no_news_of_verifications,
     );
     conformance!(nonces:
         a_nonce_is_spent_once,

@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use otpgate::access::connection::ConnectionId;
 use otpgate::events::inside::INSIDE;
-use otpgate::events::queue::{Settled, Settlement};
+use otpgate::events::queue::{About, Queued, Settled, Settlement};
+use otpgate::events::subscription::Subscription;
 use otpgate::otp::application::Reference;
 use otpgate::otp::channel::Via;
 use otpgate::otp::id::{ApplicationId, OtpId, VerificationId};
-use otpgate::otp::news::EventName;
+use otpgate::otp::news::{EventName, EventNames};
 use otpgate::otp::record::Recipient;
 use otpgate::otp::store::WriteError;
 use otpgate::secret::SystemEntropy;
+use otpgate::verification::news::told;
 use otpgate::verification::outcome::Outcome;
 use otpgate::verification::record::{Callback, FirstSend, Verification};
 use otpgate::verification::store::LEASE;
 
+use super::events::{claim, drain, settle, subscription};
 use super::world::{LIFETIME, RETENTION, Store, World, e164};
 
 const OPEN: Duration = Duration::from_secs(600);
@@ -190,11 +193,118 @@ pub(crate) async fn what_ends_a_code_is_told_inside<S: Store>(world: &World, sto
     let told = store.claim_events(world.now(), 10).await.unwrap();
     let [event] = told.as_slice() else { panic!("{told:?}") };
     assert_eq!((event.address.subscription, event.notice.name), (INSIDE, EventName::Verified));
-    assert_eq!(event.notice.otp.verification, Some(asked));
+    assert_eq!(event.notice.otp().unwrap().verification, Some(asked));
     assert_eq!((store.queued_events(), store.lost_events()), (0, 0), "it is nobody's queue");
     assert_eq!(store.subscriptions(None).await.unwrap(), []);
     let settled = Settled { address: event.address, settlement: Settlement::Told };
     store.settle_events(vec![settled]).await.unwrap();
     world.clock.advance(LIFETIME);
     assert_eq!(store.claim_events(world.now(), 10).await.unwrap(), []);
+}
+
+async fn subscribe<S: Store>(store: &Arc<S>, wanted: Subscription) -> Subscription {
+    store.put_subscription(None, wanted.clone()).await.unwrap();
+    wanted
+}
+
+/// The verification that an event tells of.
+fn of(event: &Queued) -> Verification {
+    let About::Other(other) = &event.notice.about else { panic!("{event:?}") };
+    told(other).unwrap()
+}
+
+pub(crate) async fn how_one_ends_is_told_with_the_write_that_ends_it<S: Store>(world: &World, store: &Arc<S>) {
+    let all = EventNames::of_verifications();
+    let made = waited_for(world, 1);
+    let hears = subscribe(store, subscription(world, "https://hears", all)).await;
+    let mut matching =
+        subscription(world, "https://matching", EventNames::from_iter([EventName::VerificationCancelled]));
+    matching.application = Some(made.application);
+    let matching = subscribe(store, matching).await;
+    let mut elsewhere = subscription(world, "https://elsewhere", all);
+    elsewhere.application = Some(ApplicationId::generate(&SystemEntropy));
+    let mut foreign = subscription(world, "https://foreign", all);
+    foreign.account = "other".parse().unwrap();
+    let others = EventNames::from_iter([EventName::VerificationVerified]);
+    for deaf in [
+        elsewhere,
+        foreign,
+        subscription(world, "https://codes", EventNames::of_otps()),
+        subscription(world, "https://verified", others),
+    ] {
+        subscribe(store, deaf).await;
+    }
+    put(store, &made).await;
+    let sent = Verification { sends: 2, ..made.clone() };
+    store.put_verification(Some(made.clone()), Some(sent.clone())).await.unwrap();
+    assert_eq!(claim(world, &**store).await, [], "it is open");
+    let mut ended = sent.clone();
+    ended.end(Outcome::CancelledByPerson, Some(&world.otp(1, 3)), world.now());
+    assert_eq!(store.put_verification(Some(made), Some(ended.clone())).await, Err(WriteError::Conflict));
+    assert_eq!(claim(world, &**store).await, [], "nothing is told of a write that lost");
+    store.put_verification(Some(sent), Some(ended.clone())).await.unwrap();
+    let news = claim(world, &**store).await;
+    let whom: BTreeSet<_> = news.iter().map(|event| event.address.subscription).collect();
+    assert_eq!((news.len(), whom), (2, BTreeSet::from([hears.id, matching.id])));
+    assert_eq!(news[0].address.event, news[1].address.event, "one event");
+    for event in &news {
+        assert_eq!((event.notice.name, event.notice.at), (EventName::VerificationCancelled, world.now()));
+        assert_eq!((event.until, event.tries), (world.now() + RETENTION, 0));
+        assert_eq!((event.notice.number_key(), event.notice.line()), (world.key(1), ended.current_otp().unwrap()));
+        assert_eq!(of(event), Verification { callback: None, ..ended.clone() }, "whole, but for who waits");
+    }
+    // The same event over tries, and none more for what is written later.
+    let due = world.now();
+    settle(&**store, &news, &Settlement::PutOff { due, answer: String::new() }).await;
+    let mut over = ended.clone();
+    over.callback.as_mut().unwrap().over = true;
+    store.put_verification(Some(ended), Some(over.clone())).await.unwrap();
+    let again = claim(world, &**store).await;
+    assert_eq!(again.iter().map(|event| event.tries).collect::<Vec<_>>(), [1, 1]);
+    assert_eq!(again[0].notice, news[0].notice);
+    assert_eq!(again[0].address.event, news[0].address.event);
+    settle(&**store, &again, &Settlement::Told).await;
+    store.put_verification(Some(over), None).await.unwrap();
+    assert_eq!(drain(world, &**store).await, []);
+    // Each outcome has its name.
+    for (number, (outcome, name)) in [
+        (Outcome::Verified, EventName::VerificationVerified),
+        (Outcome::Expired, EventName::VerificationExpired),
+        (Outcome::TooManyAttempts, EventName::VerificationTooManyAttempts),
+        (Outcome::Undeliverable, EventName::VerificationUndeliverable),
+        (Outcome::CancelledByFlow, EventName::VerificationCancelled),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let one = Verification { otps: Vec::new(), ..verification(world, 10 + u32::try_from(number).unwrap()) };
+        put(store, &one).await;
+        let mut ended = one.clone();
+        ended.end(outcome, None, world.now());
+        store.put_verification(Some(one), Some(ended)).await.unwrap();
+        let told = drain(world, &**store).await;
+        assert!(!told.is_empty() && told.iter().all(|told| *told == name), "{outcome:?}: {told:?}");
+    }
+}
+
+pub(crate) async fn an_erased_number_is_in_no_news_of_verifications<S: Store>(world: &World, store: &Arc<S>) {
+    subscribe(store, subscription(world, "https://hears", EventNames::of_verifications())).await;
+    for number in [1, 2, 3] {
+        let made = verification(world, number);
+        put(store, &made).await;
+        let mut ended = made.clone();
+        ended.end(Outcome::Verified, None, world.now());
+        store.put_verification(Some(made), Some(ended)).await.unwrap();
+    }
+    let open = waited_for(world, 1);
+    put(store, &open).await;
+    let first = claim(world, &**store).await;
+    assert_eq!(of(&first[0]).number_key, world.key(1));
+    settle(&**store, &first[..1], &Settlement::Dead { ends: world.now() + RETENTION, answer: String::new() }).await;
+    assert_eq!(store.dead_events(None, 10).await.unwrap().len(), 1);
+    for number in [1, 2] {
+        store.erase(world.key(number)).await.unwrap();
+    }
+    assert_eq!(store.dead_events(None, 10).await.unwrap(), []);
+    assert_eq!(drain(world, &**store).await, [EventName::VerificationVerified], "and nobody is told of an erasure");
 }

@@ -8,7 +8,9 @@ pub(crate) mod oaep;
 pub(crate) mod proxy;
 pub(crate) mod receiver;
 pub(crate) mod redis;
+pub(crate) mod schema;
 pub(crate) mod signer;
+pub(crate) mod steps;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener};

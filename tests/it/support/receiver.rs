@@ -2,8 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -17,6 +17,10 @@ pub(crate) struct Received {
     pub line: String,
     pub headers: Vec<(String, String)>,
     pub body: String,
+    /// When the whole of it was here.
+    pub came: Instant,
+    /// The status that it was answered with, and when the answer had been written, by this side's clock.
+    pub answered: Arc<OnceLock<(u16, Instant)>>,
 }
 
 impl Received {
@@ -161,9 +165,14 @@ fn serve(socket: impl Read + Write, seen: &Mutex<Vec<Received>>, behaviour: &Mut
     while let Some(received) = read(&mut socket) {
         let behaviour = Arc::clone(&behaviour.lock().unwrap());
         let reply = behaviour(&received);
+        let answered = Arc::clone(&received.answered);
         seen.lock().unwrap().push(received);
+        let mut said = None;
         let text = match reply {
-            Reply::Status(status) => format!("HTTP/1.1 {status} Said\r\nContent-Length: 0\r\n\r\n"),
+            Reply::Status(status) => {
+                said = Some(status);
+                format!("HTTP/1.1 {status} Said\r\nContent-Length: 0\r\n\r\n")
+            }
             Reply::Raw(text) => text,
             Reply::Nothing => loop {
                 std::thread::park();
@@ -194,6 +203,9 @@ fn serve(socket: impl Read + Write, seen: &Mutex<Vec<Received>>, behaviour: &Mut
         if socket.get_mut().write_all(text.as_bytes()).and_then(|()| socket.get_mut().flush()).is_err() {
             return;
         }
+        if let Some(status) = said {
+            let _first = answered.set((status, Instant::now()));
+        }
     }
 }
 
@@ -213,5 +225,6 @@ fn read(socket: &mut impl BufRead) -> Option<Received> {
     let mut body = vec![0; length.map_or(0, |(_, value)| value.parse().unwrap())];
     socket.read_exact(&mut body).ok()?;
     let body = String::from_utf8(body).unwrap();
-    Some(Received { line: line.trim_end().to_owned(), headers, body })
+    let (came, answered) = (Instant::now(), Arc::default());
+    Some(Received { line: line.trim_end().to_owned(), headers, body, came, answered })
 }

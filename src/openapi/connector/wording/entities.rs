@@ -17,7 +17,7 @@ const MESSAGE_CHANNELS: &[(&str, &str)] = &[("SMS", "Text message"), ("VOICE", "
 const DELIVERIES: &[(&str, &str)] =
     &[("QUEUED", "Queued"), ("SENT", "Sent"), ("DELIVERED", "Delivered"), ("UNDELIVERABLE", "Undeliverable")];
 
-/// What may happen to a one-time password.
+/// What a flow may be started by.
 pub(super) const EVENTS: &[(&str, &str)] = &[
     ("SENT", "Sent"),
     ("DELIVERED", "Delivered"),
@@ -28,7 +28,15 @@ pub(super) const EVENTS: &[(&str, &str)] = &[
     ("TOO_MANY_ATTEMPTS", "Too many attempts"),
     ("REPLACED", "Replaced"),
     ("DELETED", "Deleted"),
+    ("VERIFICATION_VERIFIED", "Verification ended: verified"),
+    ("VERIFICATION_EXPIRED", "Verification ended: expired"),
+    ("VERIFICATION_TOO_MANY_ATTEMPTS", "Verification ended: too many attempts"),
+    ("VERIFICATION_UNDELIVERABLE", "Verification ended: undeliverable"),
+    ("VERIFICATION_CANCELLED", "Verification ended: cancelled"),
 ];
+/// What may happen to a one-time password, and how a verification may end.
+pub(super) const OTP_EVENTS: &[(&str, &str)] = EVENTS.split_at(9).0;
+pub(super) const VERIFICATION_EVENTS: &[(&str, &str)] = EVENTS.split_at(9).1;
 
 pub(super) const IDEMPOTENCY_KEY: Field = field(
     "Idempotency-Key",

@@ -5,7 +5,7 @@ use crate::openapi::connector::words::{Field, Operation, Schema, Trigger, Wordin
 
 use super::entities::{
     ACCOUNT_ID, APPLICATION_ID, ATTEMPT_COUNT, ATTEMPTS_LEFT, CHANNEL, CHANNELS, CONNECTION, CREATED, DELIVERY_STATUS,
-    EVENTS, EXPIRE, IDEMPOTENCY_KEY, NUMBER, OTP_ID, OTP_STATUS, QUOTA, REFERENCE_ID, TIMESTAMP_CREATED,
+    EVENTS, EXPIRE, IDEMPOTENCY_KEY, NUMBER, OTP_EVENTS, OTP_ID, OTP_STATUS, QUOTA, REFERENCE_ID, TIMESTAMP_CREATED,
     TIMESTAMP_EXPIRE,
 };
 use super::verifications;
@@ -88,13 +88,13 @@ const OPERATIONS: &[Operation] = &[
         "WhenOTPChanges",
         Important,
         "When a one time password changes",
-        "This operation triggers when a one-time password is sent, delivered, verified or deleted, when a wrong code is entered for it, or when it expires.",
+        "This operation triggers when a one-time password is sent, delivered, verified or deleted, when a wrong code is entered for it, or when it expires; and, where that is chosen, when a verification ends.",
     )
     .body("Which changes start the flow.")
     .trigger(Trigger {
         hint: "To see it work now, send a one-time password to your own phone.",
-        content: "OtpChange",
-        description: "What happened to the one-time password, and how it stands since.",
+        content: &["OtpChange", "VerificationChange"],
+        description: "What happened to the one-time password, and how it stands since; or how the verification ended.",
     }),
     action(
         "UnsubscribeOTPChanges",
@@ -249,11 +249,11 @@ const SCHEMAS: &[Schema] = &[
         name: "NewSubscription",
         title: "Changes",
         fields: &[
-            field("events", "Changes", "The changes that start the flow. All of them unless some are chosen.").labels(EVENTS),
+            field("events", "Changes", "The changes that start the flow. All changes of one-time passwords unless some are chosen; how a verification ends starts it only when chosen.").labels(EVENTS),
             field(
                 "applicationId",
                 "Application",
-                "The application whose one-time passwords start the flow. All applications unless one is chosen.",
+                "The application whose one-time passwords and verifications start the flow. All applications unless one is chosen.",
             )
             .application(),
             field("notificationUrl", "Callback URL", "The address that changes are posted to; the platform fills it in.").callback(),
@@ -265,7 +265,7 @@ const SCHEMAS: &[Schema] = &[
         fields: &[
             field("subscriptionId", "Subscription ID", "The ID of the subscription."),
             field("events", "Changes", "The changes that are told.").labels(EVENTS),
-            field("applicationId", "Application ID", "The application whose one-time passwords are told of; left out when it is all of them."),
+            field("applicationId", "Application ID", "The application whose one-time passwords and verifications are told of; left out when it is all of them."),
             field("created", "Created (Unix Time)", "When it was made, in milliseconds since 1970.").advanced(),
             field("signingSecret", "Signing Secret", "The secret that changes are signed with, shown once.").advanced(),
         ],
@@ -274,9 +274,9 @@ const SCHEMAS: &[Schema] = &[
         name: "OtpChange",
         title: "Change",
         fields: &[
-            field("event", "Change", "What happened: SENT, DELIVERED, UNDELIVERABLE, VERIFIED, WRONG_CODE, EXPIRED, TOO_MANY_ATTEMPTS, REPLACED or DELETED.")
+            field("event", "Change", "What happened: SENT, DELIVERED, UNDELIVERABLE, VERIFIED, WRONG_CODE, EXPIRED, TOO_MANY_ATTEMPTS, REPLACED or DELETED; or VERIFICATION and how it ended, such as VERIFICATION_EXPIRED.")
                 .important()
-                .labels(EVENTS),
+                .labels(OTP_EVENTS),
             OTP_ID,
             OTP_STATUS,
             NUMBER,
@@ -296,6 +296,7 @@ const SCHEMAS: &[Schema] = &[
             EXPIRE,
         ],
     },
+    verifications::CHANGE,
     Schema {
         name: "ApplicationEntity",
         title: "Application",

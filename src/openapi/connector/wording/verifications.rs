@@ -3,7 +3,7 @@
 use crate::openapi::connector::words::Visibility::{Advanced, Important, Internal};
 use crate::openapi::connector::words::{Awaited, Field, Operation, Schema, action, field};
 
-use super::entities::{CHANNELS, IDEMPOTENCY_KEY};
+use super::entities::{CHANNELS, IDEMPOTENCY_KEY, VERIFICATION_EVENTS};
 
 /// Where a verification stands.
 const STATES: &[(&str, &str)] = &[
@@ -30,7 +30,7 @@ pub(super) const SEND_AND_WAIT: Operation = action(
 )
 .parameters(&[IDEMPOTENCY_KEY])
 .body("Whom to verify, and how.")
-.awaited(Awaited { content: "VerificationOutcome", description: "How the verification ended." });
+.awaited(Awaited { content: &["VerificationOutcome"], description: "How the verification ended." });
 pub(super) const STOP: Operation = action(
     "StopWaiting",
     Internal,
@@ -166,6 +166,32 @@ pub(super) const OUTCOME: Schema = Schema {
     name: "VerificationOutcome",
     title: "Outcome",
     fields: &[VERIFIED, STATE, NUMBER, REFERENCE_ID, ENDED, OTP, CREATED, EXPIRE, ID, APPLICATION_ID, ACCOUNT_ID],
+};
+/// What a subscriber is told: beside what it shares with a changed one-time password, whose words hold there.
+pub(super) const CHANGE: Schema = Schema {
+    name: "VerificationChange",
+    title: "Verification Change",
+    fields: &[
+        field("event", "Change", "How it ended.").important().labels(VERIFICATION_EVENTS),
+        field("verified", "Verification Verified", "Whether the person entered the right code. Only when a verification ended."),
+        field(
+            "state",
+            "Verification State",
+            "How the verification ended: VERIFIED, EXPIRED, TOO_MANY_ATTEMPTS, UNDELIVERABLE, CANCELLED_BY_PERSON or CANCELLED_BY_FLOW. Only when a verification ended.",
+        )
+        .labels(STATES),
+        field("verificationId", "Verification ID", "The ID of the verification. Only when a verification ended."),
+        field("timestampEnded", "Verification Ended", "When the verification ended, as a date and time in UTC."),
+        field("otp", "Verification One-Time Password", "The one-time password of the verification, as it stood at the end."),
+        NUMBER,
+        REFERENCE_ID,
+        field("occurredAt", "Occurred", "When it ended, as a date and time in UTC."),
+        CREATED,
+        EXPIRE,
+        APPLICATION_ID,
+        field("eventId", "Event ID", "The ID of the change, the same when it is told again.").advanced(),
+        ACCOUNT_ID,
+    ],
 };
 pub(super) const ENTITY: Schema = Schema {
     name: "VerificationEntity",

@@ -13,110 +13,82 @@ mod romance;
 
 use std::sync::LazyLock;
 
-use crate::otp::language::Language;
+use crate::otp::language::{Language, reads_traditional, usual};
 use crate::otp::phone::Country;
 
-/// The sentences of one language.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::surface::page) struct Words {
-    /// What the page is for.
-    pub(in crate::surface::page) title: &'static str,
-    /// Before the first code: it will go to the number `{0}`.
-    pub(in crate::surface::page) offer: &'static str,
-    /// The button that sends the first code.
-    pub(in crate::surface::page) send: &'static str,
-    /// The button that has the code read out by a call.
-    pub(in crate::surface::page) call: &'static str,
-    /// A code went to the number `{0}`.
-    pub(in crate::surface::page) sent: &'static str,
-    /// The number `{0}` is called.
-    pub(in crate::surface::page) calling: &'static str,
-    /// The label of the field.
-    pub(in crate::surface::page) code: &'static str,
-    /// The button that hands it in.
-    pub(in crate::surface::page) confirm: &'static str,
-    /// A wrong code; `{0}` tries are left.
-    pub(in crate::surface::page) wrong: &'static str,
-    /// The code's life, or that of the verification, is over.
-    pub(in crate::surface::page) expired: &'static str,
-    /// The button that sends a further message.
-    pub(in crate::surface::page) again: &'static str,
-    /// That it can be pressed in `{0}` seconds.
-    pub(in crate::surface::page) wait: &'static str,
-    /// The button for whose number it is not.
-    pub(in crate::surface::page) not_me: &'static str,
-    /// The outcome VERIFIED.
-    pub(in crate::surface::page) verified: &'static str,
-    /// The outcome `TOO_MANY_ATTEMPTS`.
-    pub(in crate::surface::page) too_many: &'static str,
-    /// The outcome UNDELIVERABLE, and a message that could not be sent.
-    pub(in crate::surface::page) undeliverable: &'static str,
-    /// The outcome `CANCELLED_BY_PERSON`.
-    pub(in crate::surface::page) stopped: &'static str,
-    /// The outcome `CANCELLED_BY_FLOW`.
-    pub(in crate::surface::page) cancelled: &'static str,
-    /// That nothing is left to do here.
-    pub(in crate::surface::page) close: &'static str,
-    /// The button that leads to the site `{0}`.
-    pub(in crate::surface::page) back: &'static str,
-    /// There is nothing at this address.
-    pub(in crate::surface::page) gone: &'static str,
-    /// A fault of ours, or a limit.
-    pub(in crate::surface::page) trouble: &'static str,
+/// Names each sentence once: what the page asks for, and the order in which a language's file says them.
+macro_rules! sentences {
+    ($($(#[$what:meta])+ $name:ident),+ $(,)?) => {
+        /// The sentences of one language.
+        #[derive(Clone, Copy, Debug)]
+        pub(in crate::surface::page) struct Words {
+            $($(#[$what])+ pub(in crate::surface::page) $name: &'static str,)+
+        }
+
+        /// Sentences of a language.
+        const SENTENCES: usize = [$(stringify!($name)),+].len();
+
+        /// Sentences in the order of [`Words`].
+        const fn words([$($name),+]: [&'static str; SENTENCES]) -> Words {
+            Words { $($name),+ }
+        }
+
+        #[cfg(test)]
+        impl Words {
+            /// Each with its name.
+            fn named(&self) -> [(&'static str, &'static str); SENTENCES] {
+                [$((stringify!($name), self.$name)),+]
+            }
+        }
+    };
 }
 
-/// Sentences in the order of [`Words`].
-const fn words(
-    [
-        title,
-        offer,
-        send,
-        call,
-        sent,
-        calling,
-        code,
-        confirm,
-        wrong,
-        expired,
-        again,
-        wait,
-        not_me,
-        verified,
-        too_many,
-        undeliverable,
-        stopped,
-        cancelled,
-        close,
-        back,
-        gone,
-        trouble,
-    ]: [&'static str; 22],
-) -> Words {
-    Words {
-        title,
-        offer,
-        send,
-        call,
-        sent,
-        calling,
-        code,
-        confirm,
-        wrong,
-        expired,
-        again,
-        wait,
-        not_me,
-        verified,
-        too_many,
-        undeliverable,
-        stopped,
-        cancelled,
-        close,
-        back,
-        gone,
-        trouble,
-    }
-}
+sentences!(
+    /// What the page is for.
+    title,
+    /// Before the first code: it will go to the number `{0}`.
+    offer,
+    /// The button that sends the first code.
+    send,
+    /// The button that has the code read out by a call.
+    call,
+    /// A code went to the number `{0}`.
+    sent,
+    /// The number `{0}` is called.
+    calling,
+    /// The label of the field.
+    code,
+    /// The button that hands it in.
+    confirm,
+    /// A wrong code; `{0}` tries are left.
+    wrong,
+    /// The code's life, or that of the verification, is over.
+    expired,
+    /// The button that sends a further message.
+    again,
+    /// That it can be pressed in `{0}` seconds.
+    wait,
+    /// The button for whose number it is not.
+    not_me,
+    /// The outcome VERIFIED.
+    verified,
+    /// The outcome `TOO_MANY_ATTEMPTS`.
+    too_many,
+    /// The outcome UNDELIVERABLE, and a message that could not be sent.
+    undeliverable,
+    /// The outcome `CANCELLED_BY_PERSON`.
+    stopped,
+    /// The outcome `CANCELLED_BY_FLOW`.
+    cancelled,
+    /// That nothing is left to do here.
+    close,
+    /// The button that leads to the site `{0}`.
+    back,
+    /// There is nothing at this address.
+    gone,
+    /// A fault of ours, or a limit.
+    trouble,
+);
 
 /// The languages that are read from right to left.
 const RIGHT_TO_LEFT: [&str; 4] = ["ar", "fa", "he", "ur"];
@@ -160,14 +132,8 @@ static SPEECHES: LazyLock<Vec<Speech>> = LazyLock::new(|| {
 
 /// Where a language stands among all of them.
 fn place(tag: &str) -> Option<usize> {
-    let tag = match tag {
-        // As messages have them: both written forms of Norwegian, and two codes that old runtimes still say.
-        "nb" | "nn" => "no",
-        "iw" => "he",
-        "in" => "id",
-        "fil" => "tl",
-        known => known,
-    };
+    // Browsers have a name of three letters for one of them.
+    let tag = if tag == "fil" { "tl" } else { usual(tag) };
     SPEECHES.binary_search_by_key(&tag, |speech| speech.tag).ok()
 }
 
@@ -186,7 +152,7 @@ const ENGLISH: Speech = Speech { tag: "en", direction: "ltr", words: germanic::E
 
 /// The sentences of `language`; of Chinese those that people of `country` read.
 pub(in crate::surface::page) fn of(language: Language, country: Option<Country>) -> Speech {
-    let traditional = country.is_some_and(|country| matches!(country.as_str(), "HK" | "MO" | "TW"));
+    let traditional = country.is_some_and(reads_traditional);
     let tag = if language.as_str() == "zh" && traditional { "zh-Hant" } else { language.as_str() };
     place(tag).map_or(ENGLISH, at)
 }
@@ -226,60 +192,10 @@ mod tests {
 
     use super::*;
     use crate::otp::channel::Channel;
+    use crate::otp::language::script_of;
 
-    /// The sentences of a language with what each has to show.
-    fn sentences(words: &Words) -> [(&'static str, usize); 22] {
-        let Words {
-            title,
-            offer,
-            send,
-            call,
-            sent,
-            calling,
-            code,
-            confirm,
-            wrong,
-            expired,
-            again,
-            wait,
-            not_me,
-            verified,
-            too_many,
-            undeliverable,
-            stopped,
-            cancelled,
-            close,
-            back,
-            gone,
-            trouble,
-        } = *words;
-        let plain = |text| (text, 0);
-        let shows = |text| (text, 1);
-        [
-            plain(title),
-            shows(offer),
-            plain(send),
-            plain(call),
-            shows(sent),
-            shows(calling),
-            plain(code),
-            plain(confirm),
-            shows(wrong),
-            plain(expired),
-            plain(again),
-            shows(wait),
-            plain(not_me),
-            plain(verified),
-            plain(too_many),
-            plain(undeliverable),
-            plain(stopped),
-            plain(cancelled),
-            plain(close),
-            shows(back),
-            plain(gone),
-            plain(trouble),
-        ]
-    }
+    /// Those that show something.
+    const SHOW: [&str; 6] = ["offer", "sent", "calling", "wrong", "wait", "back"];
 
     #[test]
     fn the_page_speaks_every_language_of_the_messages() {
@@ -301,15 +217,16 @@ mod tests {
     #[test]
     fn every_sentence_is_there_and_shows_what_it_has_to() {
         for speech in SPEECHES.iter() {
-            let sentences = sentences(&speech.words);
-            for (text, shown) in sentences {
+            let sentences = speech.words.named();
+            for (name, text) in sentences {
+                let shown = usize::from(SHOW.contains(&name));
                 assert!(!text.is_empty() && text.trim() == text && !text.contains("  "), "{} {text}", speech.tag);
                 let braces = text.matches(['{', '}']).count();
                 assert_eq!((text.matches("{0}").count(), braces), (shown, shown * 2), "{} {text}", speech.tag);
                 assert!(text.chars().count() <= 72, "{} {text}", speech.tag);
                 assert!(!text.contains(['<', '>', '&', '"']), "{} {text}", speech.tag);
             }
-            let texts: BTreeSet<_> = sentences.iter().map(|(text, _)| text).collect();
+            let texts: BTreeSet<_> = sentences.iter().map(|(_, text)| text).collect();
             // The first and a further message may be asked for in the same words, and nothing else may.
             assert!(texts.len() >= sentences.len() - 1, "{} says one thing for two", speech.tag);
         }
@@ -319,7 +236,7 @@ mod tests {
     fn no_language_was_copied_from_another() {
         let mut seen = BTreeSet::new();
         for speech in SPEECHES.iter() {
-            for (text, _) in sentences(&speech.words) {
+            for (_, text) in speech.words.named() {
                 // Short words, and whole sentences of close neighbours, are the same in several.
                 let near = ["bs", "hr", "sr", "da", "no", "gl", "pt", "id", "ms", "cs", "sk"].contains(&speech.tag);
                 assert!(seen.insert(text) || near || text.chars().count() <= 24, "{} {text}", speech.tag);
@@ -329,38 +246,13 @@ mod tests {
 
     #[test]
     fn sentences_are_written_in_their_own_script() {
-        let scripts = [
-            ("ar fa ur", '\u{600}'..='\u{6ff}'),
-            ("be bg kk ky mk mn ru uk", '\u{400}'..='\u{4ff}'),
-            ("he", '\u{590}'..='\u{5ff}'),
-            ("el", '\u{370}'..='\u{3ff}'),
-            ("hy", '\u{530}'..='\u{58f}'),
-            ("ka", '\u{10a0}'..='\u{10ff}'),
-            ("am", '\u{1200}'..='\u{137f}'),
-            ("hi mr ne", '\u{900}'..='\u{97f}'),
-            ("bn", '\u{980}'..='\u{9ff}'),
-            ("pa", '\u{a00}'..='\u{a7f}'),
-            ("gu", '\u{a80}'..='\u{aff}'),
-            ("ta", '\u{b80}'..='\u{bff}'),
-            ("te", '\u{c00}'..='\u{c7f}'),
-            ("kn", '\u{c80}'..='\u{cff}'),
-            ("ml", '\u{d00}'..='\u{d7f}'),
-            ("si", '\u{d80}'..='\u{dff}'),
-            ("th", '\u{e00}'..='\u{e7f}'),
-            ("lo", '\u{e80}'..='\u{eff}'),
-            ("my", '\u{1000}'..='\u{109f}'),
-            ("km", '\u{1780}'..='\u{17ff}'),
-            ("ko", '\u{ac00}'..='\u{d7a3}'),
-            ("ja", '\u{3040}'..='\u{9fff}'),
-            ("zh zh-Hant", '\u{4e00}'..='\u{9fff}'),
-        ];
         for speech in SPEECHES.iter() {
-            let own = scripts.iter().find(|(tags, _)| tags.split(' ').any(|tag| tag == speech.tag));
-            for (text, _) in sentences(&speech.words) {
+            let own = script_of(speech.tag);
+            for (_, text) in speech.words.named() {
                 for letter in text.replace("SMS", "").chars().filter(|letter| letter.is_alphabetic()) {
                     // The apostrophe of Uzbek is a letter of its own block.
                     let latin = letter < '\u{2bc}' || ('\u{1e00}'..='\u{1eff}').contains(&letter);
-                    let fits = own.map_or(latin, |(_, script)| script.contains(&letter));
+                    let fits = own.as_ref().map_or(latin, |script| script.contains(&letter));
                     assert!(fits, "{}: {letter:?} in {text}", speech.tag);
                 }
             }
