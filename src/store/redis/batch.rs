@@ -16,7 +16,8 @@ const WAYS: usize = 2;
 /// Calls that wait to be sent; beyond it they wait to wait.
 const WAITING: usize = 4_096;
 
-/// What one caller asks: a command, and perhaps one that belongs behind it.
+/// What one caller asks: a command, and perhaps one that has to come after it. The latter is the same for all who want it, and
+/// comes once, behind the whole batch: a `WAIT` then waits for what all of it wrote.
 struct Asked {
     command: Cmd,
     behind: Option<Cmd>,
@@ -43,7 +44,7 @@ impl Batched {
         &mut self.connection
     }
 
-    /// Sends a command, and right behind it another one. An answer may be an error of the server's.
+    /// Sends a command, and some time after it another one, which is the same in every call of one connection. An answer may be an error of the server's.
     ///
     /// # Errors
     /// Those of the connection.
@@ -86,6 +87,7 @@ async fn drive(connection: MultiplexedConnection, mut queue: mpsc::Receiver<Aske
 async fn send(connection: &mut MultiplexedConnection, batch: Vec<Asked>) {
     let mut commands = Pipeline::with_capacity(batch.len());
     let mut waiting = Vec::with_capacity(batch.len());
+    let mut last = None;
     for Asked { command, behind, answer } in batch {
         // Nobody waits any more: it is not done at all.
         if answer.is_closed() {
@@ -93,9 +95,10 @@ async fn send(connection: &mut MultiplexedConnection, batch: Vec<Asked>) {
         }
         waiting.push((answer, behind.is_some()));
         commands.add_command(command);
-        if let Some(behind) = behind {
-            commands.add_command(behind);
-        }
+        last = behind.or(last);
+    }
+    if let Some(last) = last {
+        commands.add_command(last);
     }
     let count = commands.len();
     if count == 0 {
@@ -103,14 +106,11 @@ async fn send(connection: &mut MultiplexedConnection, batch: Vec<Asked>) {
     }
     match connection.req_packed_commands(&commands, 0, count).await {
         Ok(answers) => {
+            let last = answers.get(waiting.len()).cloned();
             let mut answers = answers.into_iter();
-            for (waiting, twice) in waiting {
-                let answer = match (answers.next(), twice) {
-                    (Some(first), false) => Ok((first, None)),
-                    (Some(first), true) => Ok((first, answers.next())),
-                    (None, _) => Err(closed()),
-                };
-                let _nobody_waits = waiting.send(answer);
+            for (waiting, both) in waiting {
+                let answer = answers.next().map(|first| (first, last.clone().filter(|_| both)));
+                let _nobody_waits = waiting.send(answer.ok_or_else(closed));
             }
         }
         Err(error) => {
