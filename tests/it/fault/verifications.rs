@@ -45,8 +45,8 @@ fn steps_that_wait_come_back_over_kills() {
     let run = run(ALL, &key, &addresses, |_| {
         let at = Instant::now();
         gateway.server.kill();
-        let gone = Instant::now();
         let recorded = left_recorded(&data);
+        let gone = Instant::now();
         gateway.server = Server::start(&data, &Options { config: CONFIG.to_owned(), ..Options::default() });
         *addresses.write().unwrap() = vec![gateway.server.public];
         Kill { at, gone, recorded }

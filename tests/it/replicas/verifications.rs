@@ -283,8 +283,8 @@ fn steps_that_wait_come_back_over_kills_of_replicas() {
         let replica = random.index(2);
         let at = Instant::now();
         fleet.replicas[replica].kill();
-        let gone = Instant::now();
         let recorded = recorded(&redis);
+        let gone = Instant::now();
         fleet.replace(replica);
         *addresses.write().unwrap() = fleet.addresses();
         Kill { at, gone, recorded }

@@ -48,7 +48,7 @@ pub(crate) struct Extent {
 pub(crate) struct Kill {
     /// Taken before the signal.
     pub at: Instant,
-    /// Taken when the process was gone.
+    /// Taken when the process was gone, and before another took its place: what it had sent may have come until then.
     pub gone: Instant,
     /// The verifications of which the store says afterwards that whoever waited was told.
     pub recorded: BTreeSet<String>,
@@ -237,21 +237,22 @@ pub(crate) fn judge(run: &Run) -> Repeats {
         calls.sort_by_key(|call| call.came);
         let outcome: Value = calls[0].json();
         assert_eq!((&outcome["state"], &outcome["verificationId"]), (&json!("TOO_MANY_ATTEMPTS"), &json!(id)));
+        let mut spent = BTreeSet::new();
         for (before, after) in calls.iter().zip(&calls[1..]) {
             assert_eq!(before.body, after.body, "byte for byte the same");
             let (status, answered) = before.answered.get().copied().unwrap_or((0, after.came));
             if status != 202 && before.answered.get().is_some() {
                 continue;
             }
-            // No kill lies between two pairs, so each repetition has a kill of its own.
-            let between = || run.kills.iter().filter(|kill| (before.came..=after.came).contains(&kill.at));
-            let unrecorded = between().filter(|kill| kill.at >= answered).any(|kill| !kill.recorded.contains(id));
-            if unrecorded {
-                repeats.watched += 1;
-            } else {
-                assert!(between().any(|kill| kill.at < answered), "{id} was told again though nothing happened");
-                repeats.unheard += 1;
-            }
+            // Each repetition has a kill of its own.
+            let kills = run.kills.iter().enumerate().filter(|(index, _)| !spent.contains(index));
+            let between: Vec<_> = kills.filter(|(_, kill)| before.came <= kill.gone && kill.at <= after.came).collect();
+            let unrecorded = between.iter().find(|(_, kill)| kill.at >= answered && !kill.recorded.contains(id));
+            let unheard = || between.iter().find(|(_, kill)| kill.at < answered);
+            let cause = unrecorded.or_else(unheard);
+            let (index, _) = cause.unwrap_or_else(|| panic!("{id} was told again though nothing happened"));
+            spent.insert(*index);
+            if unrecorded.is_some() { repeats.watched += 1 } else { repeats.unheard += 1 }
         }
         // What the store had recorded is never told again.
         for kill in run.kills.iter().filter(|kill| kill.recorded.contains(id)) {
