@@ -156,3 +156,38 @@ impl Memory {
         self.numbers.invalidate(&key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::fixture::otp;
+
+    fn seen(mark: u8) -> SeenOtp {
+        Seen { value: Some(Arc::new(otp(1))), mark: Mark::of(&[mark; 20]) }
+    }
+
+    #[test]
+    fn a_number_is_known_by_its_record_or_by_having_none() {
+        let (memory, otp) = (Memory::new(10), otp(1));
+        memory.keep_otp(otp.id, seen(1), None);
+        assert!(memory.both(otp.id).is_none() && !memory.has_both(otp.id), "its number was not looked at");
+        memory.keep_otp(otp.id, seen(2), Some(true));
+        let (found, key, number) = memory.both(otp.id).unwrap();
+        assert_eq!((found.mark, key, number.mark), (Mark::of(&[2; 20]), otp.number_key, Mark::default()));
+        let record = SeenNumber { value: NumberRecord::default(), mark: Mark::of(&[3; 20]) };
+        memory.keep_number(otp.number_key, record);
+        assert_eq!(memory.both(otp.id).unwrap().2.mark, Mark::of(&[3; 20]), "another code of it was checked since");
+        memory.keep_otp(otp.id, seen(4), Some(false));
+        memory.forget_number(otp.number_key);
+        assert!(!memory.has_both(otp.id));
+    }
+
+    #[test]
+    fn what_is_gone_is_forgotten() {
+        let (memory, otp) = (Memory::new(10), otp(1));
+        memory.keep_otp(otp.id, seen(1), Some(true));
+        memory.keep_otp(otp.id, SeenOtp::default(), Some(true));
+        assert!(memory.otp(otp.id).is_none());
+        assert_eq!(Mark::of(b"short").bytes(), b"", "nothing that short has a checksum");
+    }
+}

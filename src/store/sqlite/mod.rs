@@ -341,9 +341,9 @@ impl Outbox for SqliteStore {
     }
 }
 
-/// OTPs for the unit tests of this module's files.
+/// OTPs for the unit tests of the stores' files.
 #[cfg(test)]
-mod fixture {
+pub(super) mod fixture {
     use std::time::Duration;
 
     use crate::clock::UnixMillis;
@@ -354,7 +354,7 @@ mod fixture {
     use crate::otp::record::{Delivery, Fates, Otp, OtpStatus, Recipient};
     use crate::secret::SystemEntropy;
 
-    pub(super) fn otp(id: u8) -> Otp {
+    pub(in crate::store) fn otp(id: u8) -> Otp {
         let created = UnixMillis(1_763_764_437_120);
         Otp {
             id: OtpId::from_bytes([id; 16]),

@@ -1,13 +1,11 @@
 //! A cluster of three masters with a replica each, under load: a master dies and its replica takes over; a master takes no
 //! writes. Verdicts and admissions wait for a replica, so nothing is lost with a master.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::trouble::Seen;
-use crate::support::Ends;
+use super::trouble::under_load;
 use crate::support::fleet::Fleet;
 use crate::support::redis::Redis;
 
@@ -18,24 +16,7 @@ const PERIOD: Duration = Duration::from_secs(4);
 fn a_master_that_dies_takes_nothing_with_it() {
     let mut redis = Redis::cluster_with(3, 1, Vec::new);
     let fleet = Fleet::with(4, &redis.address(), "timeout = \"2s\"\nwait_replicas = 1", "");
-    let limited = fleet.create_key(&["--calls", &CALLS.to_string(), "--period", &PERIOD.as_secs().to_string()]);
-    let limited = limited["key"].as_str().unwrap();
-    let (seen, stop, clock, addresses) = (Seen::default(), AtomicBool::new(false), Instant::now(), fleet.addresses());
-    std::thread::scope(|scope| {
-        let (seen, stop, addresses, fleet) = (&seen, &stop, &addresses, &fleet);
-        let _ends = Ends(stop);
-        for worker in 0..3 {
-            scope.spawn(move || seen.verify(&fleet.key, addresses, &format!("+49151{worker}"), stop));
-            scope.spawn(move || seen.spend(limited, addresses[worker], clock, stop));
-        }
-        let until_verdicts_rise = |by: usize| {
-            let before = seen.verdicts.load(Ordering::SeqCst);
-            let began = Instant::now();
-            while seen.verdicts.load(Ordering::SeqCst) < before + by {
-                assert!(began.elapsed() < Duration::from_secs(120), "nothing is verified: {}", fleet.logs());
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        };
+    let verified = under_load(&fleet, 3, (CALLS, PERIOD), |_, until_verdicts_rise| {
         for round in 0..2 {
             until_verdicts_rise(12);
             let before = redis.masters();
@@ -59,7 +40,6 @@ fn a_master_that_dies_takes_nothing_with_it() {
             println!("{round}: promoted after {promoted:?}, verdicts again after {:?}", began.elapsed());
         }
     });
-    let verified = seen.nothing_was_done_twice(&fleet, CALLS, PERIOD);
     assert!(verified >= 24, "{verified}");
 }
 

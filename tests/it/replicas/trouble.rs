@@ -182,35 +182,47 @@ fn median(times: &mut [Duration]) -> (Duration, Duration) {
     (at(50).unwrap_or_default(), at(99).unwrap_or_default())
 }
 
+/// Runs `body` while so many callers verify, and as many spend a quota; it is given what waits until so many more verdicts were
+/// given. Nothing may have been done twice then: how many were verified.
+pub(super) fn under_load(
+    fleet: &Fleet,
+    callers: usize,
+    (calls, period): (usize, Duration),
+    body: impl FnOnce(&Seen, &dyn Fn(usize)),
+) -> usize {
+    let limited = fleet.create_key(&["--calls", &calls.to_string(), "--period", &period.as_secs().to_string()]);
+    let limited = limited["key"].as_str().unwrap();
+    let (seen, stop, clock, addresses) = (Seen::default(), AtomicBool::new(false), Instant::now(), fleet.addresses());
+    std::thread::scope(|scope| {
+        let (seen, stop, addresses) = (&seen, &stop, &addresses);
+        let _ends = Ends(stop);
+        for caller in 0..callers {
+            scope.spawn(move || seen.verify(&fleet.key, addresses, &format!("+49151{caller}"), stop));
+            scope.spawn(move || seen.spend(limited, addresses[caller], clock, stop));
+        }
+        body(seen, &|by| {
+            let before = seen.verdicts.load(Ordering::SeqCst);
+            let began = Instant::now();
+            while seen.verdicts.load(Ordering::SeqCst) < before + by {
+                assert!(began.elapsed() < Duration::from_secs(120), "nothing is verified: {}", fleet.logs());
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+    });
+    seen.nothing_was_done_twice(fleet, calls, period)
+}
+
 /// `OTPGATE_ROUNDS` in place of 2.
 fn suffer(trouble: Trouble) {
     let rounds = std::env::var("OTPGATE_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
     let mut redis = Redis::with(&["--appendonly", "yes", "--appendfsync", "always"]);
     let proxy = Proxy::before(redis.port());
     let fleet = Fleet::with(4, &proxy.store(), "", "");
-    let limited = fleet.create_key(&["--calls", &CALLS.to_string(), "--period", &PERIOD.as_secs().to_string()]);
-    let limited = limited["key"].as_str().unwrap();
-    let (seen, stop, clock, addresses) = (Seen::default(), AtomicBool::new(false), Instant::now(), fleet.addresses());
-    std::thread::scope(|scope| {
-        let (seen, stop, addresses, fleet) = (&seen, &stop, &addresses, &fleet);
-        let _ends = Ends(stop);
-        for worker in 0..4 {
-            scope.spawn(move || seen.verify(&fleet.key, addresses, &format!("+49151{worker}"), stop));
-            scope.spawn(move || seen.spend(limited, addresses[worker], clock, stop));
-        }
-        let until_verdicts_rise = || {
-            let before = seen.verdicts.load(Ordering::SeqCst);
-            let began = Instant::now();
-            while seen.verdicts.load(Ordering::SeqCst) < before + 8 {
-                let waited = began.elapsed();
-                assert!(waited < Duration::from_secs(60), "nothing is verified: {}", fleet.logs());
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        };
+    let verified = under_load(&fleet, 4, (CALLS, PERIOD), |seen, until_verdicts_rise| {
         for round in 0..rounds {
-            until_verdicts_rise();
+            until_verdicts_rise(8);
             seen.refusals.lock().unwrap().clear();
-            let before = handled(fleet);
+            let before = handled(&fleet);
             let began = Instant::now();
             trouble.begin(&mut redis, &proxy);
             let mut off = None;
@@ -218,7 +230,7 @@ fn suffer(trouble: Trouble) {
                 fleet.until_ready_is(503);
                 off = Some(began.elapsed());
                 // It is not on again before the trouble is over.
-                let mut probe = Client::new(addresses[0], None);
+                let mut probe = Client::new(fleet.addresses()[0], None);
                 while began.elapsed() < LASTS {
                     probe.get("/health/ready").expect(503);
                     std::thread::sleep(Duration::from_millis(20));
@@ -227,13 +239,13 @@ fn suffer(trouble: Trouble) {
             std::thread::sleep(LASTS.saturating_sub(began.elapsed()));
             let mut refusals = std::mem::take(&mut *seen.refusals.lock().unwrap());
             let (middle, late) = median(&mut refusals);
-            let after = handled(fleet);
+            let after = handled(&fleet);
             let [fast, timely, all] = std::array::from_fn(|index| after[index] - before[index]);
             let began = Instant::now();
             trouble.end(&mut redis, &proxy);
             fleet.until_ready_is(200);
             let on = began.elapsed();
-            until_verdicts_rise();
+            until_verdicts_rise(8);
             println!(
                 "{trouble:?} {round}: ready off after {off:?}, on after {on:?}; {} refusals, half within {middle:?}, 99 % within {late:?}",
                 refusals.len()
@@ -250,7 +262,6 @@ fn suffer(trouble: Trouble) {
             assert!(refusals.len() >= 20, "{} refusals", refusals.len());
         }
     });
-    let verified = seen.nothing_was_done_twice(&fleet, CALLS, PERIOD);
     assert!(verified >= 8 * rounds, "{verified}");
 }
 
