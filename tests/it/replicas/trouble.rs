@@ -311,13 +311,14 @@ fn a_refusal_says_whether_it_may_have_been_done() {
         (limited, Wire::Dead, "unavailable"),
     ] {
         let mut client = fleet.replicas[0].client(key);
-        while client.post_json("/v1/otp", &body()).status == 503 {}
-        let body = body();
+        let sent = body();
         // On a machine that is busy the link may be known to be away before the call is there: then nothing is sent.
         let mut tries = 0;
         let said = loop {
+            // What a call reads before its commit is known by then.
+            while client.post_json("/v1/otp", &body()).status == 503 {}
             proxy.set(wire);
-            let said = client.post_json("/v1/otp", &body).expect(503);
+            let said = client.post_json("/v1/otp", &sent).expect(503);
             tries += 1;
             if said.json()["code"] == told || tries == 20 {
                 break said;
@@ -331,7 +332,7 @@ fn a_refusal_says_whether_it_may_have_been_done() {
         assert_eq!(said.json()["code"], told, "{wire:?}: {said:?}");
         // By now it is known to be away: nothing is sent any more.
         fleet.until_ready_is(503);
-        let said = client.post_json("/v1/otp", &body).expect(503);
+        let said = client.post_json("/v1/otp", &sent).expect(503);
         assert_eq!(said.json()["code"], "unavailable", "{wire:?}: {said:?}");
         proxy.set(Wire::Broken);
         proxy.set(Wire::Whole);
@@ -339,7 +340,7 @@ fn a_refusal_says_whether_it_may_have_been_done() {
         // Where only the answer was lost, it was done, and once.
         let messages = || {
             let all = fleet.messages().into_iter().flatten();
-            all.filter(|message| message["number"] == body["number"]).count()
+            all.filter(|message| message["number"] == sent["number"]).count()
         };
         while wire == Wire::Mute && messages() == 0 {
             std::thread::sleep(Duration::from_millis(10));
