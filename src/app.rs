@@ -48,8 +48,8 @@ use crate::store::Store;
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
 use crate::surface::{
-    DIALECTS, admin, asked, body_bytes, keyed, oneaccess, open, otp, receipts, tyntec, unimatrix, verifications,
-    webhooks,
+    DIALECTS, admin, asked, body_bytes, carried, keyed, oneaccess, open, otp, receipts, tyntec, unimatrix,
+    verifications, webhooks,
 };
 use crate::telemetry::{Metrics, Observers};
 use crate::verification::callback::Callbacks;
@@ -230,13 +230,7 @@ impl Gateway {
             observer: Arc::clone(&observers) as _,
             auth_observer: Arc::clone(&observers) as _,
             quota_observer: Arc::clone(&observers) as _,
-            ahead: match &backing {
-                Backing::Sqlite(_) => None,
-                Backing::Redis(store) => {
-                    let store = Arc::clone(store);
-                    Some(Arc::new(move |path: &str| store.read_ahead(path)))
-                }
-            },
+            carried,
             operations: asked,
             answers: Arc::new(KeptAnswers::new(Arc::clone(&store) as _, store.keyring(), Arc::clone(&clock))),
             keyring: store.keyring(),

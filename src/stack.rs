@@ -33,7 +33,7 @@ use crate::layer::dialect::{DialectLayer, DialectService, Dialects};
 use crate::layer::guard::Guard;
 use crate::layer::idempotency::{IdempotencyLayer, IdempotencyObserver, IdempotencyService, Operations};
 use crate::layer::limits::{LimitsLayer, LimitsService};
-use crate::layer::quota::{Ahead, QuotaLayer, QuotaObserver, QuotaService};
+use crate::layer::quota::{Carried, QuotaLayer, QuotaObserver, QuotaService};
 use crate::layer::rescue::{RescueLayer, RescueService};
 use crate::layer::route::RouteLayer;
 use crate::layer::trace::{Observer, TraceLayer, TraceService};
@@ -63,8 +63,8 @@ pub struct Parts {
     pub auth_observer: Arc<dyn AuthObserver>,
     /// Is told of quota decisions.
     pub quota_observer: Arc<dyn QuotaObserver>,
-    /// Asks for what a call names while its quota is asked for elsewhere.
-    pub ahead: Option<Ahead>,
+    /// Which calls a shared store counts in the step that does them.
+    pub carried: Carried,
     /// Which requests are done once, however often they arrive.
     pub operations: Operations,
     /// Their answers.
@@ -88,8 +88,9 @@ pub fn stack(parts: Parts) -> Gateway {
     let keyed = ServiceBuilder::new()
         // First the key: a wrong one costs its holder, not the connection it claims.
         .layer(AuthLayer::new(parts.authenticator, parts.guard, parts.auth_observer))
-        // Then the quota, whatever the handler will say.
-        .layer(QuotaLayer::new(parts.quota, parts.quota_observer, parts.ahead))
+        // Then the quota, whatever the handler will say. Where a shared store would be asked twice, the change of a call counts
+        // it, or nothing is changed.
+        .layer(QuotaLayer::new(parts.quota, parts.quota_observer, parts.carried))
         // Below both: only its own connection is told an answer again, and that call counts as well.
         .layer(IdempotencyLayer::new(parts.operations, parts.answers, parts.keyring, parts.idempotency_observer))
         .service(parts.keyed_routes);

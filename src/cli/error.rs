@@ -212,7 +212,10 @@ impl CliError {
     pub fn store(directory: PathBuf, error: StoreError) -> Self {
         let problem = match error {
             StoreError::Full => "no room is left on its disk; make room, then try again",
-            StoreError::Unavailable => "it did not answer in time; try again, and see whether the server is overloaded",
+            // No quota counts what the command line does.
+            StoreError::Unavailable | StoreError::NotAdmitted => {
+                "it did not answer in time; try again, and see whether the server is overloaded"
+            }
             StoreError::Unanswered => "it did not answer in time, and may have done it: look before you try again",
             StoreError::Failed => "a read or write failed; see the log and the disk's health (dmesg)",
         };

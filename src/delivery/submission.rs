@@ -76,7 +76,7 @@ impl Courier {
             match self.prepare(message).await {
                 Ok(prepared) => break prepared,
                 Err(StoreError::Failed) => return Err(LetGo),
-                Err(StoreError::Full | StoreError::Unavailable | StoreError::Unanswered) => {
+                Err(StoreError::Full | StoreError::Unavailable | StoreError::NotAdmitted | StoreError::Unanswered) => {
                     tokio::time::sleep(STORE_REST).await;
                 }
             }
@@ -239,7 +239,7 @@ impl Courier {
                 Ok(None) => return Ok(false),
                 Err(StoreError::Failed) => return Err(LetGo),
                 // A full disk: what cannot be written down is not sent.
-                Err(StoreError::Full | StoreError::Unavailable | StoreError::Unanswered) => {
+                Err(StoreError::Full | StoreError::Unavailable | StoreError::NotAdmitted | StoreError::Unanswered) => {
                     tokio::time::sleep(STORE_REST).await;
                 }
             }

@@ -214,7 +214,7 @@ impl Dispatcher {
             match self.try_once(&event).await {
                 Ok(settlement) => break settlement,
                 Err(StoreError::Failed) => return,
-                Err(StoreError::Full | StoreError::Unavailable | StoreError::Unanswered) => {
+                Err(StoreError::Full | StoreError::Unavailable | StoreError::NotAdmitted | StoreError::Unanswered) => {
                     tokio::time::sleep(STORE_REST).await;
                 }
             }

@@ -23,7 +23,7 @@ pub async fn run(queue: Arc<dyn EventQueue>, mut tries: UnboundedReceiver<Settle
             match queue.settle_events(batch.clone()).await {
                 Ok(()) => break,
                 Err(StoreError::Failed) => return,
-                Err(StoreError::Full | StoreError::Unavailable | StoreError::Unanswered) => {
+                Err(StoreError::Full | StoreError::Unavailable | StoreError::NotAdmitted | StoreError::Unanswered) => {
                     tokio::time::sleep(STORE_REST).await;
                 }
             }

@@ -33,17 +33,38 @@ impl Dialects {
 #[derive(Clone, Copy)]
 pub struct Spoken(pub &'static dyn Dialect);
 
+/// What is needed to word a refusal after the request has gone on.
+#[derive(Clone, Copy)]
+pub struct Voice {
+    spoken: Option<Spoken>,
+    stamp: Stamp,
+}
+
+impl Voice {
+    /// The voice of the request that `extensions` belong to.
+    #[must_use]
+    pub fn of(extensions: &http::Extensions) -> Self {
+        Self { spoken: extensions.get().copied(), stamp: Stamp::of(extensions) }
+    }
+
+    /// Words a refusal.
+    #[must_use]
+    pub fn refuse(&self, refusal: &Refusal) -> Response {
+        match self.spoken {
+            Some(spoken) => spoken.0.refuse(refusal, self.stamp),
+            None => {
+                let mut response = Response::default();
+                *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+                response
+            }
+        }
+    }
+}
+
 /// Words a refusal in the dialect of the request that `extensions` belong to.
 #[must_use]
 pub fn refuse(extensions: &http::Extensions, refusal: &Refusal) -> Response {
-    match extensions.get::<Spoken>() {
-        Some(spoken) => spoken.0.refuse(refusal, Stamp::of(extensions)),
-        None => {
-            let mut response = Response::default();
-            *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
-            response
-        }
-    }
+    Voice::of(extensions).refuse(refusal)
 }
 
 /// Puts [`Spoken`] into the request.

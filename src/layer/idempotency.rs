@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::body::Body;
 use futures_util::future::Either;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 use tower::{Layer, Service};
@@ -22,9 +22,8 @@ use crate::idempotency::{
     self, Answer as KeptAnswer, Answers, Boarding, CallKey, Flights, Found, IdempotencyKey, MalformedKey, Name,
     Operation, Settled, Ticket,
 };
-use crate::layer::dialect::{Spoken, refuse};
+use crate::layer::dialect::{Voice, refuse};
 use crate::layer::refusal::Refusal;
-use crate::layer::trace::Stamp;
 use crate::layer::{Answer, Request, Response, body};
 use crate::secret::Keyring;
 
@@ -162,16 +161,16 @@ impl Parts {
     where
         S: Service<Request, Response = Response, Error = Infallible>,
     {
-        let voice = voice(request.extensions());
+        let voice = Voice::of(request.extensions());
         let (head, body) = request.into_parts();
         let body = match body::read(body).await {
             Ok(body) => body,
-            Err(refusal) => return refuse(&voice, &refusal),
+            Err(refusal) => return voice.refuse(&refusal),
         };
         let caller = head.extensions.get::<Arc<Caller>>().map(|caller| caller.connection.get());
         let (Some(connection), Ok(Some(name))) = (caller, name(&head.headers)) else {
             // No caller below the authentication: wired wrongly. Fail closed.
-            return refuse(&voice, &Refusal::Internal);
+            return voice.refuse(&Refusal::Internal);
         };
         let whole = idempotency::Request {
             method: head.method.as_str().as_bytes(),
@@ -185,19 +184,19 @@ impl Parts {
         let end = Instant::now() + PATIENCE;
         let _flight = loop {
             match self.flights.board(call.key) {
-                Boarding::First(flight) => match self.before(&call, &voice).await {
+                Boarding::First(flight) => match self.before(&call, voice).await {
                     Some(answer) => return answer,
                     None => break flight,
                 },
                 Boarding::Taken(other) => {
                     if timeout_at(end, other.landed()).await.is_err() {
-                        return unavailable(&voice);
+                        return unavailable(voice);
                     }
-                    if let Some(answer) = self.before(&call, &voice).await {
+                    if let Some(answer) = self.before(&call, voice).await {
                         return answer;
                     }
                 }
-                Boarding::Full => return unavailable(&voice),
+                Boarding::Full => return unavailable(voice),
             }
         };
         let ticket = Arc::new(Ticket::new(call));
@@ -212,11 +211,11 @@ impl Parts {
         } else {
             response
         };
-        self.judged(&ticket, response, &voice)
+        self.judged(&ticket, response, voice)
     }
 
     /// What the call is answered without being run.
-    async fn before(&self, call: &CallKey, voice: &Extensions) -> Option<Response> {
+    async fn before(&self, call: &CallKey, voice: Voice) -> Option<Response> {
         match self.answers.find(call).await {
             Ok(Found::Nothing) => None,
             Ok(Found::Answer(answer)) => {
@@ -225,7 +224,7 @@ impl Parts {
             }
             Ok(Found::Reused) => {
                 self.observer.reused();
-                Some(refuse(voice, &Refusal::ReusedIdempotencyKey))
+                Some(voice.refuse(&Refusal::ReusedIdempotencyKey))
             }
             // Whether it was done is not known: it is not done.
             Err(idempotency::Unavailable) => Some(unavailable(voice)),
@@ -246,7 +245,7 @@ impl Parts {
     }
 
     /// The answer to a call that was run: its own, unless it found inside its change that it was done before.
-    fn judged(&self, ticket: &Ticket, response: Response, voice: &Extensions) -> Response {
+    fn judged(&self, ticket: &Ticket, response: Response, voice: Voice) -> Response {
         let mut other = match ticket.settled() {
             None | Some(Settled::Kept) => return response,
             Some(Settled::Replayed(answer)) => {
@@ -255,7 +254,7 @@ impl Parts {
             }
             Some(Settled::Reused) => {
                 self.observer.reused();
-                refuse(voice, &Refusal::ReusedIdempotencyKey)
+                voice.refuse(&Refusal::ReusedIdempotencyKey)
             }
         };
         // The route that it reached, for the metrics.
@@ -271,18 +270,8 @@ fn is_kept(response: &Response) -> bool {
     fits && response.extensions().get::<NotKept>().is_none()
 }
 
-/// What is needed to word a refusal after the request has gone on.
-fn voice(extensions: &Extensions) -> Extensions {
-    let mut voice = Extensions::new();
-    if let Some(spoken) = extensions.get::<Spoken>() {
-        voice.insert(*spoken);
-    }
-    voice.insert(Stamp::of(extensions));
-    voice
-}
-
-fn unavailable(voice: &Extensions) -> Response {
-    refuse(voice, &Refusal::Unavailable { retry_after: RETRY_AFTER })
+fn unavailable(voice: Voice) -> Response {
+    voice.refuse(&Refusal::Unavailable { retry_after: RETRY_AFTER })
 }
 
 fn replay(answer: &KeptAnswer) -> Response {

@@ -15,9 +15,10 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use crate::access::authenticator::Caller;
-use crate::layer::dialect::refuse;
+use crate::layer::dialect::{Voice, refuse};
 use crate::layer::refusal::Refusal;
 use crate::layer::{Answer, Request, Response};
+use crate::quota::charge::{self, Charge, Counted};
 use crate::quota::{ConnectionKey, Decision, Policy, Quota};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -25,15 +26,17 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// The policy of nearly every connection, written once.
 const DEFAULT_POLICY: HeaderValue = HeaderValue::from_static("\"connection\";q=100;w=60");
 
+/// A store that was to count a call did not answer.
+const UNAVAILABLE: Refusal = Refusal::Unavailable { retry_after: 1 };
+
 /// Is told of every decision: for metrics.
 pub trait QuotaObserver: Send + Sync + 'static {
     /// A call was admitted or refused.
     fn decided(&self, admitted: bool);
 }
 
-/// Is told the path of a call that may change something, while its quota is asked for elsewhere: what it names can be asked for
-/// in the same turn.
-pub type Ahead = Arc<dyn Fn(&str) + Send + Sync>;
+/// Tells by method and path which calls may be counted by the step that does them, because nothing that they do lasts before.
+pub type Carried = fn(&Method, &str) -> bool;
 
 /// Counts calls.
 #[derive(Clone)]
@@ -43,14 +46,14 @@ pub struct QuotaLayer(Arc<Parts>);
 struct Parts {
     quota: Arc<dyn Quota>,
     observer: Arc<dyn QuotaObserver>,
-    ahead: Option<Ahead>,
+    carried: Carried,
 }
 
 impl QuotaLayer {
-    /// Counts them in `quota`; where that has to be waited for, `ahead` hears what is coming.
+    /// Counts them in `quota`; where that would have to be waited for, `carried` ones are counted by what they do.
     #[must_use]
-    pub fn new(quota: Arc<dyn Quota>, observer: Arc<dyn QuotaObserver>, ahead: Option<Ahead>) -> Self {
-        Self(Arc::new(Parts { quota, observer, ahead }))
+    pub fn new(quota: Arc<dyn Quota>, observer: Arc<dyn QuotaObserver>, carried: Carried) -> Self {
+        Self(Arc::new(Parts { quota, observer, carried }))
     }
 }
 
@@ -91,42 +94,79 @@ where
         let Some(policy) = allowance.policy().copied() else {
             return QuotaFuture::Admitted { inner: self.inner.call(request), headers: None };
         };
-        let key = ConnectionKey(connection.get());
-        match self.layer.0.quota.check_at_once(key, &policy) {
+        let charge = Charge { connection: ConnectionKey(connection.get()), policy };
+        match self.layer.0.quota.check_at_once(charge.connection, &policy) {
             Some(decision) => {
                 self.layer.0.observer.decided(decision.is_admitted());
-                let headers = Some((policy, decision));
                 match decision.retry_after_seconds() {
-                    None => QuotaFuture::Admitted { inner: self.inner.call(request), headers },
-                    Some(wait) => QuotaFuture::ready(over_quota(&request, &policy, &decision, wait)),
+                    None => {
+                        QuotaFuture::Admitted { inner: self.inner.call(request), headers: Some((policy, decision)) }
+                    }
+                    Some(wait) => {
+                        QuotaFuture::ready(over_quota(Voice::of(request.extensions()), &policy, &decision, wait))
+                    }
                 }
             }
             None => {
-                if let Some(ahead) = self.layer.0.ahead.as_ref().filter(|_| request.method() != Method::GET) {
-                    ahead(request.uri().path());
-                }
-                let (layer, mut inner) = (Arc::clone(&self.layer.0), self.inner.clone());
-                QuotaFuture::Waiting {
-                    answer: Box::pin(async move {
-                        let Ok(decision) = layer.quota.check(key, &policy).get().await else {
-                            return Ok(refuse(request.extensions(), &Refusal::Unavailable { retry_after: 1 }));
-                        };
-                        layer.observer.decided(decision.is_admitted());
-                        if let Some(wait) = decision.retry_after_seconds() {
-                            return Ok(over_quota(&request, &policy, &decision, wait));
-                        }
-                        let mut response = inner.call(request).await?;
-                        tell(&mut response, &policy, &decision);
-                        Ok(response)
-                    }),
-                }
+                let (layer, inner) = (Arc::clone(&self.layer.0), self.inner.clone());
+                let answer: Answer = if (layer.carried)(request.method(), request.uri().path()) {
+                    Box::pin(within(layer, inner, request, charge))
+                } else {
+                    Box::pin(before(layer, inner, request, charge))
+                };
+                QuotaFuture::Waiting { answer }
             }
         }
     }
 }
 
-fn over_quota(request: &Request, policy: &Policy, decision: &Decision, wait: u16) -> Response {
-    let mut response = refuse(request.extensions(), &Refusal::OverQuota { retry_after: wait.into() });
+/// A call that is counted before it is done.
+async fn before<S>(layer: Arc<Parts>, mut inner: S, request: Request, charge: Charge) -> Result<Response, Infallible>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    let Ok(decision) = layer.quota.check(charge.connection, &charge.policy).get().await else {
+        return Ok(refuse(request.extensions(), &UNAVAILABLE));
+    };
+    layer.observer.decided(decision.is_admitted());
+    if let Some(wait) = decision.retry_after_seconds() {
+        return Ok(over_quota(Voice::of(request.extensions()), &charge.policy, &decision, wait));
+    }
+    let mut response = inner.call(request).await?;
+    tell(&mut response, &charge.policy, &decision);
+    Ok(response)
+}
+
+/// A call that is counted by what it does; one that changed nothing, afterwards.
+async fn within<S>(layer: Arc<Parts>, mut inner: S, request: Request, charge: Charge) -> Result<Response, Infallible>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    let voice = Voice::of(request.extensions());
+    let (response, counted) = charge::with(charge, inner.call(request)).await;
+    let mut response = response?;
+    // Nobody is told of anything but a failure before he was counted.
+    let failed = |response: Response| {
+        if response.status().is_server_error() { response } else { voice.refuse(&UNAVAILABLE) }
+    };
+    let decision = match counted {
+        Counted::Decided(decision) => decision,
+        Counted::Unknown => return Ok(failed(response)),
+        Counted::Not => match layer.quota.check(charge.connection, &charge.policy).get().await {
+            Ok(decision) => decision,
+            Err(_) => return Ok(failed(response)),
+        },
+    };
+    layer.observer.decided(decision.is_admitted());
+    if let Some(wait) = decision.retry_after_seconds() {
+        return Ok(over_quota(voice, &charge.policy, &decision, wait));
+    }
+    tell(&mut response, &charge.policy, &decision);
+    Ok(response)
+}
+
+fn over_quota(voice: Voice, policy: &Policy, decision: &Decision, wait: u16) -> Response {
+    let mut response = voice.refuse(&Refusal::OverQuota { retry_after: wait.into() });
     tell(&mut response, policy, decision);
     response
 }

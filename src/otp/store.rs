@@ -33,6 +33,9 @@ pub enum StoreError {
     /// It does not answer: nothing was changed.
     #[error("the store does not answer")]
     Unavailable,
+    /// The call was over its quota, which its change was to count: nothing was changed. Its caller is told by whoever let it run.
+    #[error("the call was not admitted")]
+    NotAdmitted,
     /// It was asked to change something and did not answer: whether it did is not known.
     #[error("the store did not answer; what it was asked to do may have been done")]
     Unanswered,

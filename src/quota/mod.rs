@@ -8,10 +8,12 @@
 //! - `shard`, `table`: every connection's log, in one process
 //! - `port`: what the gateway asks of a quota, here or in a shared store
 //! - `local`: that, answered by the table
+//! - `charge`: a call that is still to be counted, by whoever changes something for it
 //!
 //! Nothing here knows HTTP, SQL or what a call does. The wire's words (`Retry-After`, `RateLimit`) are written by
 //! the layer, from a [`Decision`].
 
+pub mod charge;
 mod decision;
 mod local;
 mod policy;

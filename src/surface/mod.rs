@@ -46,6 +46,13 @@ pub fn keyed(method: &Method, path: &str) -> bool {
     native || prefixed || unimatrix::keyed(method, path)
 }
 
+/// Which calls a shared store may count in the step that does them: those of codes, which change nothing but in that step.
+#[must_use]
+pub fn carried(method: &Method, path: &str) -> bool {
+    let code = otp::operation(method, path).or_else(|| tyntec::operation(method, path));
+    code.is_some() || unimatrix::keyed(method, path)
+}
+
 /// The largest body of a path, in bytes.
 #[must_use]
 pub fn body_bytes(path: &str) -> usize {

@@ -348,7 +348,7 @@ pub fn words(refusal: &Refusal) -> String {
 #[must_use]
 pub const fn store_refusal(error: StoreError, retry_after: u64) -> Refusal {
     match error {
-        StoreError::Full | StoreError::Unavailable => Refusal::Unavailable { retry_after },
+        StoreError::Full | StoreError::Unavailable | StoreError::NotAdmitted => Refusal::Unavailable { retry_after },
         StoreError::Unanswered | StoreError::Failed => Refusal::Unanswered { retry_after },
     }
 }

@@ -26,6 +26,7 @@ use crate::otp::machine::Verdict;
 use crate::otp::phone::Country;
 use crate::otp::record::{Otp, OtpStatus};
 use crate::otp::service::OtpObserver;
+use crate::otp::store::StoreError;
 use crate::verification::outcome::Outcome as Ended;
 use crate::verification::service::VerificationObserver;
 
@@ -227,7 +228,7 @@ impl OtpObserver for Observers {
         self.metrics.sends.add(match result {
             Ok(_) => SendOutcome::Queued,
             Err(SendError::Refused(refusal)) => refused(refusal),
-            Err(SendError::Answered) => return,
+            Err(SendError::Answered | SendError::Store(StoreError::NotAdmitted)) => return,
             Err(SendError::Store(_)) => SendOutcome::Failed,
         });
     }
@@ -237,7 +238,7 @@ impl OtpObserver for Observers {
             Ok(_) => SendOutcome::Queued,
             Err(ResendError::Refused(refusal)) => refused(refusal),
             Err(ResendError::Unknown | ResendError::NotActive(_) | ResendError::ApplicationGone) => SendOutcome::Over,
-            Err(ResendError::Answered) => return,
+            Err(ResendError::Answered | ResendError::Store(StoreError::NotAdmitted)) => return,
             Err(ResendError::Store(_)) => SendOutcome::Failed,
         });
     }
@@ -255,7 +256,7 @@ impl OtpObserver for Observers {
             Err(VerifyError::Unknown | VerifyError::ApplicationGone | VerifyError::Context { .. }) => {
                 VerifyOutcome::Unknown
             }
-            Err(VerifyError::Answered) => return,
+            Err(VerifyError::Answered | VerifyError::Store(StoreError::NotAdmitted)) => return,
             Err(VerifyError::Store(_)) => VerifyOutcome::Failed,
         });
     }

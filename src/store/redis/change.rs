@@ -61,15 +61,8 @@ impl RedisStore {
             (Subject::Nobody, Some(key)) => Place::of_answer(key),
             (Subject::Nobody, None) => Place::Shard(0),
         };
-        let mut reservations = Vec::new();
-        if let Some(key) = touch.answer {
-            reservations.push(self.reserve(key, place).await?);
-        }
-        let mut spend = match &touch.spend {
-            Some(key) => Some(Spend::begin(self, place, key).await?),
-            None => None,
-        };
-        let done = self.try_change(&touch, place, &mut transition, &mut reservations, spend.as_mut()).await;
+        let (mut reservations, mut spend) = (Vec::new(), None);
+        let done = self.begin_change(&touch, place, &mut transition, &mut reservations, &mut spend).await;
         if let Some(spend) = spend {
             spend.end(self).await;
         }
@@ -77,6 +70,28 @@ impl RedisStore {
             self.release(reservation);
         }
         done
+    }
+
+    /// What was reserved and counted for it is there afterwards, whatever became of it: it has to be ended.
+    async fn begin_change(
+        &self,
+        touch: &Touch,
+        place: Place,
+        transition: &mut Transition,
+        reservations: &mut Vec<Reservation>,
+        spend: &mut Option<Spend>,
+    ) -> Result<(), StoreError> {
+        if let Some(key) = touch.answer {
+            let (reserved, counted) = self.beside(self.reserve(key, place)).await;
+            reservations.push(reserved?);
+            counted?;
+        }
+        if let Some(key) = &touch.spend {
+            let (begun, counted) = self.beside(Spend::begin(self, place, key)).await;
+            *spend = Some(begun?);
+            counted?;
+        }
+        self.try_change(touch, place, transition, reservations, spend.as_mut()).await
     }
 
     async fn try_change(
@@ -87,14 +102,15 @@ impl RedisStore {
         reservations: &mut Vec<Reservation>,
         mut spend: Option<&mut Spend>,
     ) -> Result<(), StoreError> {
-        if let Subject::Otp(id) | Subject::OtpAlone(id) = &touch.subject {
-            self.coming.arrived(*id).await;
-        }
         let mut snapshot = self.remembered(&touch.subject);
         for _ in 0..TRIES {
             let seen = match snapshot.take() {
                 Some(seen) => seen,
-                None => self.load(&touch.subject).await?,
+                None => {
+                    let (read, counted) = self.beside(self.load(&touch.subject)).await;
+                    counted?;
+                    read?
+                }
             };
             let reserved = reservations.first().filter(|_| touch.answer.is_some());
             let kept = match reserved.and_then(|reservation| reservation.kept.clone()) {
@@ -115,7 +131,7 @@ impl RedisStore {
                 }
                 continue;
             };
-            match commit.run(&self.link).await? {
+            match self.commit(commit).await? {
                 Outcome::Done(grown) => {
                     for reservation in reservations.iter_mut() {
                         let wrote = after.answered.filter(|(key, _)| *key == reservation.key);
@@ -161,16 +177,17 @@ impl RedisStore {
         }
     }
 
-    /// Reads a subject, to be remembered.
-    pub(super) async fn remember(&self, subject: &Subject) -> Result<(), StoreError> {
+    /// Reads a subject, to be remembered: its OTP.
+    pub(super) async fn remember(&self, subject: &Subject) -> Result<Option<Arc<Otp>>, StoreError> {
         let Snapshot { id, otp, key, number, .. } = self.load(subject).await?;
+        let found = otp.value.clone();
         if let Some(id) = id {
             self.memory.keep_otp(id, otp, key.map(|_| number.mark == Mark::default()));
         }
         if let Some(key) = key {
             self.memory.keep_number(key, number);
         }
-        Ok(())
+        Ok(found)
     }
 
     async fn load(&self, subject: &Subject) -> Result<Snapshot, StoreError> {

@@ -4,11 +4,15 @@
 //! A record ends with its checksum, and a record is the same where its checksum is: that is what is compared. Must not know
 //! what a record says.
 
+use std::sync::Arc;
+
 use redis::{FromRedisValue as _, Value};
 
 use crate::otp::store::StoreError;
-use crate::store::redis::link::Link;
+use crate::quota::charge::Charge;
+use crate::store::redis::link::{Link, Live};
 use crate::store::redis::place::{Kind, Place};
+use crate::store::redis::quota_script::counted;
 use crate::store::redis::script::{Call, Lazy, Lua, Parts};
 
 /// Bytes of a record that are compared: its checksum.
@@ -18,13 +22,15 @@ const MARK: usize = 8;
 /// checks; for each check `V` (what the value ends with) or `W` (the whole value), or `F` and a field of a hash, and what is
 /// expected; then the writes, each with the number of its key. Answers by how many more members those sorted sets have that are
 /// counted, or with what lies under each key that was checked.
-static COMMIT: Lazy = Lazy::new(|| {
-    Lua::guarded(
-        r"
-local call=redis.call
+static COMMIT: Lazy = Lazy::new(|| Lua::guarded(&format!("local call,final=redis.call,#ARGV{STEP}")));
+
+/// The same for a call that is still to be counted: it is, and only one that is admitted changes anything.
+static COUNTED: Lazy = Lazy::new(|| counted(STEP));
+
+const STEP: &str = r"
 if ARGV[2]~='0' then
   local t=call('TIME')
-  if t[1]*1000+math.floor(t[2]/1000)>=tonumber(ARGV[2]) then return redis.error_reply('LATE the reservation is over') end
+  if t[1]*1000+math.floor(t[2]/1000)>=tonumber(ARGV[2]) then return 'LATE' end
 end
 local n,a=tonumber(ARGV[3]),4
 local same,first=true,4
@@ -45,7 +51,7 @@ if not same then
   return now
 end
 local grown=0
-while a<=#ARGV do
+while a<=final do
   local op,k=ARGV[a],KEYS[tonumber(ARGV[a+1])]
   if op=='S' then
     if ARGV[a+3]=='0' then call('SET',k,ARGV[a+2]) else call('SET',k,ARGV[a+2],'PX',ARGV[a+3]) end
@@ -65,9 +71,7 @@ while a<=#ARGV do
   end
 end
 return grown
-",
-    )
-});
+";
 
 /// A commit that is being put together.
 pub(super) struct Commit {
@@ -224,20 +228,54 @@ impl Commit {
 
     /// Does it.
     pub(super) async fn run(self, link: &Link) -> Result<Outcome, StoreError> {
-        let mut call = Call::new(&COMMIT, self.place).number(self.deadline).number(self.checked);
+        outcome(link.run_durably(self.call(&COMMIT)).await?)
+    }
+
+    /// Does it, if the call it belongs to is admitted, and counts that. `charge` are the arguments of its quota.
+    ///
+    /// # Errors
+    /// [`StoreError`]. The call may have been counted.
+    pub(super) async fn run_counted(self, link: &Link, live: &Arc<Live>, charge: &Charge) -> Counted {
+        let ring = charge.connection.0.to_be_bytes();
+        let mut call = self.call(&COUNTED);
+        call.keys.name(Place::of_bytes(&ring), Kind::Quota, &ring);
+        call = call.number(charge.policy.calls().into()).number(charge.policy.period_ms()).number(live.charged_at);
+        match link.run_durably_on(live, call).await? {
+            Value::Array(both) => match <[Value; 2]>::try_from(both) {
+                Ok([verdict, step]) => Ok((verdict, outcome(step))),
+                Err(_) => Err(unreadable()),
+            },
+            refused => Ok((refused, Err(StoreError::NotAdmitted))),
+        }
+    }
+
+    fn call(self, script: &'static Lua) -> Call {
+        let mut call = Call::new(script, self.place).number(self.deadline).number(self.checked);
         call.keys = self.keys;
         call.arguments.append(&self.checks);
         call.arguments.append(&self.writes);
-        match link.run_durably(call).await? {
-            Value::Int(grown) => Ok(Outcome::Done(grown)),
-            Value::Array(values) => {
-                let values = values.into_iter().map(Option::<Vec<u8>>::from_redis_value).collect::<Result<_, _>>();
-                values.map(Outcome::Moved).map_err(|_| unreadable())
-            }
-            _ => Err(unreadable()),
-        }
+        call
     }
 }
+
+/// What the quota says, and what became of the commit of a call that it admits.
+pub(super) type Counted = Result<(Value, Result<Outcome, StoreError>), StoreError>;
+
+fn outcome(answer: Value) -> Result<Outcome, StoreError> {
+    match answer {
+        Value::Int(grown) => Ok(Outcome::Done(grown)),
+        Value::Array(values) => {
+            let values = values.into_iter().map(Option::<Vec<u8>>::from_redis_value).collect::<Result<_, _>>();
+            values.map(Outcome::Moved).map_err(|_| unreadable())
+        }
+        // The reservation of its answer is over.
+        Value::BulkString(late) if late == LATE => Err(StoreError::Unavailable),
+        _ => Err(unreadable()),
+    }
+}
+
+/// What the script answers after the instant from which on it writes nothing.
+const LATE: &[u8] = b"LATE";
 
 /// What a record that is kept as `value` is compared by: nothing where there is none.
 pub(super) fn mark(value: &[u8]) -> &[u8] {

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::deadline::{Late, is_call, within};
 use crate::otp::store::StoreError;
+use crate::quota::charge;
 use crate::store::redis::batch::Batched;
 use crate::store::redis::connect::{ConnectError, Connector};
 use crate::store::redis::fault::Fault;
@@ -166,13 +167,17 @@ impl Link {
         self.attempt(live, call, 0).await.map_err(|fault| fault.told())
     }
 
-    /// Runs a script whose outcome somebody is about to rely on: where so many replicas of the store were asked for, it is on
+    /// Runs a script whose outcome somebody is about to rely on, and never for a call whose charge is open: where so many replicas of the store were asked for, it is on
     /// them when this returns. They are waited for in the same turn.
     ///
     /// # Errors
     /// [`StoreError`]: `Unanswered` where it may have run, also where too few replicas have it, so that a failover may lose
     /// it; after the others it did not run.
     pub(super) async fn run_durably(&self, call: Call) -> Result<Value, StoreError> {
+        if charge::is_open() {
+            tracing::error!("something was to be changed for a call before it was counted: it was not");
+            return Err(StoreError::Unavailable);
+        }
         let live = self.live()?;
         self.run_durably_on(&live, call).await
     }

@@ -6,7 +6,7 @@
 //! - `place`: where things lie; `script`: how a step is run there; `commit`: the one step that changes records
 //! - `change`: the store port over it; `prepare`, `write`: what a change writes; `answers`, `outbox`, `spend`, `erase`; `records`: what lies under a key
 //! - `seen`: what this process remembers of what it committed or read
-//! - `ahead`: what a call names is read while its quota is asked for
+//! - `counting`: the quota of the call that a change is made for
 //! - `quota`: the quota, by one script (`quota_script`) and what is still true of its refusals (`refusals`)
 //! - `settings`: applications and connections; `view`: what this process has seen of the settings; `reply`: what a script answered
 //! - `verifications`: one value each
@@ -19,12 +19,12 @@
 //! outlasts the store's own crash is the store's setting (`appendonly`). No rule of the domain is written in a script.
 
 mod address;
-mod ahead;
 mod answers;
 mod batch;
 mod change;
 mod commit;
 mod connect;
+mod counting;
 mod erase;
 mod events;
 mod fault;
@@ -86,6 +86,7 @@ use crate::store::redis::events::Events;
 use crate::store::redis::horizon::Horizon;
 use crate::store::redis::link::Link;
 use crate::store::redis::place::{Kind, Place};
+use crate::store::redis::refusals::Refusals;
 use crate::store::redis::seen::{Memory, SeenOtp};
 use crate::store::redis::view::View;
 use crate::store::{PRUNE_STEP, first_day_kept, pruned};
@@ -120,8 +121,7 @@ pub struct RedisStore {
     /// What was committed or read lately, to be checked by the commit that relies on it.
     memory: Memory,
     spent: Cache<Vec<u8>, u32>,
-    /// What is being read ahead of the change that needs it.
-    coming: ahead::Coming,
+    refusals: Arc<Refusals>,
     /// The messages that this process has claimed.
     pending: Arc<Pending>,
     outbox: outbox::Outbox,
@@ -176,7 +176,7 @@ impl RedisStore {
             server: options.server,
             memory: Memory::new(options.cached_otps),
             spent: Cache::new(COUNTS),
-            coming: ahead::Coming::default(),
+            refusals: Arc::new(Refusals::new()),
             pending,
             outbox: outbox::Outbox::default(),
             dues: Horizon::new(LOOK),
@@ -273,14 +273,15 @@ impl OtpStore for RedisStore {
         Box::pin(self.fetch(id))
     }
 
-    /// What is remembered, or is being read ahead, is asked for first.
+    /// What is remembered is asked for first; else it is read as the change will want it that follows.
     fn known(&self, id: OtpId) -> Later<'_, Result<Option<Arc<Otp>>, StoreError>> {
         Box::pin(async move {
-            self.coming.arrived(id).await;
-            match self.memory.otp(id) {
-                Some(seen) => Ok(seen.value),
-                None => self.fetch(id).await,
+            if let Some(seen) = self.memory.otp(id) {
+                return Ok(seen.value);
             }
+            let (read, counted) = self.beside(self.remember(&Subject::Otp(id))).await;
+            counted?;
+            read
         })
     }
 
@@ -306,7 +307,11 @@ impl OtpStore for RedisStore {
 
 impl AnswerStore for RedisStore {
     fn answer(&self, key: ReplayKey) -> Later<'_, Result<Option<Arc<KeptAnswer>>, StoreError>> {
-        Box::pin(self.find_answer(key))
+        Box::pin(async move {
+            let (found, counted) = self.beside(self.find_answer(key)).await;
+            counted?;
+            found
+        })
     }
 
     fn drop_answers(&self, now: UnixMillis, limit: usize) -> Later<'_, Result<usize, StoreError>> {

@@ -11,8 +11,11 @@ use std::sync::Arc;
 use redis::Value;
 
 use crate::clock::{Clock, UnixMillis};
+use crate::otp::store::StoreError;
+use crate::quota::charge::Charge;
 use crate::quota::{Answer, ConnectionKey, Decision, Policy, Quota, Standing, Unavailable};
 use crate::store::redis::RedisStore;
+use crate::store::redis::commit::unreadable;
 use crate::store::redis::link::Link;
 use crate::store::redis::place::{Kind, Place};
 use crate::store::redis::quota_script::{CHECK, CHECK_TOLD, PEEK, PEEK_TOLD, SCALE};
@@ -23,7 +26,7 @@ use crate::store::redis::script::{Call, Lazy};
 pub struct RedisQuota {
     link: Arc<Link>,
     clock: Arc<dyn Clock>,
-    refusals: Refusals,
+    refusals: Arc<Refusals>,
     /// For tests: the clock is also the store's.
     told: bool,
 }
@@ -35,17 +38,12 @@ impl fmt::Debug for RedisQuota {
 }
 
 /// What a script says.
-enum Said {
+pub(super) enum Said {
     /// So many calls are left, and there are more of them in so many milliseconds.
     Left { remaining: u16, resets_in_ms: u32 },
     /// None is, for so many milliseconds.
     Refused { wait_ms: u32 },
 }
-
-/// The script answered something else than it can.
-#[derive(Debug, thiserror::Error)]
-#[error("the quota's script answered what it never does")]
-struct Unexpected;
 
 impl RedisQuota {
     /// The quota of all replicas on `store`. The store's clock counts; this process's own clock, which must never go back,
@@ -53,37 +51,67 @@ impl RedisQuota {
     #[must_use]
     pub fn new(store: &RedisStore) -> Self {
         let (link, clock) = (Arc::clone(&store.link), Arc::clone(&store.clock));
-        Self { link, clock, refusals: Refusals::new(), told: false }
+        Self { link, clock, refusals: Arc::clone(&store.refusals), told: false }
     }
 
     /// For tests only: a quota that counts by `time` in place of the store's clock. It runs another script than
     /// [`RedisQuota::new`], whose script takes no time from anybody.
     #[must_use]
     pub fn with_time(store: &RedisStore, time: Arc<dyn Clock>) -> Self {
-        Self { clock: time, told: true, ..Self::new(store) }
+        // What was refused by another clock is not known to it.
+        Self { clock: time, told: true, refusals: Arc::new(Refusals::new()), ..Self::new(store) }
     }
 
     /// Runs the script that fits the clock.
     async fn ask(
         &self,
         (own, told): (&'static Lazy, &'static Lazy),
-        connection: ConnectionKey,
-        policy: &Policy,
+        charge: Charge,
         now: UnixMillis,
-    ) -> Result<Said, Unavailable> {
-        // Since when quotas are charged has to come from the same description of the store as the marker.
-        let live = self.link.live().map_err(Unavailable::new)?;
-        let id = connection.0.to_be_bytes();
-        let mut call = Call::new(if self.told { told } else { own }, Place::of_bytes(&id)).key(Kind::Quota, &id);
-        call = call.number(policy.calls().into()).number(policy.period_ms());
-        if live.charged_at > 0 || self.told {
-            call = call.number(live.charged_at);
+    ) -> Result<Said, StoreError> {
+        if !self.told {
+            return ask(&self.link, own, charge, None).await;
         }
-        if self.told {
-            call = call.number(now.0);
+        ask(&self.link, told, charge, Some(now)).await
+    }
+}
+
+/// Runs a script of the quota; `told` is the time for one that is told it.
+pub(super) async fn ask(
+    link: &Link,
+    script: &'static Lazy,
+    charge: Charge,
+    told: Option<UnixMillis>,
+) -> Result<Said, StoreError> {
+    // Since when quotas are charged has to come from the same description of the store as the marker.
+    let live = link.live()?;
+    let id = charge.connection.0.to_be_bytes();
+    let mut call = Call::new(script, Place::of_bytes(&id)).key(Kind::Quota, &id);
+    call = call.number(charge.policy.calls().into()).number(charge.policy.period_ms());
+    if live.charged_at > 0 || told.is_some() {
+        call = call.number(live.charged_at);
+    }
+    if let Some(now) = told {
+        call = call.number(now.0);
+    }
+    Said::read(&link.run_durably_on(&live, call).await?)
+}
+
+impl Said {
+    /// What a script says.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where it says what it never does.
+    pub(super) fn read(value: &Value) -> Result<Self, StoreError> {
+        said(value).ok_or_else(unreadable)
+    }
+
+    /// Of a call that was to be counted.
+    pub(super) const fn decision(&self) -> Decision {
+        match *self {
+            Self::Left { remaining, resets_in_ms } => Decision::Admitted { remaining, resets_in_ms },
+            Self::Refused { wait_ms } => Decision::Refused { wait_ms },
         }
-        let value = self.link.run_durably_on(&live, call).await.map_err(Unavailable::new)?;
-        said(&value).ok_or_else(|| Unavailable::new(Unexpected))
     }
 }
 
@@ -105,16 +133,13 @@ impl Quota for RedisQuota {
         if let Some(decision) = self.check_at_once(connection, policy) {
             return Answer::Now(decision);
         }
+        let charge = Charge { connection, policy: *policy };
         Answer::Later(Box::pin(async move {
             let sent = self.clock.now();
-            self.refusals.ask(connection, policy, sent);
-            Ok(match self.ask((&CHECK, &CHECK_TOLD), connection, policy, sent).await? {
-                Said::Left { remaining, resets_in_ms } => Decision::Admitted { remaining, resets_in_ms },
-                Said::Refused { wait_ms } => {
-                    self.refusals.keep(connection, policy, sent, wait_ms);
-                    Decision::Refused { wait_ms }
-                }
-            })
+            self.refusals.ask(charge, sent);
+            let said = self.ask((&CHECK, &CHECK_TOLD), charge, sent).await.map_err(Unavailable::new)?;
+            self.refusals.learn(charge, sent, said.decision());
+            Ok(said.decision())
         }))
     }
 
@@ -123,8 +148,10 @@ impl Quota for RedisQuota {
         if let Some(resets_in_ms) = self.refusals.wait(connection, policy, now) {
             return Answer::Now(Standing { remaining: 0, resets_in_ms });
         }
+        let charge = Charge { connection, policy: *policy };
         Answer::Later(Box::pin(async move {
-            Ok(match self.ask((&PEEK, &PEEK_TOLD), connection, policy, now).await? {
+            let said = self.ask((&PEEK, &PEEK_TOLD), charge, now).await.map_err(Unavailable::new)?;
+            Ok(match said {
                 Said::Left { remaining, resets_in_ms } => Standing { remaining, resets_in_ms },
                 Said::Refused { wait_ms } => Standing { remaining: 0, resets_in_ms: wait_ms },
             })

@@ -8,7 +8,7 @@
 //!
 //! Keys: the marker, the ring. Arguments: the marker, the calls and the period (ms) of the policy, and since when (ms) every
 //! quota counts as fully charged. A ring that is there was written under the marker, so the marker is only looked at where
-//! there is none. That is also where a quota may be fully charged.
+//! there is none. That is also where a quota may be fully charged. A script that does more than count has them last of all.
 
 use crate::store::redis::script::{GUARD, Lazy, Lua};
 
@@ -24,14 +24,14 @@ local time=now";
 
 /// For tests: is told the time. The server's own clock counts as a day behind, which no test outlives.
 const TOLD: &str = "
-local now=args[5]+0
+local now=ARGV[5]+0
 local time=now-86400000";
 
 /// Reads the log: how many calls left the window, how many are in it, and when there is relief. `age` is how long before the
-/// newest call another one was; the search gallops from the oldest, then bisects.
+/// newest call another one was; mostly none or one has left, else the search gallops from the oldest, then bisects.
 const READ: &str = "
-local calls,period=args[2]+0,args[3]+0
-local v=call('GET',KEYS[2])
+local calls,period=limit+0,span+0
+local v=call('GET',ring)
 local live,gone,relief,last,high,keeps,width=0,0
 if v then
  local a,b,c,d,e,f,g,h=byte(v,1,8)
@@ -50,7 +50,12 @@ if v then
   else
    width,len,back=2,#v/2-3,(low-g*256-h)%65536
   end
-  if back>=limit or len>calls then
+  if back>=limit and width==2 and len<=calls then
+   local o,p=byte(v,9,10)
+   local second=(low-o*256-p)%65536
+   if second<limit then gone,back=1,second end
+  end
+  if gone==0 and (back>=limit or len>calls) then
    local function age(index)
     local o,p,q,r=byte(v,7+width*index,6+width*(index+1))
     if width==2 then return (low-o*256-p)%65536 end
@@ -75,7 +80,7 @@ if not v then
 
 /// The end of [`READ`]: without a ring the quota may be fully charged. A refusal is its wait, negative, and writes nothing.
 const REFUSE: &str = "
- local charged=(args[4] or 0)+0
+ local charged=(since or 0)+0
  if now<charged+period then return math.max(now,charged)-charged-period end
 end
 if live>=calls then return -relief end
@@ -84,7 +89,7 @@ if live>=calls then return -relief end
 /// Writes an admitted call down. The ring is gone when it counts for nothing; should the clock have gone back, it counts from
 /// its newest call. Stamps change their width with a period that crosses 65 s.
 const ADMIT: &str = "
-local ttl=args[3]
+local ttl=span
 if period<65000 then ttl='65000' end
 local low=now%65536
 local stamp
@@ -115,7 +120,7 @@ else
  v=struct.pack('>I4I2',(now-low)/65536,ttl/1000)..kept..stamp
 end
 if now>time then ttl=ttl+now-time end
-call('SET',KEYS[2],v,'PX',ttl)
+call('SET',ring,v,'PX',ttl)
 return (calls-live-1)*4194304+(relief or period)";
 
 /// Says what is left, uncharged.
@@ -130,6 +135,31 @@ pub(super) static CHECK_TOLD: Lazy = Lazy::new(|| script(TOLD, ADMIT));
 /// For tests: as [`PEEK`], by a clock that is told.
 pub(super) static PEEK_TOLD: Lazy = Lazy::new(|| script(TOLD, STAND));
 
+/// What the pieces above work with, where nothing else is done.
+const ALONE: &str = "local call,byte,ring,limit,span,since=redis.call,string.byte,KEYS[2],ARGV[2],ARGV[3],ARGV[4]";
+
 fn script(clock: &str, end: &str) -> Lua {
-    Lua::bare(&format!("local call,args,byte=redis.call,ARGV,string.byte{clock}{READ}{GUARD}{REFUSE}{end}"))
+    Lua::bare(&format!("{ALONE}{clock}{READ}{GUARD}{REFUSE}{end}"))
 }
+
+/// Counts a call, and does `step` if it is admitted. The key of the ring is the last one, and the last [`ARGUMENTS`] are
+/// the quota's; `step` is told by `final` how many are its own. Answers as [`CHECK`] does, or, where the call is admitted, by
+/// that and what the step answers.
+pub(super) fn counted(step: &str) -> Lua {
+    // Below the guard, which a ring therefore needs no more.
+    Lua::guarded(&format!(
+        "local final=#ARGV-{ARGUMENTS}
+local call,byte,ring=redis.call,string.byte,KEYS[#KEYS]
+local limit,span,since=ARGV[final+1],ARGV[final+2],ARGV[final+3]
+local function count(){CLOCK}{READ}{REFUSE}{ADMIT}
+end
+local function step(){step}
+end
+local verdict=count()
+if verdict<0 then return verdict end
+return {{verdict,step()}}"
+    ))
+}
+
+/// Arguments of the quota in a script that does more.
+const ARGUMENTS: usize = 3;

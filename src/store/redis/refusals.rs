@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use moka::sync::Cache;
 
 use crate::clock::UnixMillis;
-use crate::quota::{ConnectionKey, Policy};
+use crate::quota::charge::Charge;
+use crate::quota::{ConnectionKey, Decision, Policy};
 
 /// Refusals kept: about 2 MB. One that was evicted is asked for again.
 const KEPT: u64 = 10_000;
@@ -46,20 +47,22 @@ impl Refusals {
 
     /// Before a call is asked about: what was refused under another policy is not known any more afterwards, because under
     /// this one calls may be dropped that counted under the other.
-    pub(super) fn ask(&self, connection: ConnectionKey, policy: &Policy, now: UnixMillis) {
+    pub(super) fn ask(&self, charge: Charge, now: UnixMillis) {
         if self.are_over(now) {
             return;
         }
-        if self.kept.get(&connection).is_some_and(|refusal| refusal.policy != *policy) {
-            self.kept.invalidate(&connection);
+        if self.kept.get(&charge.connection).is_some_and(|refusal| refusal.policy != charge.policy) {
+            self.kept.invalidate(&charge.connection);
         }
     }
 
-    /// A question that was sent at `sent` was answered with a refusal of `wait` ms.
-    pub(super) fn keep(&self, connection: ConnectionKey, policy: &Policy, sent: UnixMillis, wait: u32) {
-        let until = sent.0.saturating_add(wait.into());
-        self.kept.insert(connection, Refusal { policy: *policy, until });
-        self.over.fetch_max(until, Ordering::AcqRel);
+    /// A question that was sent at `sent`, or later, was decided so.
+    pub(super) fn learn(&self, charge: Charge, sent: UnixMillis, decision: Decision) {
+        if let Decision::Refused { wait_ms } = decision {
+            let until = sent.0.saturating_add(wait_ms.into());
+            self.kept.insert(charge.connection, Refusal { policy: charge.policy, until });
+            self.over.fetch_max(until, Ordering::AcqRel);
+        }
     }
 
     fn are_over(&self, now: UnixMillis) -> bool {
@@ -74,10 +77,18 @@ mod tests {
     const KEY: ConnectionKey = ConnectionKey(7);
     const MINUTE: Policy = Policy::DEFAULT;
 
+    fn charge(connection: ConnectionKey, policy: Policy) -> Charge {
+        Charge { connection, policy }
+    }
+
+    fn keep(refusals: &Refusals, key: ConnectionKey, sent: u64, wait_ms: u32) {
+        refusals.learn(charge(key, MINUTE), UnixMillis(sent), Decision::Refused { wait_ms });
+    }
+
     #[test]
     fn a_refusal_holds_for_its_wait_less_a_millisecond() {
         let refusals = Refusals::new();
-        refusals.keep(KEY, &MINUTE, UnixMillis(1_000), 500);
+        keep(&refusals, KEY, 1_000, 500);
         let waits = [1_000, 1_001, 1_498, 1_499, 1_500, 9_000].map(|now| refusals.wait(KEY, &MINUTE, UnixMillis(now)));
         assert_eq!(waits, [Some(500), Some(499), Some(2), None, None, None]);
         assert_eq!(refusals.wait(ConnectionKey(8), &MINUTE, UnixMillis(1_000)), None);
@@ -86,11 +97,11 @@ mod tests {
     #[test]
     fn another_policy_asks_and_ends_what_was_known() {
         let (refusals, other) = (Refusals::new(), Policy::new(101, 60).unwrap());
-        refusals.keep(KEY, &MINUTE, UnixMillis(1_000), 500);
+        keep(&refusals, KEY, 1_000, 500);
         assert_eq!(refusals.wait(KEY, &other, UnixMillis(1_000)), None);
-        refusals.ask(KEY, &MINUTE, UnixMillis(1_000));
+        refusals.ask(charge(KEY, MINUTE), UnixMillis(1_000));
         assert_eq!(refusals.wait(KEY, &MINUTE, UnixMillis(1_000)), Some(500));
-        refusals.ask(KEY, &other, UnixMillis(1_000));
+        refusals.ask(charge(KEY, other), UnixMillis(1_000));
         assert_eq!(refusals.wait(KEY, &MINUTE, UnixMillis(1_000)), None);
     }
 
@@ -98,7 +109,7 @@ mod tests {
     fn only_so_many_are_kept() {
         let refusals = Refusals::new();
         for key in 0..KEPT * 3 {
-            refusals.keep(ConnectionKey(key), &MINUTE, UnixMillis(0), 60_000);
+            keep(&refusals, ConnectionKey(key), 0, 60_000);
         }
         refusals.kept.run_pending_tasks();
         assert!(refusals.kept.entry_count() <= KEPT);

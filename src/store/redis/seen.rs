@@ -119,14 +119,6 @@ impl Memory {
         Some((Seen { value: Some(otp), mark }, key, number))
     }
 
-    /// Whether [`Memory::both`] would find something.
-    pub(super) fn has_both(&self, id: OtpId) -> bool {
-        self.otps.get(&id).is_some_and(|known| {
-            let known = known.lock();
-            known.numberless || self.numbers.contains_key(&known.otp.number_key)
-        })
-    }
-
     /// Keeps an OTP as it was read or written, and whether its number has no record, where that was looked at with it.
     pub(super) fn keep_otp(&self, id: OtpId, seen: SeenOtp, numberless: Option<bool>) {
         let Some(otp) = seen.value else {
@@ -170,7 +162,7 @@ mod tests {
     fn a_number_is_known_by_its_record_or_by_having_none() {
         let (memory, otp) = (Memory::new(10), otp(1));
         memory.keep_otp(otp.id, seen(1), None);
-        assert!(memory.both(otp.id).is_none() && !memory.has_both(otp.id), "its number was not looked at");
+        assert!(memory.both(otp.id).is_none(), "its number was not looked at");
         memory.keep_otp(otp.id, seen(2), Some(true));
         let (found, key, number) = memory.both(otp.id).unwrap();
         assert_eq!((found.mark, key, number.mark), (Mark::of(&[2; 20]), otp.number_key, Mark::default()));
@@ -179,7 +171,7 @@ mod tests {
         assert_eq!(memory.both(otp.id).unwrap().2.mark, Mark::of(&[3; 20]), "another code of it was checked since");
         memory.keep_otp(otp.id, seen(4), Some(false));
         memory.forget_number(otp.number_key);
-        assert!(!memory.has_both(otp.id));
+        assert!(memory.both(otp.id).is_none());
     }
 
     #[test]

@@ -65,7 +65,7 @@ fn the_quota_and_the_action_of_a_call_take_two_turns() {
         client.post_json(&format!("/v1/otp/{id}/resend"), &Value::Object(Default::default()))
     });
     count("delete", &|client, id, _| client.delete(&format!("/v1/otp/{id}")));
-    assert!(found.iter().all(|(_, turns)| *turns == 2), "{found:?}");
+    assert!(false, "{found:?}");
     // A refusal that is certainly still true is said again without the store.
     let mut spent = fleet.replicas[1].client(one["key"].as_str().unwrap());
     spent.get("/v1/connection").expect(200);

@@ -1,0 +1,70 @@
+//! Counts the call that a change is made for, where that is still open: in its commit, or, in a cluster, where a quota lies on
+//! another server than a number, beside the first step that changes nothing of the call's. Must not know what a call does.
+//!
+//! Nothing that a call is to do is done before it was admitted.
+
+use std::future::Future;
+
+use futures_util::future::join;
+
+use crate::otp::store::StoreError;
+use crate::quota::Decision;
+use crate::quota::charge;
+use crate::store::redis::RedisStore;
+use crate::store::redis::commit::{Commit, Outcome};
+use crate::store::redis::quota::{Said, ask};
+use crate::store::redis::quota_script::CHECK;
+
+impl RedisStore {
+    /// Does a commit, for a call that is admitted.
+    ///
+    /// # Errors
+    /// [`StoreError`]; `NotAdmitted` where the call is over its quota.
+    pub(super) async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
+        if !charge::is_open() {
+            return commit.run(&self.link).await;
+        }
+        let live = self.link.live()?;
+        if live.connection.is_cluster() {
+            self.count().await?;
+            return commit.run(&self.link).await;
+        }
+        let Some(charge) = charge::take() else { return Err(StoreError::Unavailable) };
+        let sent = self.clock.now();
+        self.refusals.ask(charge, sent);
+        let (said, outcome) = commit.run_counted(&self.link, &live, &charge).await?;
+        let decision = Said::read(&said)?.decision();
+        self.refusals.learn(charge, sent, decision);
+        charge::decided(decision);
+        outcome
+    }
+
+    /// Runs a step that lasts for nobody but who goes on with it, and beside it counts the call where its commit cannot. What
+    /// the step came to is the caller's to end, whatever the quota says.
+    pub(super) async fn beside<T>(
+        &self,
+        step: impl Future<Output = Result<T, StoreError>>,
+    ) -> (Result<T, StoreError>, Result<(), StoreError>) {
+        let apart = charge::is_open() && self.link.live().is_ok_and(|live| live.connection.is_cluster());
+        if !apart {
+            return (step.await, Ok(()));
+        }
+        // In this order: the charge is taken before the step begins.
+        let (counted, done) = join(self.count(), step).await;
+        (done, counted)
+    }
+
+    /// Counts the call, if nobody has.
+    async fn count(&self) -> Result<(), StoreError> {
+        let Some(charge) = charge::take() else { return Ok(()) };
+        let sent = self.clock.now();
+        self.refusals.ask(charge, sent);
+        let decision = ask(&self.link, &CHECK, charge, None).await?.decision();
+        self.refusals.learn(charge, sent, decision);
+        charge::decided(decision);
+        match decision {
+            Decision::Admitted { .. } => Ok(()),
+            Decision::Refused { .. } => Err(StoreError::NotAdmitted),
+        }
+    }
+}
