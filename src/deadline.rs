@@ -55,14 +55,12 @@ pub fn is_call() -> bool {
 /// [`Late`].
 pub async fn within<F: Future>(limit: Duration, alone: Duration, turn: F) -> Result<F::Output, Late> {
     let now = Instant::now();
-    let Ok(end) = WAITED.try_with(|waited| waited.begin(now, limit)) else {
-        return timeout_at(now + alone, turn).await.map_err(|_| Late::Under);
-    };
-    let _under_way = UnderWay;
-    if end <= now {
+    let end = WAITED.try_with(|waited| waited.begin(now, limit)).ok();
+    let _under_way = end.map(|_| UnderWay);
+    if end.is_some_and(|end| end <= now) {
         return Err(Late::Before);
     }
-    timeout_at(end, turn).await.map_err(|_| Late::Under)
+    timeout_at(end.unwrap_or(now + alone), turn).await.map_err(|_| Late::Under)
 }
 
 impl Waited {

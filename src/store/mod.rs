@@ -4,7 +4,7 @@
 //! - `sqlite`: the embedded store, one directory, one server
 //! - `redis`: the shared store of many replicas, on Redis or Valkey
 //! - `packed`, `checksum`: how a record becomes bytes, and how damaged ones are noticed
-//! - `id_hash`: how ids are hashed in a map
+//! - `recent`: the entries that were used last; `id_hash`: how ids are hashed in a map
 //! - `claims`: who looks at which verification
 //! - `notices`: the events that wait for their subscribers, and who has claimed which
 //! - `pending`: the messages that are not settled yet, in the order in which they are due
@@ -20,6 +20,7 @@ pub mod memory;
 mod notices;
 mod packed;
 mod pending;
+mod recent;
 pub mod redis;
 mod rules;
 pub mod sqlite;

@@ -64,7 +64,7 @@ impl RedisStore {
         let (mut reservations, mut spend) = (Vec::new(), None);
         let done = self.begin_change(&touch, place, &mut transition, &mut reservations, &mut spend).await;
         if let Some(spend) = spend {
-            spend.end(self).await;
+            Box::pin(spend.end(self)).await;
         }
         for reservation in reservations {
             self.release(reservation);
@@ -82,12 +82,12 @@ impl RedisStore {
         spend: &mut Option<Spend>,
     ) -> Result<(), StoreError> {
         if let Some(key) = touch.answer {
-            let (reserved, counted) = self.beside(self.reserve(key, place)).await;
+            let (reserved, counted) = self.beside(Box::pin(self.reserve(key, place))).await;
             reservations.push(reserved?);
             counted?;
         }
         if let Some(key) = &touch.spend {
-            let (begun, counted) = self.beside(Spend::begin(self, place, key)).await;
+            let (begun, counted) = self.beside(Box::pin(Spend::begin(self, place, key))).await;
             *spend = Some(begun?);
             counted?;
         }
@@ -107,14 +107,14 @@ impl RedisStore {
             let seen = match snapshot.take() {
                 Some(seen) => seen,
                 None => {
-                    let (read, counted) = self.beside(self.load(&touch.subject)).await;
+                    let (read, counted) = self.beside(Box::pin(self.load(&touch.subject))).await;
                     counted?;
                     read?
                 }
             };
             let reserved = reservations.first().filter(|_| touch.answer.is_some());
             let kept = match reserved.and_then(|reservation| reservation.kept.clone()) {
-                Some(answer) => Some(self.with_otp(answer, &seen).await?),
+                Some(answer) => Some(Box::pin(self.with_otp(answer, &seen)).await?),
                 None => None,
             };
             let spent = spend.as_ref().map_or(0, |spend| spend.count());
@@ -127,7 +127,7 @@ impl RedisStore {
                     return Ok(());
                 }
                 if let Some(spend) = &mut spend {
-                    spend.read(self).await?;
+                    Box::pin(spend.read(self)).await?;
                 }
                 continue;
             };
@@ -144,7 +144,7 @@ impl RedisStore {
                     return Ok(());
                 }
                 Outcome::Moved(values) => {
-                    snapshot = self.moved(touch, &seen, &after, values, spend.as_deref_mut()).await?;
+                    snapshot = Box::pin(self.moved(touch, &seen, &after, values, spend.as_deref_mut())).await?;
                 }
             }
         }

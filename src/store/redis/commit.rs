@@ -4,15 +4,13 @@
 //! A record ends with its checksum, and a record is the same where its checksum is: that is what is compared. Must not know
 //! what a record says.
 
-use std::sync::Arc;
-
 use redis::{FromRedisValue as _, Value};
 
 use crate::otp::store::StoreError;
 use crate::quota::charge::Charge;
-use crate::store::redis::link::{Link, Live};
+use crate::store::redis::link::Link;
 use crate::store::redis::place::{Kind, Place};
-use crate::store::redis::quota_script::counted;
+use crate::store::redis::quota_script;
 use crate::store::redis::script::{Call, Lazy, Lua, Parts};
 
 /// Bytes of a record that are compared: its checksum.
@@ -25,7 +23,7 @@ const MARK: usize = 8;
 static COMMIT: Lazy = Lazy::new(|| Lua::guarded(&format!("local call,final=redis.call,#ARGV{STEP}")));
 
 /// The same for a call that is still to be counted: it is, and only one that is admitted changes anything.
-static COUNTED: Lazy = Lazy::new(|| counted(STEP));
+static COUNTED: Lazy = Lazy::new(|| quota_script::counted(STEP));
 
 const STEP: &str = r"
 if ARGV[2]~='0' then
@@ -228,40 +226,37 @@ impl Commit {
 
     /// Does it.
     pub(super) async fn run(self, link: &Link) -> Result<Outcome, StoreError> {
-        outcome(link.run_durably(self.call(&COMMIT)).await?)
+        outcome(link.run_durably(self.call(None)).await?)
     }
 
-    /// Does it, if the call it belongs to is admitted, and counts that. `charge` are the arguments of its quota.
-    ///
-    /// # Errors
-    /// [`StoreError`]. The call may have been counted.
-    pub(super) async fn run_counted(self, link: &Link, live: &Arc<Live>, charge: &Charge) -> Counted {
-        let ring = charge.connection.0.to_be_bytes();
-        let mut call = self.call(&COUNTED);
-        call.keys.name(Place::of_bytes(&ring), Kind::Quota, &ring);
-        call = call.number(charge.policy.calls().into()).number(charge.policy.period_ms()).number(live.charged_at);
-        match link.run_durably_on(live, call).await? {
-            Value::Array(both) => match <[Value; 2]>::try_from(both) {
-                Ok([verdict, step]) => Ok((verdict, outcome(step))),
-                Err(_) => Err(unreadable()),
-            },
-            refused => Ok((refused, Err(StoreError::NotAdmitted))),
-        }
-    }
-
-    fn call(self, script: &'static Lua) -> Call {
+    /// The call of its script, whose answer [`outcome`] reads; with a charge, and since when quotas are fully charged, the one
+    /// whose answer [`counted`] reads.
+    pub(super) fn call(self, charge: Option<(Charge, u64)>) -> Call {
+        let script = if charge.is_some() { &COUNTED } else { &COMMIT };
         let mut call = Call::new(script, self.place).number(self.deadline).number(self.checked);
         call.keys = self.keys;
         call.arguments.append(&self.checks);
         call.arguments.append(&self.writes);
-        call
+        let Some((charge, since)) = charge else { return call };
+        let ring = charge.connection.0.to_be_bytes();
+        call.keys.name(Place::of_bytes(&ring), Kind::Quota, &ring);
+        call.number(charge.policy.calls().into()).number(charge.policy.period_ms()).number(since)
     }
 }
 
-/// What the quota says, and what became of the commit of a call that it admits.
-pub(super) type Counted = Result<(Value, Result<Outcome, StoreError>), StoreError>;
+/// What the quota said, and, where it admitted the call, what the commit answered.
+pub(super) fn counted(answer: Value) -> Result<(Value, Option<Value>), StoreError> {
+    match answer {
+        Value::Array(both) => {
+            let [said, step] = <[Value; 2]>::try_from(both).map_err(|_| unreadable())?;
+            Ok((said, Some(step)))
+        }
+        refused => Ok((refused, None)),
+    }
+}
 
-fn outcome(answer: Value) -> Result<Outcome, StoreError> {
+/// What became of a commit.
+pub(super) fn outcome(answer: Value) -> Result<Outcome, StoreError> {
     match answer {
         Value::Int(grown) => Ok(Outcome::Done(grown)),
         Value::Array(values) => {

@@ -212,7 +212,7 @@ impl Connector {
         let mut connection = Connection::One(Batched::new(connection));
         let mut ask = Cmd::new();
         ask.arg("INFO").arg("server");
-        let text = connection.send(&ask).await.map_err(failed)?;
+        let text = connection.send(ask).await.map_err(failed)?;
         let text = String::from_redis_value(text).map_err(|error| ConnectError::Unexpected(error.to_string()))?;
         let pairs = text.lines().filter_map(|line| line.trim().split_once(':'));
         let info: HashMap<_, _> = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -235,7 +235,7 @@ impl Connector {
         let mut connection = Connection::Cluster(client.get_async_connection().await.map_err(failed)?);
         let mut ask = Cmd::new();
         ask.arg("CLUSTER").arg("INFO");
-        let text = connection.send(&ask).await.map_err(failed)?;
+        let text = connection.send(ask).await.map_err(failed)?;
         let text = all_texts(&text);
         if text.contains("cluster_state:ok") {
             Ok(connection)
@@ -249,7 +249,7 @@ impl Connector {
         let name = &self.address.master;
         let mut ask = Cmd::new();
         ask.arg("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-        let answer = sentinel.send(&ask).await.map_err(|error| ConnectError::of(&error))?;
+        let answer = sentinel.send(ask).await.map_err(|error| ConnectError::of(&error))?;
         let unknown = || ConnectError::UnknownMaster { name: name.clone() };
         let found = Vec::<String>::from_redis_value(answer).map_err(|_| unknown())?;
         match found.as_slice() {
@@ -267,7 +267,7 @@ impl Connector {
 async fn marker(connection: &mut Connection, place: Place) -> Result<Option<Vec<u8>>, ConnectError> {
     let mut get = Cmd::new();
     get.arg("GETEX").arg(place.key(Kind::Marker, b"")).arg("PERSIST");
-    let value = connection.send(&get).await.map_err(|error| ConnectError::of(&error))?;
+    let value = connection.send(get).await.map_err(|error| ConnectError::of(&error))?;
     Option::<Vec<u8>>::from_redis_value(value).map_err(|error| ConnectError::Unexpected(error.to_string()))
 }
 
@@ -279,7 +279,7 @@ fn check(found: Option<&[u8]>, live: &Live) -> Result<(), ConnectError> {
 pub(super) async fn meta(connection: &mut Connection) -> Result<Option<Meta>, ConnectError> {
     let mut get = Cmd::new();
     get.arg("HGETALL").arg(Place::Settings.key(Kind::Meta, b""));
-    let value = connection.send(&get).await.map_err(|error| ConnectError::of(&error))?;
+    let value = connection.send(get).await.map_err(|error| ConnectError::of(&error))?;
     let unexpected = || ConnectError::Unexpected("its description of itself cannot be read".to_owned());
     let mut fields = HashMap::<String, String>::from_redis_value(value).map_err(|_| unexpected())?;
     if fields.is_empty() {
@@ -302,7 +302,7 @@ pub(super) async fn meta(connection: &mut Connection) -> Result<Option<Meta>, Co
 async fn role(connection: &mut Connection) -> Result<String, ConnectError> {
     let mut ask = Cmd::new();
     ask.arg("ROLE");
-    let value = connection.send(&ask).await.map_err(|error| ConnectError::of(&error))?;
+    let value = connection.send(ask).await.map_err(|error| ConnectError::of(&error))?;
     match value {
         Value::Array(parts) => match parts.into_iter().next().map(String::from_redis_value) {
             Some(Ok(role)) => Ok(role),

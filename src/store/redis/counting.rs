@@ -3,15 +3,13 @@
 //!
 //! Nothing that a call is to do is done before it was admitted.
 
-use std::future::Future;
-
 use futures_util::future::join;
 
-use crate::otp::store::StoreError;
+use crate::otp::store::{Later, StoreError};
 use crate::quota::Decision;
 use crate::quota::charge;
 use crate::store::redis::RedisStore;
-use crate::store::redis::commit::{Commit, Outcome};
+use crate::store::redis::commit::{Commit, Outcome, counted, outcome};
 use crate::store::redis::quota::{Said, ask};
 use crate::store::redis::quota_script::CHECK;
 
@@ -21,36 +19,38 @@ impl RedisStore {
     /// # Errors
     /// [`StoreError`]; `NotAdmitted` where the call is over its quota.
     pub(super) async fn commit(&self, commit: Commit) -> Result<Outcome, StoreError> {
-        if !charge::is_open() {
-            return commit.run(&self.link).await;
-        }
         let live = self.link.live()?;
-        if live.connection.is_cluster() {
-            self.count().await?;
-            return commit.run(&self.link).await;
+        if charge::is_open() && live.connection.is_cluster() {
+            Box::pin(self.count()).await?;
         }
-        let Some(charge) = charge::take() else { return Err(StoreError::Unavailable) };
+        let charge = charge::take();
         let sent = self.clock.now();
-        self.refusals.ask(charge, sent);
-        let (said, outcome) = commit.run_counted(&self.link, &live, &charge).await?;
+        if let Some(charge) = charge {
+            self.refusals.ask(charge, sent);
+        }
+        // One way for both sorts: what a change waits in is moved and allocated for each.
+        let answer =
+            self.link.run_durably_on(&live, commit.call(charge.map(|charge| (charge, live.charged_at)))).await?;
+        let Some(charge) = charge else { return outcome(answer) };
+        let (said, step) = counted(answer)?;
         let decision = Said::read(&said)?.decision();
         self.refusals.learn(charge, sent, decision);
         charge::decided(decision);
-        outcome
+        step.map_or(Err(StoreError::NotAdmitted), outcome)
     }
 
     /// Runs a step that lasts for nobody but who goes on with it, and beside it counts the call where its commit cannot. What
     /// the step came to is the caller's to end, whatever the quota says.
     pub(super) async fn beside<T>(
         &self,
-        step: impl Future<Output = Result<T, StoreError>>,
+        step: Later<'_, Result<T, StoreError>>,
     ) -> (Result<T, StoreError>, Result<(), StoreError>) {
         let apart = charge::is_open() && self.link.live().is_ok_and(|live| live.connection.is_cluster());
         if !apart {
             return (step.await, Ok(()));
         }
         // In this order: the charge is taken before the step begins.
-        let (counted, done) = join(self.count(), step).await;
+        let (counted, done) = Box::pin(join(self.count(), step)).await;
         (done, counted)
     }
 

@@ -117,7 +117,7 @@ impl RedisStore {
         let mut rewrite = Cmd::new();
         rewrite.arg("BGREWRITEAOF");
         // A store without a log, or one that forbids it, has nothing of ours to rewrite or does it by itself.
-        let _asked = self.link.live()?.connection.clone().send(&rewrite).await;
+        let _asked = self.link.live()?.connection.clone().send(rewrite).await;
         Ok(true)
     }
 }

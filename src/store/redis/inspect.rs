@@ -95,9 +95,9 @@ pub async fn inspect(link: &RedisTransfer, master: &MasterKey, clock: &dyn Clock
     let mut servers = Vec::new();
     let unread = |error: crate::store::transfer::TransferError| ConnectError::Unexpected(error.to_string());
     for slot in link.servers().await.map_err(unread)? {
-        let info = text(&link.on(slot, &command(&[b"INFO"])).await.map_err(unread)?);
+        let info = text(&link.on(slot, command(&[b"INFO"])).await.map_err(unread)?);
         // An operator's own user may not be allowed to ask.
-        let save = link.on(slot, &command(&[b"CONFIG", b"GET", b"save"])).await.ok();
+        let save = link.on(slot, command(&[b"CONFIG", b"GET", b"save"])).await.ok();
         servers.push(read(&info, save.and_then(setting)));
     }
     Ok(Inspection { servers, ownership, clock_off })

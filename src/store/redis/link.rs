@@ -4,6 +4,7 @@
 //! A call that was not answered in time may have been done, and whoever relies on it is told so. It is never repeated here;
 //! what is proven not to have run is. Must not know what a script does.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -40,12 +41,12 @@ pub(super) enum Connection {
 
 impl Connection {
     /// Sends one command and waits for its answer.
-    pub(super) async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
+    pub(super) async fn send(&mut self, command: Cmd) -> RedisResult<Value> {
         let answer = match self {
             // What nobody waits for comes in hundreds, to look at every shard: no call's batch queues behind it.
-            Self::One(connection) if !is_call() => connection.alone().req_packed_command(command).await,
-            Self::One(connection) => connection.ask(command.clone(), None).await.map(|(answer, _)| answer),
-            Self::Cluster(connection) => connection.req_packed_command(command).await,
+            Self::One(connection) if !is_call() => connection.alone().req_packed_command(&command).await,
+            Self::One(connection) => connection.ask(command, None).await.map(|(answer, _)| answer),
+            Self::Cluster(connection) => connection.req_packed_command(&command).await,
         };
         answer?.extract_error()
     }
@@ -57,8 +58,9 @@ impl Connection {
             Self::Cluster(connection) => {
                 let mut both = Pipeline::with_capacity(2);
                 both.add_command(first).add_command(second);
-                let route = Route::new(place.slot(), SlotAddr::Master);
-                let answers = connection.route_pipeline(both, 0, 2, SingleNodeRoutingInfo::SpecificNode(route)).await;
+                let route = SingleNodeRoutingInfo::SpecificNode(Route::new(place.slot(), SlotAddr::Master));
+                // In a box, as the rest of the cluster's: what waits for one server is not made larger by it.
+                let answers = Box::pin(connection.route_pipeline(both, 0, 2, route)).await;
                 let mut answers = answers?.into_iter();
                 (answers.next().unwrap_or_default(), answers.next())
             }
@@ -197,10 +199,11 @@ impl Link {
             let command = call.command(&live.marker, by_text);
             self.sent.fetch_add(1, Ordering::Relaxed);
             let outcome = if replicas == 0 {
-                self.turn(connection.send(&command)).await
+                // By reference: each function that is handed a future has room for it twice.
+                self.turn(pin!(connection.send(command))).await
             } else {
                 let both = connection.send_both(call.place, command, self.wait(replicas));
-                match self.turn(both).await {
+                match self.turn(Box::pin(both)).await {
                     Ok((value, waited)) => return self.replicated(value, waited, replicas, live),
                     Err(missed) => Err(missed),
                 }
@@ -265,11 +268,11 @@ impl Link {
     ///
     /// # Errors
     /// [`StoreError`], as [`Link::run`].
-    pub(super) async fn send(&self, command: &Cmd) -> Result<Value, StoreError> {
+    pub(super) async fn send(&self, command: Cmd) -> Result<Value, StoreError> {
         let live = self.live()?;
         let mut connection = live.connection.clone();
         self.sent.fetch_add(1, Ordering::Relaxed);
-        self.turn(connection.send(command)).await.map_err(|missed| self.failed(&missed, &live).told())
+        self.turn(pin!(connection.send(command))).await.map_err(|missed| self.failed(&missed, &live).told())
     }
 
     /// Notes a failure; a link that is no good is taken away, so that the next call is refused at once.

@@ -222,7 +222,7 @@ impl RedisStore {
     async fn get(&self, place: Place, kind: Kind, id: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let mut get = Cmd::new();
         get.arg("GET").arg(place.key(kind, id));
-        Option::<Vec<u8>>::from_redis_value(self.link.send(&get).await?).map_err(|_| unreadable())
+        Option::<Vec<u8>>::from_redis_value(self.link.send(get).await?).map_err(|_| unreadable())
     }
 
     async fn fetch(&self, id: OtpId) -> Result<Option<Arc<Otp>>, StoreError> {
@@ -279,7 +279,7 @@ impl OtpStore for RedisStore {
             if let Some(seen) = self.memory.otp(id) {
                 return Ok(seen.value);
             }
-            let (read, counted) = self.beside(self.remember(&Subject::Otp(id))).await;
+            let (read, counted) = self.beside(Box::pin(self.remember(&Subject::Otp(id)))).await;
             counted?;
             read
         })
@@ -308,7 +308,7 @@ impl OtpStore for RedisStore {
 impl AnswerStore for RedisStore {
     fn answer(&self, key: ReplayKey) -> Later<'_, Result<Option<Arc<KeptAnswer>>, StoreError>> {
         Box::pin(async move {
-            let (found, counted) = self.beside(self.find_answer(key)).await;
+            let (found, counted) = self.beside(Box::pin(self.find_answer(key))).await;
             counted?;
             found
         })

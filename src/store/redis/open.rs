@@ -222,7 +222,7 @@ async fn begin(
     eval.arg(Place::Settings.key(Kind::Meta, b"")).arg(Place::Settings.key(Kind::Applications, b""));
     eval.arg(LAYOUT).arg(keyring).arg(new_marker(&*options.entropy)).arg(charged_at);
     eval.arg(application.id.to_string()).arg(body);
-    let answer = connection.send(&eval).await.map_err(|error| ConnectError::of(&error))?;
+    let answer = connection.send(eval).await.map_err(|error| ConnectError::of(&error))?;
     Ok(answer == Value::Int(1))
 }
 
@@ -251,5 +251,5 @@ async fn send(connection: &mut Connection, name: &str, arguments: &[&[u8]]) -> R
     for argument in arguments {
         command.arg(*argument);
     }
-    connection.send(&command).await.map_err(|error| ConnectError::of(&error))
+    connection.send(command).await.map_err(|error| ConnectError::of(&error))
 }

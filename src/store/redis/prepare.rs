@@ -76,10 +76,10 @@ impl RedisStore {
             let otp = if let OtpChange::Put(otp) = &changes.otp { Some(&**otp) } else { seen.otp.value.as_deref() };
             let due = answer.due(otp, self.retention);
             if !reservations.iter().any(|reservation| reservation.key == answer.key) {
-                reservations.push(self.reserve(answer.key, place).await?);
+                reservations.push(Box::pin(self.reserve(answer.key, place)).await?);
             }
             if let Some(reservation) = reservations.iter_mut().find(|reservation| reservation.key == answer.key) {
-                self.point(reservation, place).await?;
+                Box::pin(self.point(reservation, place)).await?;
                 commit.before(reservation.deadline);
             }
             self.put_answer(&mut commit, &mut after, &answer, due)?;

@@ -3,15 +3,11 @@
 
 use std::sync::Arc;
 
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
-use parking_lot::Mutex;
-
 use crate::abuse::NumberRecord;
 use crate::otp::id::{NumberKey, OtpId};
 use crate::otp::record::Otp;
 use crate::otp::store::StoreError;
-use crate::store::id_hash::IdHash;
+use crate::store::recent::Recent;
 use crate::store::redis::commit::mark;
 use crate::store::redis::records;
 
@@ -62,7 +58,7 @@ impl SeenOtp {
     }
 }
 
-/// What is remembered of one OTP. It changes where it lies: putting an entry anew costs ten times as much.
+/// What is remembered of one OTP.
 struct Known {
     otp: Arc<Otp>,
     mark: Mark,
@@ -72,44 +68,30 @@ struct Known {
 
 /// The memory.
 pub(super) struct Memory {
-    otps: Cache<OtpId, Arc<Mutex<Known>>, IdHash>,
-    numbers: Cache<NumberKey, SeenNumber, IdHash>,
+    otps: Recent<OtpId, Known>,
+    numbers: Recent<NumberKey, SeenNumber>,
 }
 
 impl Memory {
     /// Of at most so many OTPs (about 1 KB each) and so many numbers that have a record.
     pub(super) fn new(capacity: u64) -> Self {
-        Self {
-            otps: Cache::builder()
-                .max_capacity(capacity)
-                .eviction_policy(EvictionPolicy::lru())
-                .build_with_hasher(IdHash::default()),
-            numbers: Cache::builder()
-                .max_capacity(capacity)
-                .eviction_policy(EvictionPolicy::lru())
-                .build_with_hasher(IdHash::default()),
-        }
+        Self { otps: Recent::new(capacity), numbers: Recent::new(capacity) }
     }
 
     /// An OTP.
     pub(super) fn otp(&self, id: OtpId) -> Option<SeenOtp> {
-        let known = self.otps.get(&id)?;
-        let known = known.lock();
-        Some(Seen { value: Some(Arc::clone(&known.otp)), mark: known.mark })
+        self.otps.with(id, |known| Seen { value: Some(Arc::clone(&known.otp)), mark: known.mark })
     }
 
     /// The record of a number that has one.
     pub(super) fn number(&self, key: NumberKey) -> Option<SeenNumber> {
-        self.numbers.get(&key)
+        self.numbers.with(key, |number| number.clone())
     }
 
     /// An OTP and the record of its number, where both are known.
     pub(super) fn both(&self, id: OtpId) -> Option<(SeenOtp, NumberKey, SeenNumber)> {
-        let known = self.otps.get(&id)?;
-        let (otp, mark, numberless) = {
-            let known = known.lock();
-            (Arc::clone(&known.otp), known.mark, known.numberless)
-        };
+        let (otp, mark, numberless) =
+            self.otps.with(id, |known| (Arc::clone(&known.otp), known.mark, known.numberless))?;
         let key = otp.number_key;
         let number = match self.number(key) {
             Some(number) => number,
@@ -122,19 +104,19 @@ impl Memory {
     /// Keeps an OTP as it was read or written, and whether its number has no record, where that was looked at with it.
     pub(super) fn keep_otp(&self, id: OtpId, seen: SeenOtp, numberless: Option<bool>) {
         let Some(otp) = seen.value else {
-            self.otps.invalidate(&id);
+            self.otps.remove(id);
             return;
         };
-        match self.otps.get(&id) {
-            Some(known) => {
-                let mut known = known.lock();
-                let numberless = numberless.unwrap_or(known.numberless);
-                *known = Known { otp, mark: seen.mark, numberless };
-            }
-            None => {
-                let known = Known { otp, mark: seen.mark, numberless: numberless.unwrap_or_default() };
-                self.otps.insert(id, Arc::new(Mutex::new(known)));
-            }
+        let known = |before| Known { otp, mark: seen.mark, numberless: numberless.unwrap_or(before) };
+        // What was there is dropped after its shard was let go.
+        let mut known = Some(known);
+        let before = self.otps.with(id, |there| {
+            let numberless = there.numberless;
+            known.take().map(|known| std::mem::replace(there, known(numberless)))
+        });
+        drop(before);
+        if let Some(known) = known {
+            self.otps.insert(id, known(false));
         }
     }
 
@@ -145,7 +127,7 @@ impl Memory {
 
     /// Forgets the record of a number.
     pub(super) fn forget_number(&self, key: NumberKey) {
-        self.numbers.invalidate(&key);
+        self.numbers.remove(key);
     }
 }
 

@@ -77,7 +77,7 @@ impl RedisTransfer {
     }
 
     async fn send(&self, words: &[&[u8]]) -> Result<Value, TransferError> {
-        self.connection.clone().send(&command(words)).await.map_err(|error| failed(&error))
+        self.connection.clone().send(command(words)).await.map_err(|error| failed(&error))
     }
 
     /// Sends all of them in one turn, or in a cluster one for each place; the answers come in their order.

@@ -68,7 +68,7 @@ impl RedisTransfer {
         };
         let mut scan = command(&[b"SCAN", at.within.to_string().as_bytes(), b"MATCH"]);
         scan.arg([b"og{??}".as_slice(), &[letter as u8], b"*"].concat()).arg("COUNT").arg(limit);
-        let (within, keys): (u64, Vec<Vec<u8>>) = read_as(self.on(*slot, &scan).await?)?;
+        let (within, keys): (u64, Vec<Vec<u8>>) = read_as(self.on(*slot, scan).await?)?;
         let ids = keys.into_iter().filter_map(|key| key.get(PREFIX..).map(<[u8]>::to_vec)).collect();
         let next = if within > 0 { At { within, ..at } } else { at.next_part() };
         let more = usize::try_from(next.part).is_ok_and(|part| part < servers.len());
@@ -81,7 +81,7 @@ impl RedisTransfer {
             return Ok(vec![None]);
         }
         let unread = || TransferError::Store("the cluster does not say who holds which slots".to_owned());
-        let slots = self.on(Some(0), &command(&[b"CLUSTER", b"SLOTS"])).await?;
+        let slots = self.on(Some(0), command(&[b"CLUSTER", b"SLOTS"])).await?;
         let Value::Array(ranges) = slots else { return Err(unread()) };
         let mut found: Vec<(u16, Value)> = Vec::new();
         for range in ranges {
@@ -102,12 +102,12 @@ impl RedisTransfer {
     }
 
     /// Sends to the server that holds a slot.
-    pub(in crate::store::redis) async fn on(&self, slot: Option<u16>, command: &Cmd) -> Result<Value, TransferError> {
+    pub(in crate::store::redis) async fn on(&self, slot: Option<u16>, command: Cmd) -> Result<Value, TransferError> {
         let mut connection = self.connection.clone();
         let answer = match (&mut connection, slot) {
             (Connection::Cluster(cluster), Some(slot)) => {
                 let route = SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master));
-                cluster.route_command(command.clone(), RoutingInfo::SingleNode(route)).await
+                cluster.route_command(command, RoutingInfo::SingleNode(route)).await
             }
             (connection, _) => connection.send(command).await,
         };
