@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod cluster;
+mod counted;
 mod emptied;
 mod failover;
 mod messages;

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::fleet::Fleet;
@@ -58,11 +58,11 @@ fn fewest_at_a_refusal(calls: &[Call], period: Duration) -> Option<usize> {
 /// Calls from many clients over all the replicas, which die and come again all the while.
 fn calls(fleet: &mut Fleet, key: &str, length: Duration, pause: Duration, dies_every: Duration) -> Vec<Call> {
     let addresses = Mutex::new(fleet.addresses());
-    let (stop, clock) = (AtomicBool::new(false), Instant::now());
+    let (stop, turns, clock) = (AtomicBool::new(false), AtomicUsize::new(0), Instant::now());
     std::thread::scope(|scope| {
         let ends = Ends(&stop);
         let worker = |number: usize| {
-            let (addresses, stop) = (&addresses, &stop);
+            let (addresses, stop, turns) = (&addresses, &stop, &turns);
             move || {
                 let (mut calls, mut at): (Vec<Call>, Option<(SocketAddr, Client)>) = (Vec::new(), None);
                 while !stop.load(Ordering::Relaxed) {
@@ -70,8 +70,16 @@ fn calls(fleet: &mut Fleet, key: &str, length: Duration, pause: Duration, dies_e
                         let address = addresses.lock().unwrap()[number % 4];
                         (address, Client::new(address, Some(key)))
                     });
+                    // Half of them are counted before they are done, half of them by what they do.
+                    let turn = turns.fetch_add(1, Ordering::Relaxed);
+                    let body = format!("{{\"number\": \"+49151{turn:08}\"}}");
+                    let json = [("Content-Type", "application/json")];
                     let began = clock.elapsed();
-                    let said = match client.try_once("GET", "/v1/connection", &[], "") {
+                    let answer = match turn % 2 {
+                        0 => client.try_once("GET", "/v1/connection", &[], ""),
+                        _ => client.try_once("POST", "/v1/otp", &json, &body),
+                    };
+                    let said = match answer {
                         Ok(answer) => match answer.status {
                             200 => Said::Admitted,
                             429 => Said::Refused,

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::fleet::Fleet;
+use crate::support::fleet::{Fleet, PATIENT};
 use crate::support::proxy::Proxy;
 use crate::support::redis::Redis;
 use crate::support::{Answer, Client};
@@ -15,59 +15,105 @@ const TURN: Duration = Duration::from_millis(200);
 /// Calls of each kind.
 const CALLS: usize = 5;
 
-/// The fewest turns that a call of this kind took; each is given an OTP that another replica sent.
-fn turns(
-    sender: &mut Client,
-    asked: &mut Client,
-    kind: usize,
-    call: impl Fn(&mut Client, &str, usize) -> Answer,
-) -> u32 {
-    let otps: Vec<_> = (0..CALLS)
-        .map(|index| {
-            // Every kind has its own numbers, so that nobody has sent to them.
-            let body = json!({"number": format!("+49151{kind:02}{index:06}"), "otpCode": "4711"});
-            sender.post_json("/v1/otp", &body).expect(200).json()["otpId"].as_str().unwrap().to_owned()
-        })
-        .collect();
-    // Long enough for the messages to have left: nobody else writes to the OTPs any more.
-    std::thread::sleep(TURN * 8);
-    let shortest = otps.iter().enumerate().map(|(index, id)| {
-        let began = Instant::now();
-        call(asked, id, index).expect(200);
-        began.elapsed()
-    });
-    u32::try_from(shortest.min().unwrap().as_millis() / TURN.as_millis()).unwrap()
+/// What is counted: two replicas far from the store, and one near it.
+struct Far {
+    /// It made the store, which takes many turns, and the keys.
+    near: Fleet,
+    far: Fleet,
+    key: String,
+    kinds: usize,
+}
+
+type Call<'a> = &'a dyn Fn(&mut Client, &str, usize) -> Answer;
+
+impl Far {
+    /// `tables` go to the configuration of those that are far away.
+    fn from(store: &str, proxies: &str, tables: &str) -> Self {
+        let near = Fleet::start(1, store);
+        let far = Fleet::with(2, proxies, PATIENT, tables);
+        let made = near.create_key(&["--calls", "10000", "--period", "3600"]);
+        let key = made["key"].as_str().unwrap().to_owned();
+        // Each looks the key up once.
+        far.replicas.iter().for_each(|replica| drop(replica.client(&key).get("/v1/connection").expect(200)));
+        Self { near, far, key, kinds: 0 }
+    }
+
+    /// The fewest turns that a call of this kind took at the second replica, where `sender` had sent the OTPs before.
+    fn turns(&mut self, sender: usize, call: Call<'_>) -> u32 {
+        self.kinds += 1;
+        let mut from = self.far.replicas[sender].client(&self.key);
+        let mut asked = self.far.replicas[1].client(&self.key);
+        let otps: Vec<_> = (0..CALLS)
+            .map(|index| {
+                // Every kind has its own numbers, so that nobody has sent to them.
+                let body = json!({"number": format!("+49151{:02}{index:06}", self.kinds), "otpCode": "4711"});
+                from.post_json("/v1/otp", &body).expect(200).json()["otpId"].as_str().unwrap().to_owned()
+            })
+            .collect();
+        // Long enough for the messages to have left: nobody else writes to the OTPs any more.
+        std::thread::sleep(TURN * 8);
+        let shortest = otps.iter().enumerate().map(|(index, id)| {
+            let began = Instant::now();
+            call(&mut asked, id, index).expect(200);
+            began.elapsed()
+        });
+        u32::try_from(shortest.min().unwrap().as_millis() / TURN.as_millis()).unwrap()
+    }
+}
+
+/// Every message is counted by its country's ceiling.
+const CEILING: &str = "[delivery]\nmessages_per_day = 100000\n";
+
+fn send(client: &mut Client, _: &str, index: usize) -> Answer {
+    client.post_json("/v1/otp", &json!({"number": format!("+4915199{index:06}"), "otpCode": "4711"}))
+}
+
+fn named(client: &mut Client, id: &str, _: usize) -> Answer {
+    let fields = [("Content-Type", "application/json"), ("Idempotency-Key", id)];
+    client.call("POST", &format!("/v1/otp/{id}/verify"), &fields, r#"{"otpCode": "4711"}"#)
+}
+
+/// A send, and a check of what the replica that is asked has sent itself; then all that is done to what the other one has.
+fn found(far: &mut Far) -> Vec<(&'static str, u32)> {
+    let code = json!({"otpCode": "4711"});
+    let verify = |client: &mut Client, id: &str, _: usize| client.post_json(&format!("/v1/otp/{id}/verify"), &code);
+    let resend =
+        |client: &mut Client, id: &str, _: usize| client.post_json(&format!("/v1/otp/{id}/resend"), &json!({}));
+    let status = |client: &mut Client, id: &str, _: usize| client.get(&format!("/v1/otp/{id}"));
+    let delete = |client: &mut Client, id: &str, _: usize| client.delete(&format!("/v1/otp/{id}"));
+    let kinds: [(&str, usize, Call<'_>); 7] = [
+        ("send", 0, &send),
+        ("verify its own", 1, &verify),
+        ("status", 0, &status),
+        ("verify", 0, &verify),
+        ("resend", 0, &resend),
+        ("delete", 0, &delete),
+        ("verify once", 0, &named),
+    ];
+    kinds.map(|(kind, sender, call)| (kind, far.turns(sender, call))).into()
 }
 
 #[test]
-fn the_quota_and_the_action_of_a_call_take_two_turns() {
+fn a_call_takes_one_turn_or_two() {
     let redis = Redis::start();
-    // To make the store takes many turns: somebody near by does.
-    let near = Fleet::start(1, &redis.address());
-    let [many, one] = ["10000", "1"].map(|calls| near.create_key(&["--calls", calls, "--period", "3600"]));
     let proxy = Proxy::far_before(redis.port(), TURN);
-    let fleet = Fleet::start(2, &proxy.store());
-    let key = many["key"].as_str().unwrap();
-    let (mut sender, mut asked) = (fleet.replicas[0].client(key), fleet.replicas[1].client(key));
-    // The key itself is looked up once.
-    asked.get("/v1/connection").expect(200);
-    let code = json!({"otpCode": "4711"});
-    let mut found = Vec::new();
-    let mut count = |kind: &'static str, call: &dyn Fn(&mut Client, &str, usize) -> Answer| {
-        found.push((kind, turns(&mut sender, &mut asked, found.len(), call)));
-    };
-    count("send", &|client, _, index| {
-        client.post_json("/v1/otp", &json!({"number": format!("+4915199{index:06}"), "otpCode": "4711"}))
-    });
-    count("status", &|client, id, _| client.get(&format!("/v1/otp/{id}")));
-    count("verify", &|client, id, _| client.post_json(&format!("/v1/otp/{id}/verify"), &code));
-    count("resend", &|client, id, _| {
-        client.post_json(&format!("/v1/otp/{id}/resend"), &Value::Object(Default::default()))
-    });
-    count("delete", &|client, id, _| client.delete(&format!("/v1/otp/{id}")));
-    assert!(false, "{found:?}");
+    assert_eq!(Far::from(&redis.address(), &proxy.store(), CEILING).turns(0, &send), 1, "under a ceiling");
+    let mut far = Far::from(&redis.address(), &proxy.store(), "");
+    let found = found(&mut far);
+    let expected = [
+        ("send", 1),
+        ("verify its own", 1),
+        ("status", 2),
+        ("verify", 2),
+        ("resend", 2),
+        ("delete", 2),
+        // Its key is looked for and reserved beforehand.
+        ("verify once", 4),
+    ];
+    assert_eq!(found, expected);
     // A refusal that is certainly still true is said again without the store.
-    let mut spent = fleet.replicas[1].client(one["key"].as_str().unwrap());
+    let one = far.near.create_key(&["--calls", "1", "--period", "3600"]);
+    let mut spent = far.far.replicas[1].client(one["key"].as_str().unwrap());
     spent.get("/v1/connection").expect(200);
     spent.get("/v1/connection").expect(429);
     let refusals = (0..CALLS).map(|_| {
@@ -77,4 +123,31 @@ fn the_quota_and_the_action_of_a_call_take_two_turns() {
     });
     let shortest = refusals.min().unwrap();
     assert!(shortest < TURN, "{shortest:?}");
+}
+
+/// A quota lies on another server than a number: it is asked for beside what changes nothing.
+#[test]
+fn a_call_takes_two_turns_on_a_cluster() {
+    let redis = Redis::cluster(3);
+    let near = redis.address();
+    let masters = redis.masters();
+    let proxies: Vec<_> = masters.iter().map(|port| Proxy::far_before(*port, TURN)).collect();
+    // The store is made before its servers are said to be far away.
+    drop(Fleet::start(1, &near));
+    for (master, proxy) in masters.iter().zip(&proxies) {
+        assert_eq!(redis.cli_of(*master, &["config", "set", "cluster-announce-port", &proxy.port().to_string()]), "OK");
+    }
+    // Nor does the count of a ceiling lie there.
+    assert_eq!(Far::from(&near, &proxies[0].store(), CEILING).turns(0, &send), 2, "under a ceiling");
+    let found = found(&mut Far::from(&near, &proxies[0].store(), ""));
+    let expected = [
+        ("send", 2),
+        ("verify its own", 2),
+        ("status", 2),
+        ("verify", 2),
+        ("resend", 2),
+        ("delete", 2),
+        ("verify once", 4),
+    ];
+    assert_eq!(found, expected);
 }

@@ -1,0 +1,152 @@
+//! A call that is counted by the step that does it: what is not admitted does nothing, on one server and on a cluster, and is
+//! told so as ever.
+
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::Answer;
+use crate::support::fleet::Fleet;
+use crate::support::redis::Redis;
+
+const REPLICAS: usize = 4;
+const CLIENTS: usize = 32;
+const CALLS: usize = 20;
+
+/// A key of so many calls in an hour.
+fn key(fleet: &Fleet, calls: usize) -> String {
+    let made = fleet.create_key(&["--calls", &calls.to_string(), "--period", "3600"]);
+    made["key"].as_str().unwrap().to_owned()
+}
+
+fn send(number: usize) -> Value {
+    json!({"number": format!("+4915112{number:06}"), "otpCode": "4711"})
+}
+
+/// Messages that the phones of the sandbox got.
+fn messages(fleet: &Fleet) -> usize {
+    fleet.messages().iter().map(Vec::len).sum()
+}
+
+/// Waits until so many messages are out; for at most a minute.
+fn until_out(fleet: &Fleet, count: usize) {
+    let began = Instant::now();
+    while messages(fleet) < count {
+        assert!(began.elapsed() < Duration::from_secs(60), "{} of {count}", messages(fleet));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn at_one_instant(redis: &Redis) {
+    let fleet = Fleet::start(REPLICAS, &redis.address());
+    let (key, start) = (key(&fleet, CALLS), Barrier::new(CLIENTS));
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let client = |index: usize| {
+            let (fleet, key, start) = (&fleet, &key, &start);
+            move || {
+                let mut client = fleet.replicas[index % REPLICAS].client(key);
+                start.wait();
+                (0..3).map(|turn| client.post_json("/v1/otp", &send(index * 3 + turn))).collect::<Vec<_>>()
+            }
+        };
+        let clients: Vec<_> = (0..CLIENTS).map(|index| scope.spawn(client(index))).collect();
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    });
+    let of = |status| answers.iter().filter(move |answer| answer.status == status);
+    assert_eq!((of(200).count(), of(429).count()), (CALLS, CLIENTS * 3 - CALLS));
+    // Each admitted one has a place of its own in the line, and each refused one knows its wait.
+    let left = |answer: &Answer| {
+        let field = answer.header("ratelimit").unwrap().to_owned();
+        field.split("r=").nth(1).unwrap().split(';').next().unwrap().parse::<usize>().unwrap()
+    };
+    let mut places: Vec<_> = of(200).map(left).collect();
+    places.sort_unstable();
+    assert_eq!(places, (0..CALLS).collect::<Vec<_>>());
+    for refused in of(429) {
+        assert_eq!(refused.json()["code"], "quota_exceeded", "{refused:?}");
+        assert!((3_500..=3_600).contains(&refused.header("retry-after").unwrap().parse::<u32>().unwrap()));
+        assert_eq!(left(refused), 0);
+    }
+    until_out(&fleet, CALLS);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(messages(&fleet), CALLS, "nothing leaves for a call that was not admitted");
+}
+
+#[test]
+fn of_many_sends_at_one_instant_those_that_are_admitted_send() {
+    at_one_instant(&Redis::start());
+}
+
+#[test]
+fn of_many_sends_at_one_instant_on_a_cluster_those_that_are_admitted_send() {
+    at_one_instant(&Redis::cluster(3));
+}
+
+/// Each replica is asked for the first time, so that none of them knows of a refusal yet.
+fn does_nothing(redis: &Redis) {
+    let fleet = Fleet::start(REPLICAS, &redis.address());
+    let sent = fleet.client(0).post_json("/v1/otp", &send(1)).expect(200).json();
+    let path = format!("/v1/otp/{}", sent["otpId"].as_str().unwrap());
+    let verify = format!("{path}/verify");
+    let key = key(&fleet, 3);
+    let with = |index: usize| fleet.replicas[index].client(&key);
+    let wrong = json!({"otpCode": "0000"});
+    // A wrong code, one that is no call at all, and one that names nothing: each counts.
+    assert_eq!(with(0).post_json(&verify, &wrong).expect(200).json()["attemptsLeft"], 2);
+    with(0).post_json("/v1/otp", &json!({"number": "no"})).expect(400);
+    with(0).post_json("/v1/otp/01890a5d-ac96-774b-bcce-b302099a8057/verify", &wrong).expect(404);
+    // Over the quota, with every sort of call, known here or not.
+    with(0).post_json(&verify, &wrong).expect(429);
+    with(1).post_json(&verify, &json!({"otpCode": "4711"})).expect(429);
+    with(2).delete(&path).expect(429);
+    with(3).post_json("/v1/otp", &json!({"number": "no"})).expect(429);
+    let state = fleet.client(0).get(&path).expect(200).json();
+    assert_eq!((state["otpStatus"].as_str(), state["attemptsLeft"].as_u64()), (Some("ACTIVE"), Some(2)), "{state}");
+    fleet.client(3).post_json(&verify, &json!({"otpCode": "4711"})).expect(200);
+}
+
+#[test]
+fn a_call_over_its_quota_changes_nothing() {
+    does_nothing(&Redis::start());
+}
+
+#[test]
+fn a_call_over_its_quota_changes_nothing_on_a_cluster() {
+    does_nothing(&Redis::cluster(3));
+}
+
+/// A key of two calls in two seconds: what was refused under an idempotency key is done when it comes again.
+fn comes_again(redis: &Redis) {
+    let fleet = Fleet::start(2, &redis.address());
+    let made = fleet.create_key(&["--calls", "2", "--period", "2"]);
+    let key = made["key"].as_str().unwrap();
+    let once = |index: usize, name: &str, number| {
+        let body = send(number).to_string();
+        let fields = [("content-type", "application/json"), ("idempotency-key", name)];
+        fleet.replicas[index].client(key).call("POST", "/v1/otp", &fields, &body)
+    };
+    let first = once(0, "one", 1).expect(200).json();
+    let again = once(1, "one", 1).expect(200);
+    assert_eq!(
+        (again.json()["otpId"].clone(), again.header("idempotency-replayed")),
+        (first["otpId"].clone(), Some("true"))
+    );
+    // The replayed one counted as well.
+    once(1, "two", 2).expect(429);
+    once(0, "one", 1).expect(429);
+    std::thread::sleep(Duration::from_millis(2_100));
+    let later = once(0, "two", 2).expect(200);
+    assert_eq!(later.header("idempotency-replayed"), None, "{later:?}");
+    until_out(&fleet, 2);
+}
+
+#[test]
+fn a_refused_call_leaves_its_idempotency_key_free() {
+    comes_again(&Redis::start());
+}
+
+#[test]
+fn a_refused_call_leaves_its_idempotency_key_free_on_a_cluster() {
+    comes_again(&Redis::cluster(3));
+}
