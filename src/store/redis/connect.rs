@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
 use std::time::Duration;
 
 use redis::cluster::ClusterClientBuilder;
@@ -121,9 +122,18 @@ pub(super) struct Connector {
     /// The keyring that this process works with, once it has one, and the key that it is wrapped by.
     pub(super) keyring: Option<Arc<Keyring>>,
     pub(super) master: Arc<MasterKey>,
+    /// So many replicas of the store have to have what is written, before anybody is told of it.
+    pub(super) replicas: u32,
+    /// Looks at them so far.
+    pub(super) looks: AtomicU8,
 }
 
 impl Connector {
+    /// For the store at `address`; `timeout` is how long a call to it may take.
+    pub(super) const fn new(address: Address, timeout: Duration, master: Arc<MasterKey>) -> Self {
+        Self { address, timeout, keyring: None, master, replicas: 0, looks: AtomicU8::new(0) }
+    }
+
     /// A connection to the store that this process opened, within the time that a connection has.
     pub(super) async fn connect(&self) -> Result<Live, ConnectError> {
         let late = |_| ConnectError::Unreachable("it did not answer in time".to_owned());
@@ -150,26 +160,8 @@ impl Connector {
         }
         let live = Live { connection, marker: Arc::from(meta.marker), charged_at: meta.charged_at };
         self.probe(&live).await?;
+        self.replicated(&live, Place::shards()).await?;
         Ok(live)
-    }
-
-    /// Whether the link is good: every place that is looked at bears the marker, and writes are taken.
-    pub(super) async fn probe(&self, live: &Live) -> Result<(), ConnectError> {
-        let mut connection = live.connection.clone();
-        if live.connection.is_cluster() {
-            let look = |place: Place| {
-                let mut connection = live.connection.clone();
-                async move { marker(&mut connection, place).await }
-            };
-            let places = Place::shards().chain([Place::Settings]);
-            for marker in futures_util::future::join_all(places.map(look)).await {
-                check(marker?.as_deref(), live)?;
-            }
-            return Ok(());
-        }
-        check(marker(&mut connection, Place::Settings).await?.as_deref(), live)?;
-        check(marker(&mut connection, Place::Shard(0)).await?.as_deref(), live)?;
-        if role(&mut connection).await? == "master" { Ok(()) } else { Err(ConnectError::Replica) }
     }
 
     /// A connection to a server or a cluster that takes writes and is new enough.
@@ -262,19 +254,6 @@ impl Connector {
     }
 }
 
-/// What stands under the marker of `place`, asked for as a write that changes nothing: a primary that was demoted still answers
-/// reads, and so does one that cannot write to its disk or has too few replicas (READONLY, MISCONF, NOREPLICAS).
-async fn marker(connection: &mut Connection, place: Place) -> Result<Option<Vec<u8>>, ConnectError> {
-    let mut get = Cmd::new();
-    get.arg("GETEX").arg(place.key(Kind::Marker, b"")).arg("PERSIST");
-    let value = connection.send(get).await.map_err(|error| ConnectError::of(&error))?;
-    Option::<Vec<u8>>::from_redis_value(value).map_err(|error| ConnectError::Unexpected(error.to_string()))
-}
-
-fn check(found: Option<&[u8]>, live: &Live) -> Result<(), ConnectError> {
-    if found == Some(&*live.marker) { Ok(()) } else { Err(ConnectError::Uninitialised) }
-}
-
 /// What the store says of itself; none where nobody has initialised it.
 pub(super) async fn meta(connection: &mut Connection) -> Result<Option<Meta>, ConnectError> {
     let mut get = Cmd::new();
@@ -299,7 +278,7 @@ pub(super) async fn meta(connection: &mut Connection) -> Result<Option<Meta>, Co
     }))
 }
 
-async fn role(connection: &mut Connection) -> Result<String, ConnectError> {
+pub(super) async fn role(connection: &mut Connection) -> Result<String, ConnectError> {
     let mut ask = Cmd::new();
     ask.arg("ROLE");
     let value = connection.send(ask).await.map_err(|error| ConnectError::of(&error))?;

@@ -52,7 +52,12 @@ impl Connection {
     }
 
     /// Sends one command, and in the same turn one that belongs behind it, to the server of `place`.
-    async fn send_both(&mut self, place: Place, first: Cmd, second: Cmd) -> RedisResult<(Value, RedisResult<Value>)> {
+    pub(super) async fn send_both(
+        &mut self,
+        place: Place,
+        first: Cmd,
+        second: Cmd,
+    ) -> RedisResult<(Value, RedisResult<Value>)> {
         let (first, second) = match self {
             Self::One(connection) => connection.ask(first, Some(second)).await?,
             Self::Cluster(connection) => {
@@ -72,6 +77,16 @@ impl Connection {
     pub(super) const fn is_cluster(&self) -> bool {
         matches!(self, Self::Cluster(_))
     }
+}
+
+/// The command that waits until what this connection wrote is on so many replicas. Another connection, to a server that
+/// took over meanwhile, has written nothing, and would have nothing to wait for.
+pub(super) fn wait_for(replicas: u32, timeout: Duration) -> Cmd {
+    // Half the time that a call has: the wait itself must not be late.
+    let patience = u64::try_from(timeout.as_millis() / 2).unwrap_or(u64::MAX).max(1);
+    let mut wait = Cmd::new();
+    wait.arg("WAIT").arg(replicas).arg(patience);
+    wait
 }
 
 /// A connection to the store that was opened.
@@ -202,7 +217,7 @@ impl Link {
                 // By reference: each function that is handed a future has room for it twice.
                 self.turn(pin!(connection.send(command))).await
             } else {
-                let both = connection.send_both(call.place, command, self.wait(replicas));
+                let both = connection.send_both(call.place, command, wait_for(replicas, self.timeout));
                 match self.turn(Box::pin(both)).await {
                     Ok((value, waited)) => return self.replicated(value, waited, replicas, live),
                     Err(missed) => Err(missed),
@@ -230,16 +245,6 @@ impl Link {
             Err(Late::Under) => Err(Missed { fault: Fault::Late, error: None }),
             Err(Late::Before) => Err(Missed { fault: Fault::NoTime, error: None }),
         }
-    }
-
-    /// The command that waits until what this connection wrote is on so many replicas. Another connection, to a server that
-    /// took over meanwhile, has written nothing, and would have nothing to wait for.
-    fn wait(&self, replicas: u32) -> Cmd {
-        // Half the time that a call has: the wait itself must not be late.
-        let patience = u64::try_from(self.timeout.as_millis() / 2).unwrap_or(u64::MAX).max(1);
-        let mut wait = Cmd::new();
-        wait.arg("WAIT").arg(replicas).arg(patience);
-        wait
     }
 
     /// What a script answered, where so many replicas have what it did.
@@ -327,7 +332,7 @@ impl Link {
                 return;
             }
             match this.live.load_full() {
-                Some(live) => match tokio::time::timeout(this.timeout.max(PROBE), connector.probe(&live)).await {
+                Some(live) => match tokio::time::timeout(this.timeout.max(PROBE), connector.look(&live)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(ConnectError::Uninitialised)) => this.withdraw(&live, Health::Uninitialised),
                     Ok(Err(_)) | Err(_) => this.withdraw(&live, Health::Away),

@@ -1,6 +1,6 @@
 //! The shared store: Redis or Valkey, for many replicas of the gateway. One server, sentinels, or a cluster.
 //!
-//! - `address`, `connect`, `open`: from an address to a store that bears our marker; `known`: which ones this machine has known
+//! - `address`, `connect`, `open`: from an address to a store that bears our marker; `probe`: whether it still is one; `known`: which ones this machine has known
 //! - `batch`: one connection that many calls share
 //! - `link`: the one connection, and what becomes of calls when it breaks; `fault`: what an error means
 //! - `place`: where things lie; `script`: how a step is run there; `commit`: the one step that changes records
@@ -40,6 +40,7 @@ mod open;
 mod outbox;
 mod place;
 mod prepare;
+mod probe;
 mod queue;
 mod queues;
 mod quota;
@@ -149,7 +150,6 @@ impl RedisStore {
     pub async fn open(options: Options) -> Result<Self, ConnectError> {
         let opened = open::open(&options).await?;
         let link = Arc::new(Link::new(opened.live, options.timeout, options.wait_replicas));
-        tokio::spawn(Link::watch(Arc::downgrade(&link), opened.connector));
         let pending = Arc::<Pending>::default();
         let (held, to) = (Arc::downgrade(&pending), Arc::downgrade(&link));
         tokio::spawn(outbox::renew(held, to, Arc::clone(&options.clock)));
@@ -191,6 +191,8 @@ impl RedisStore {
             let looked = store.look_around().await;
             looked.map_err(|_| ConnectError::Unreachable("it does not answer".to_owned()))?;
         }
+        // A start needs the store's answers, not its replicas: whether they are there is looked at from now on.
+        tokio::spawn(Link::watch(Arc::downgrade(&store.link), opened.connector));
         Ok(store)
     }
 

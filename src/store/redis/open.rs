@@ -107,7 +107,7 @@ pub(super) async fn open(options: &Options) -> Result<Opened, ConnectError> {
     let master = Arc::clone(&options.master);
     // Nobody waits for an answer yet: what is made takes longer than a call may.
     let timeout = options.timeout.max(PATIENCE);
-    let mut connector = Connector { address: options.address.clone(), timeout, keyring: None, master };
+    let mut connector = Connector::new(options.address.clone(), timeout, master);
     let mut connection = connector.reach().await?;
     let (found, first_start) = match meta(&mut connection).await? {
         Some(found) => (found, false),
@@ -140,6 +140,8 @@ pub(super) async fn open(options: &Options) -> Result<Opened, ConnectError> {
         }
     }
     let live = live?;
+    // A gateway that starts without them is not ready until they are there.
+    connector.replicas = options.wait_replicas;
     if let Some(known) = options.known.as_ref().filter(|_| options.server) {
         known.remember(&options.address.name(), &live.marker);
     }
@@ -152,12 +154,7 @@ pub(super) async fn open(options: &Options) -> Result<Opened, ConnectError> {
 /// [`ConnectError`].
 pub async fn initialise(options: &Options) -> Result<Initialised, ConnectError> {
     let master = Arc::clone(&options.master);
-    let connector = Connector {
-        address: options.address.clone(),
-        timeout: options.timeout,
-        keyring: None,
-        master: Arc::clone(&master),
-    };
+    let connector = Connector::new(options.address.clone(), options.timeout, Arc::clone(&master));
     let mut connection = connector.reach().await?;
     let now = server_time(&mut connection).await?;
     let Some(found) = meta(&mut connection).await? else {

@@ -93,9 +93,13 @@ fn lag(wait_replicas: u32) -> (Vec<usize>, Vec<usize>, usize) {
     assert_eq!(replica.cli(&["replicaof", "no", "one"]), "OK");
     address.lead_to(replica.port());
     address.set(Wire::Whole);
-    fleet.until_ready_is(200);
     // The new primary has no replica of its own yet: where verdicts wait for one, nothing is said until it has.
+    if wait_replicas > 0 {
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!(fleet.ready(), [503; 2]);
+    }
     let _next = (wait_replicas > 0).then(|| replica_of(replica.port()));
+    fleet.until_ready_is(200);
     for (otps, counts) in [(&early, &mut of_early), (&late, &mut of_late)] {
         for (otp, count) in otps.iter().zip(counts) {
             *count += right(otp, 0) + right(otp, 1);
@@ -104,6 +108,33 @@ fn lag(wait_replicas: u32) -> (Vec<usize>, Vec<usize>, usize) {
     calls += admitted(&mut limited, 2 * CALLS);
     wire.set(Wire::Broken);
     (of_early, of_late, calls)
+}
+
+#[test]
+fn without_the_replica_that_it_waits_for_a_gateway_is_not_ready() {
+    let primary = Redis::start();
+    let wire = Proxy::before(primary.port());
+    let replica = replica_of(wire.port());
+    let mut fleet = Fleet::with(2, &primary.address(), "timeout = \"1s\"\nwait_replicas = 1", "");
+    fleet.until_ready_is(200);
+    let otp = send(&fleet, 1);
+    // It hangs: it is connected, and has nothing of what is written. Nobody calls.
+    wire.set(Wire::Dead);
+    fleet.until_ready_is(503);
+    // And stays so, however often it is looked at.
+    for _ in 0..20 {
+        assert_eq!(fleet.ready(), [503; 2]);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(verify(&fleet, 0, &otp), None);
+    // One that starts now starts, and is not ready either.
+    fleet.replace(1);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(fleet.ready(), [503; 2]);
+    wire.set(Wire::Broken);
+    assert_eq!(replica.cli(&["replicaof", "127.0.0.1", &primary.port().to_string()]), "OK");
+    fleet.until_ready_is(200);
+    assert_eq!(verify(&fleet, 0, &otp).unwrap()["verified"], true);
 }
 
 #[test]

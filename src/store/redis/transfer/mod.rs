@@ -67,7 +67,7 @@ impl RedisTransfer {
     /// [`ConnectError`].
     pub async fn open(address: Address, master: Arc<MasterKey>) -> Result<Self, ConnectError> {
         let name = format!("redis://{}", address.hosts());
-        let connection = Connector { address, timeout: PATIENCE, keyring: None, master }.reach().await?;
+        let connection = Connector::new(address, PATIENCE, master).reach().await?;
         Ok(Self { name, connection, clock: Arc::new(SystemClock::new()), entropy: Arc::new(SystemEntropy) })
     }
 
