@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join4;
 use redis::{FromRedisValue as _, Value};
 
 use crate::otp::answer::{Kept, KeptAnswer};
@@ -81,17 +82,39 @@ impl RedisStore {
         reservations: &mut Vec<Reservation>,
         spend: &mut Option<Spend>,
     ) -> Result<(), StoreError> {
-        if let Some(key) = touch.answer {
-            let (reserved, counted) = self.beside(Box::pin(self.reserve(key, place))).await;
-            reservations.push(reserved?);
-            counted?;
-        }
-        if let Some(key) = &touch.spend {
-            let (begun, counted) = self.beside(Box::pin(Spend::begin(self, place, key))).await;
-            *spend = Some(begun?);
-            counted?;
+        let apart = self.counts_apart();
+        if apart || touch.answer.is_some() || touch.spend.is_some() {
+            Box::pin(self.gather(touch, place, apart, reservations, spend)).await?;
         }
         self.try_change(touch, place, transition, reservations, spend.as_mut()).await
+    }
+
+    /// Asks in one turn for all that a change needs of several places before its commit: that its call is counted, the right to
+    /// write an answer, a daily count, and its records where they are not remembered.
+    async fn gather(
+        &self,
+        touch: &Touch,
+        place: Place,
+        apart: bool,
+        reservations: &mut Vec<Reservation>,
+        spend: &mut Option<Spend>,
+    ) -> Result<(), StoreError> {
+        let counted = async { if apart { self.count().await } else { Ok(()) } };
+        let reserved = async { Some(self.reserve(touch.answer?, place).await) };
+        let begun = async { Some(Spend::begin(self, place, touch.spend.as_ref()?).await) };
+        // Where the quota has to be asked for anyhow, what is remembered is made sure of meanwhile.
+        let read = async {
+            if apart || self.remembered(&touch.subject).is_none() {
+                self.remember(&touch.subject).await?;
+            }
+            Ok(())
+        };
+        // In this order: the charge is taken before anything else begins.
+        let (counted, reserved, begun, read) = join4(counted, reserved, begun, read).await;
+        // What was begun is noted first: it has to be ended, whatever the others say.
+        let reserved = reserved.transpose().map(|reserved| reservations.extend(reserved));
+        let begun = begun.transpose().map(|begun| *spend = begun);
+        counted.and(reserved).and(begun).and(read)
     }
 
     async fn try_change(

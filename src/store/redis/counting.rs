@@ -39,14 +39,18 @@ impl RedisStore {
         step.map_or(Err(StoreError::NotAdmitted), outcome)
     }
 
+    /// Whether the call is still to be counted, by another step than its commit.
+    pub(super) fn counts_apart(&self) -> bool {
+        charge::is_open() && self.link.live().is_ok_and(|live| live.connection.is_cluster())
+    }
+
     /// Runs a step that lasts for nobody but who goes on with it, and beside it counts the call where its commit cannot. What
     /// the step came to is the caller's to end, whatever the quota says.
     pub(super) async fn beside<T>(
         &self,
         step: Later<'_, Result<T, StoreError>>,
     ) -> (Result<T, StoreError>, Result<(), StoreError>) {
-        let apart = charge::is_open() && self.link.live().is_ok_and(|live| live.connection.is_cluster());
-        if !apart {
+        if !self.counts_apart() {
             return (step.await, Ok(()));
         }
         // In this order: the charge is taken before the step begins.
@@ -55,7 +59,7 @@ impl RedisStore {
     }
 
     /// Counts the call, if nobody has.
-    async fn count(&self) -> Result<(), StoreError> {
+    pub(super) async fn count(&self) -> Result<(), StoreError> {
         let Some(charge) = charge::take() else { return Ok(()) };
         let sent = self.clock.now();
         self.refusals.ask(charge, sent);
