@@ -147,7 +147,11 @@ impl RedisStore {
     ///
     /// # Errors
     /// [`ConnectError`].
-    pub async fn open(options: Options) -> Result<Self, ConnectError> {
+    pub async fn open(mut options: Options) -> Result<Self, ConnectError> {
+        if !options.server {
+            // Nobody waits for a command as a caller waits for an answer: a busy moment is no reason to give up.
+            options.timeout = options.timeout.max(open::PATIENCE);
+        }
         let opened = open::open(&options).await?;
         let link = Arc::new(Link::new(opened.live, options.timeout, options.wait_replicas));
         let pending = Arc::<Pending>::default();

@@ -20,7 +20,7 @@ use crate::store::redis::link::{Connection, Live};
 use crate::store::redis::place::{Kind, Place};
 
 /// How long a step of opening may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// Tries of the connection that calls will go by, and the pause between two.
 const TRIES: usize = 10;
 const PAUSE: Duration = Duration::from_millis(100);

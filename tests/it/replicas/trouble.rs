@@ -304,11 +304,12 @@ fn a_refusal_says_whether_it_may_have_been_done() {
     let limited = limited["key"].as_str().unwrap();
     let mut numbers = (0..).map(|number| format!("+4915112345{number:03}"));
     let mut body = || json!({"number": numbers.next().unwrap(), "otpCode": "4711"});
-    // Without a quota the first that is sent to the store is the commit; with one it is the quota, and no commit follows.
+    // What is sent to the store first is the commit, which counts the call as well where it has a quota.
     for (key, wire, told) in [
         (fleet.key.as_str(), Wire::Dead, "unanswered"),
         (fleet.key.as_str(), Wire::Mute, "unanswered"),
-        (limited, Wire::Dead, "unavailable"),
+        (limited, Wire::Dead, "unanswered"),
+        (limited, Wire::Mute, "unanswered"),
     ] {
         let mut client = fleet.replicas[0].client(key);
         let sent = body();
@@ -348,4 +349,8 @@ fn a_refusal_says_whether_it_may_have_been_done() {
         std::thread::sleep(Duration::from_millis(500));
         assert_eq!(messages(), usize::from(wire == Wire::Mute), "{wire:?}");
     }
+    // What is counted before it is done was not done.
+    proxy.set(Wire::Dead);
+    let said = fleet.replicas[0].client(limited).post_json("/v1/applications", &json!({"name": "Other"})).expect(503);
+    assert_eq!(said.json()["code"], "unavailable", "{said:?}");
 }
