@@ -155,7 +155,7 @@ fn without_one_the_loss_is_what_the_replication_lagged_behind() {
 }
 
 /// A sentinel, gone with the test. Two of three agree on who is away, and elect who acts.
-struct Sentinel {
+pub(super) struct Sentinel {
     child: Child,
     port: u16,
     _folder: TempDir,
@@ -163,10 +163,16 @@ struct Sentinel {
 
 impl Sentinel {
     fn of(primary: u16) -> Self {
+        Self::with(primary, &[])
+    }
+
+    /// The same, with more options, as the command line of a server has them.
+    pub(super) fn with(primary: u16, options: &[String]) -> Self {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         let file = folder.path().join("sentinel.conf");
+        let lines = options.join(" ").replace(" --", "\n").replacen("--", "", 1);
         let text = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {primary} 2\n\
+            "{lines}\nport {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {primary} 2\n\
              sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n",
             folder.path().display()
         );
@@ -178,7 +184,7 @@ impl Sentinel {
         Self { child: command.spawn().unwrap(), port, _folder: folder }
     }
 
-    fn ask(&self, words: &[&str]) -> String {
+    pub(super) fn ask(&self, words: &[&str]) -> String {
         let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words).output().unwrap();
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }

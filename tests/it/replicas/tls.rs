@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
 
+use super::failover::Sentinel;
 use crate::support::fleet::{PATIENT, config};
 use crate::support::redis::Redis;
 use crate::support::{Client, Options, Server, command, free_port};
@@ -144,5 +145,32 @@ fn the_nodes_of_a_cluster_are_reached_over_tls_as_well() {
     serves(folder, &Options { config: config(folder, &store, &lines, ""), ..Options::default() });
     let (code, line) = refused(folder, &store, PATIENT);
     assert_eq!((code, line.contains("not trusted")), (80, true), "{line}");
+    drop(redis);
+}
+
+#[test]
+fn the_sentinels_and_the_primary_they_name_are_reached_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ours = Authority::new(folder, "ours");
+    let ([options, of_sentinel], [primary, sentinel]) = {
+        let [one, two] = [(); 2].map(|()| ours.options(folder, "127.0.0.1", false));
+        ([one.0, two.0], [one.1, two.1])
+    };
+    let redis = start(&options);
+    // It looks at its primary over TLS as well.
+    let of_sentinel = [of_sentinel, ["--tls-replication", "yes"].map(str::to_owned).into()].concat();
+    let asked = Sentinel::with(primary, &of_sentinel);
+    while !asked.ask(&["sentinel", "get-master-addr-by-name", "main"]).contains(&primary.to_string()) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let store = format!("rediss://127.0.0.1:{sentinel}?master=main");
+    let lines = format!("{PATIENT}\nca_file = {:?}", ours.file);
+    serves(folder, &Options { config: config(folder, &store, &lines, ""), ..Options::default() });
+    let (code, line) = refused(folder, &store, PATIENT);
+    assert_eq!((code, line.contains("not trusted")), (80, true), "{line}");
+    // One that knows no such primary.
+    let (code, line) = refused(folder, &format!("rediss://127.0.0.1:{sentinel}?master=other"), &lines);
+    assert_eq!((code != 0, line.contains("other")), (true, true), "{code} {line}");
     drop(redis);
 }
