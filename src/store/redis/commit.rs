@@ -240,7 +240,7 @@ impl Commit {
         let Some((charge, since)) = charge else { return call };
         let ring = charge.connection.0.to_be_bytes();
         call.keys.name(Place::of_bytes(&ring), Kind::Quota, &ring);
-        call.number(charge.policy.calls().into()).number(charge.policy.period_ms()).number(since)
+        call.arg(quota_script::policy_bytes(&charge.policy)).number(since)
     }
 }
 

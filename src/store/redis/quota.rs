@@ -18,7 +18,7 @@ use crate::store::redis::RedisStore;
 use crate::store::redis::commit::unreadable;
 use crate::store::redis::link::Link;
 use crate::store::redis::place::{Kind, Place};
-use crate::store::redis::quota_script::{CHECK, CHECK_TOLD, PEEK, PEEK_TOLD, SCALE};
+use crate::store::redis::quota_script::{CHECK, CHECK_TOLD, PEEK, PEEK_TOLD, SCALE, policy_bytes};
 use crate::store::redis::refusals::Refusals;
 use crate::store::redis::script::{Call, Lazy};
 
@@ -87,7 +87,7 @@ pub(super) async fn ask(
     let live = link.live()?;
     let id = charge.connection.0.to_be_bytes();
     let mut call = Call::new(script, Place::of_bytes(&id)).key(Kind::Quota, &id);
-    call = call.number(charge.policy.calls().into()).number(charge.policy.period_ms());
+    call = call.arg(policy_bytes(&charge.policy));
     if live.charged_at > 0 || told.is_some() {
         call = call.number(live.charged_at);
     }

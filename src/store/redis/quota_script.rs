@@ -6,10 +6,11 @@
 //! all of them the highest byte first. The newest call is the last one, so that within a span of 65.5 s a call is added by
 //! appending two bytes. It is written as a whole, because a string that is written in part keeps twice the room.
 //!
-//! Keys: the marker, the ring. Arguments: the marker, the calls and the period (ms) of the policy, and since when (ms) every
-//! quota counts as fully charged. A ring that is there was written under the marker, so the marker is only looked at where
+//! Keys: the marker, the ring. Arguments: the marker; the calls and the period (s) of the policy, 16 bits each, the highest byte
+//! first, because Lua reads a byte faster than a digit; and since when (ms) every quota counts as fully charged. A ring that is there was written under the marker, so the marker is only looked at where
 //! there is none. That is also where a quota may be fully charged. A script that does more than count has them last of all.
 
+use crate::quota::Policy;
 use crate::store::redis::script::{GUARD, Lazy, Lua};
 
 /// What an answer is multiplied with: a time in milliseconds is less than that.
@@ -24,13 +25,14 @@ local time=now";
 
 /// For tests: is told the time. The server's own clock counts as a day behind, which no test outlives.
 const TOLD: &str = "
-local now=ARGV[5]+0
+local now=ARGV[4]+0
 local time=now-86400000";
 
 /// Reads the log: how many calls left the window, how many are in it, and when there is relief. `age` is how long before the
 /// newest call another one was; mostly none or one has left, else the search gallops from the oldest, then bisects.
 const READ: &str = "
-local calls,period=limit+0,span+0
+local m,n,o,p=byte(policy,1,4)
+local calls,period=m*256+n,(o*256+p)*1000
 local v=call('GET',ring)
 local live,gone,relief,last,high,keeps,width=0,0
 if v then
@@ -89,8 +91,8 @@ if live>=calls then return -relief end
 /// Writes an admitted call down. The ring is gone when it counts for nothing; should the clock have gone back, it counts from
 /// its newest call. Stamps change their width with a period that crosses 65 s.
 const ADMIT: &str = "
-local ttl=span
-if period<65000 then ttl='65000' end
+local hold,ttl=65000,'65000'
+if period>65000 then hold,ttl=period,tostring(period) end
 local low=now%65536
 local stamp
 if period>65000 then
@@ -99,7 +101,7 @@ else
  local part=low%256
  stamp=string.char((low-part)/256,part)
 end
-if live>0 and gone==0 and high==(now-low)/65536 and keeps==ttl+0 then
+if live>0 and gone==0 and high==(now-low)/65536 and keeps==hold then
  v=v..stamp
 else
  local kept=''
@@ -117,9 +119,9 @@ else
   end
   kept=table.concat(parts)
  end
- v=struct.pack('>I4I2',(now-low)/65536,ttl/1000)..kept..stamp
+ v=struct.pack('>I4I2',(now-low)/65536,hold/1000)..kept..stamp
 end
-if now>time then ttl=ttl+now-time end
+if now>time then ttl=hold+now-time end
 call('SET',ring,v,'PX',ttl)
 return (calls-live-1)*4194304+(relief or period)";
 
@@ -136,7 +138,13 @@ pub(super) static CHECK_TOLD: Lazy = Lazy::new(|| script(TOLD, ADMIT));
 pub(super) static PEEK_TOLD: Lazy = Lazy::new(|| script(TOLD, STAND));
 
 /// What the pieces above work with, where nothing else is done.
-const ALONE: &str = "local call,byte,ring,limit,span,since=redis.call,string.byte,KEYS[2],ARGV[2],ARGV[3],ARGV[4]";
+const ALONE: &str = "local call,byte,ring,policy,since=redis.call,string.byte,KEYS[2],ARGV[2],ARGV[3]";
+
+/// A policy as the scripts read it.
+pub(super) fn policy_bytes(policy: &Policy) -> [u8; 4] {
+    let ([a, b], [c, d]) = (policy.calls().to_be_bytes(), policy.period_seconds().to_be_bytes());
+    [a, b, c, d]
+}
 
 fn script(clock: &str, end: &str) -> Lua {
     Lua::bare(&format!("{ALONE}{clock}{READ}{GUARD}{REFUSE}{end}"))
@@ -150,7 +158,7 @@ pub(super) fn counted(step: &str) -> Lua {
     Lua::guarded(&format!(
         "local final=#ARGV-{ARGUMENTS}
 local call,byte,ring=redis.call,string.byte,KEYS[#KEYS]
-local limit,span,since=ARGV[final+1],ARGV[final+2],ARGV[final+3]
+local policy,since=ARGV[final+1],ARGV[final+2]
 local function count(){CLOCK}{READ}{REFUSE}{ADMIT}
 end
 local function step(){step}
@@ -162,4 +170,4 @@ return {{verdict,step()}}"
 }
 
 /// Arguments of the quota in a script that does more.
-const ARGUMENTS: usize = 3;
+const ARGUMENTS: usize = 2;
