@@ -20,15 +20,20 @@ const MARK: usize = 8;
 /// checks; for each check `V` (what the value ends with) or `W` (the whole value), or `F` and a field of a hash, and what is
 /// expected; then the writes, each with the number of its key. Answers by how many more members those sorted sets have that are
 /// counted, or with what lies under each key that was checked.
-static COMMIT: Lazy = Lazy::new(|| Lua::guarded(&format!("local call,final=redis.call,#ARGV{STEP}")));
+static COMMIT: Lazy = Lazy::new(|| Lua::guarded(&format!("local call,final=redis.call,#ARGV{}", step("", ""))));
 
 /// The same for a call that is still to be counted: it is, and only one that is admitted changes anything.
-static COUNTED: Lazy = Lazy::new(|| quota_script::counted(STEP));
+static COUNTED: Lazy = Lazy::new(|| quota_script::counted(&step("{verdict,", "}")));
+
+/// The step, whose answer stands between these.
+fn step(before: &str, behind: &str) -> String {
+    STEP.replace("$(", before).replace("$)", behind)
+}
 
 const STEP: &str = r"
 if ARGV[2]~='0' then
   local t=call('TIME')
-  if t[1]*1000+math.floor(t[2]/1000)>=tonumber(ARGV[2]) then return 'LATE' end
+  if t[1]*1000+math.floor(t[2]/1000)>=tonumber(ARGV[2]) then return $('LATE'$) end
 end
 local n,a=tonumber(ARGV[3]),4
 local same,first=true,4
@@ -46,7 +51,7 @@ if not same then
     local k=KEYS[i+1]
     if ARGV[a]=='F' then now[i]=call('HGET',k,ARGV[a+1]) a=a+3 else now[i]=call('GET',k) a=a+2 end
   end
-  return now
+  return $(now$)
 end
 local grown=0
 while a<=final do
@@ -68,7 +73,7 @@ while a<=final do
     a=a+4
   end
 end
-return grown
+return $(grown$)
 ";
 
 /// A commit that is being put together.

@@ -123,17 +123,20 @@ else
 end
 if now>time then ttl=hold+now-time end
 call('SET',ring,v,'PX',ttl)
-return (calls-live-1)*4194304+(relief or period)";
+";
+
+/// What is left, and when there will be more, once a call was written down.
+const LEFT: &str = "(calls-live-1)*4194304+(relief or period)";
 
 /// Says what is left, uncharged.
 const STAND: &str = "return (calls-live)*4194304+(relief or 0)";
 
 /// Decides on a call.
-pub(super) static CHECK: Lazy = Lazy::new(|| script(CLOCK, ADMIT));
+pub(super) static CHECK: Lazy = Lazy::new(|| script(CLOCK, &format!("{ADMIT}return {LEFT}")));
 /// Says what is left.
 pub(super) static PEEK: Lazy = Lazy::new(|| script(CLOCK, STAND));
 /// For tests: as [`CHECK`], by a clock that is told.
-pub(super) static CHECK_TOLD: Lazy = Lazy::new(|| script(TOLD, ADMIT));
+pub(super) static CHECK_TOLD: Lazy = Lazy::new(|| script(TOLD, &format!("{ADMIT}return {LEFT}")));
 /// For tests: as [`PEEK`], by a clock that is told.
 pub(super) static PEEK_TOLD: Lazy = Lazy::new(|| script(TOLD, STAND));
 
@@ -151,21 +154,18 @@ fn script(clock: &str, end: &str) -> Lua {
 }
 
 /// Counts a call, and does `step` if it is admitted. The key of the ring is the last one, and the last [`ARGUMENTS`] are
-/// the quota's; `step` is told by `final` how many are its own. Answers as [`CHECK`] does, or, where the call is admitted, by
-/// that and what the step answers.
+/// the quota's; `step` finds in `final` how many are its own, and in `verdict` what [`CHECK`] would answer, which it has to
+/// hand on. A refusal ends the script, as it ends [`CHECK`].
 pub(super) fn counted(step: &str) -> Lua {
     // Below the guard, which a ring therefore needs no more.
     Lua::guarded(&format!(
         "local final=#ARGV-{ARGUMENTS}
 local call,byte,ring=redis.call,string.byte,KEYS[#KEYS]
 local policy,since=ARGV[final+1],ARGV[final+2]
-local function count(){CLOCK}{READ}{REFUSE}{ADMIT}
+local verdict
+do{CLOCK}{READ}{REFUSE}{ADMIT}verdict={LEFT}
 end
-local function step(){step}
-end
-local verdict=count()
-if verdict<0 then return verdict end
-return {{verdict,step()}}"
+{step}"
     ))
 }
 
