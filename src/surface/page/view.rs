@@ -63,6 +63,9 @@ pub(super) fn document(view: &View, token: &str, said: Option<Said>) -> Document
     document
 }
 
+/// Seconds after which a page that waits for its end looks again: a sweep takes one.
+const LOOK_AGAIN: u64 = 2;
+
 fn open(document: &mut Document, view: &View, words: Words, code: Code, said: Option<Said>) {
     let number = || format!("••• {}", view.last_two);
     let by_call = view.channel == Channel::Voice;
@@ -108,7 +111,9 @@ fn open(document: &mut Document, view: &View, words: Words, code: Code, said: Op
     let not_me = Button { class: "plain", action: Action::NotMe.as_str(), text: words.not_me.to_owned(), later: false };
     document.buttons.push(not_me);
     let left = [view.expires, view.verification.expires].map(|until| whole_seconds(view.now, until));
-    document.seconds_left = left.into_iter().filter(|seconds| *seconds > 0).min();
+    // Where nothing is left to do here, how it ended is about to be settled: the page looks again, to lead on.
+    let ends = code == Code::Lapsed && view.resend_at.is_none();
+    document.seconds_left = if ends { Some(LOOK_AGAIN) } else { left.into_iter().filter(|seconds| *seconds > 0).min() };
 }
 
 /// Whether a text message may be asked for after a call.
