@@ -15,6 +15,7 @@ mod architecture;
 mod captcha;
 mod config;
 mod connector;
+mod counting;
 mod delivery;
 mod dispatch;
 mod edge;
