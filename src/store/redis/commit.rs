@@ -244,7 +244,9 @@ impl Commit {
         call.arguments.append(&self.writes);
         let Some((charge, since)) = charge else { return call };
         let ring = charge.connection.0.to_be_bytes();
-        call.keys.name(Place::of_bytes(&ring), Kind::Quota, &ring);
+        let place = Place::of_bytes(&ring);
+        call.keys.name(place, Kind::Marker, b"");
+        call.keys.name(place, Kind::Quota, &ring);
         call.arg(quota_script::policy_bytes(&charge.policy)).number(since)
     }
 }

@@ -7,8 +7,9 @@
 //! appending two bytes. It is written as a whole, because a string that is written in part keeps twice the room.
 //!
 //! Keys: the marker, the ring. Arguments: the marker; the calls and the period (s) of the policy, 16 bits each, the highest byte
-//! first, because Lua reads a byte faster than a digit; and since when (ms) every quota counts as fully charged. A ring that is there was written under the marker, so the marker is only looked at where
-//! there is none. That is also where a quota may be fully charged. A script that does more than count has them last of all.
+//! first, because Lua reads a byte faster than a digit; and since when (ms) every quota counts as fully charged. A ring that is
+//! there was written under the marker, so the marker is only looked at where there is none. That is also where a quota may be
+//! fully charged. A script that does more than count has them last of all.
 
 use crate::quota::Policy;
 use crate::store::redis::script::{GUARD, Lazy, Lua};
@@ -153,17 +154,19 @@ fn script(clock: &str, end: &str) -> Lua {
     Lua::bare(&format!("{ALONE}{clock}{READ}{GUARD}{REFUSE}{end}"))
 }
 
-/// Counts a call, and does `step` if it is admitted. The key of the ring is the last one, and the last [`ARGUMENTS`] are
+/// Counts a call, and does `step` if it is admitted. The marker of the ring's place and the ring are the last keys, and the last
+/// [`ARGUMENTS`] are
 /// the quota's; `step` finds in `final` how many are its own, and in `verdict` what [`CHECK`] would answer, which it has to
 /// hand on. A refusal ends the script, as it ends [`CHECK`].
 pub(super) fn counted(step: &str) -> Lua {
-    // Below the guard, which a ring therefore needs no more.
+    // The guard is of the step's place; where there is no ring, that of its own place is looked at as ever.
+    let guard = GUARD.replace("KEYS[1]", "KEYS[#KEYS-1]");
     Lua::guarded(&format!(
         "local final=#ARGV-{ARGUMENTS}
 local call,byte,ring=redis.call,string.byte,KEYS[#KEYS]
 local policy,since=ARGV[final+1],ARGV[final+2]
 local verdict
-do{CLOCK}{READ}{REFUSE}{ADMIT}verdict={LEFT}
+do{CLOCK}{READ}{guard}{REFUSE}{ADMIT}verdict={LEFT}
 end
 {step}"
     ))

@@ -119,6 +119,24 @@ fn a_part_that_was_emptied_stops_everything_and_charges_every_quota() {
     assert_eq!((code, said.contains("nothing was done")), (0, true), "{log}{said}");
 }
 
+/// The number's place is whole, so the commit would be done: what counts the call is missing.
+#[test]
+fn where_the_place_of_a_quota_was_emptied_nothing_is_done_in_another() {
+    let redis = Redis::start();
+    let fleet = Fleet::start(1, &redis.address());
+    let made = fleet.create_key(&["--calls", "50", "--period", "3600"]);
+    let mut client = fleet.replicas[0].client(made["key"].as_str().unwrap());
+    let mut send = |number: usize| {
+        let body = serde_json::json!({"number": format!("+4915112345{number:03}"), "otpCode": "4711"});
+        client.post_json("/v1/otp", &body).status
+    };
+    assert_eq!(send(0), 200);
+    let emptied = "for _,ring in ipairs(redis.call('KEYS','og{??}q*')) do local place=string.sub(ring,1,6)..'*' \
+        for _,key in ipairs(redis.call('KEYS',place)) do redis.call('DEL',key) end end";
+    redis.cli(&["EVAL", emptied, "0"]);
+    assert_eq!((1..9).map(send).collect::<Vec<_>>(), [503; 8]);
+}
+
 /// How a gateway that must not come up ended: its exit code, and what it said.
 fn refused_at_the_start(fleet: &Fleet, index: usize) -> (Option<i32>, String) {
     match fleet.try_launch(index) {
