@@ -92,7 +92,8 @@ impl Desk {
         };
         let Some(otp) = found.filter(|otp| is_news(otp, id.number, submission, &fate)) else { return Ok(Filed::Old) };
         let (rules, now) = (self.rules, self.clock.now());
-        let touch = Touch { subject: Subject::OtpAlone(id.otp), spend: rules.ceiling.key(&otp, now), answer: None };
+        let spend = rules.ceiling.key(&otp.account, otp.country, now);
+        let touch = Touch { subject: Subject::OtpAlone(id.otp), spend, answer: None };
         let filed = match fate {
             Fate::Delivered => Filed::Delivered,
             Fate::Failed(_) => Filed::Failed,

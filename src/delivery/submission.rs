@@ -253,7 +253,10 @@ impl Courier {
         let provider = if let Ending::Taken(provider) = ending { provider.as_str() } else { "" };
         let key = carrier.map(|carrier| slip::key(&self.keyring, provider, carrier));
         let spend = match self.rules.ceiling.0 {
-            Some(_) => self.store.otp(message.id.otp).await?.and_then(|otp| rules.ceiling.key(&otp, now)),
+            Some(_) => {
+                let otp = self.store.otp(message.id.otp).await?;
+                otp.and_then(|otp| rules.ceiling.key(&otp.account, otp.country, now))
+            }
             None => None,
         };
         let touch = Touch { subject: Subject::OtpAlone(message.id.otp), spend, answer: key };

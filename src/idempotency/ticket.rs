@@ -52,7 +52,13 @@ pub struct Keep<T> {
     /// The ticket.
     pub ticket: Arc<Ticket>,
     /// Words the outcome. Runs inside the change, so it may run more than once.
-    pub render: Box<dyn Fn(&T) -> Answer + Send>,
+    pub render: Arc<dyn Fn(&T) -> Answer + Send + Sync>,
+}
+
+impl<T> Clone for Keep<T> {
+    fn clone(&self) -> Self {
+        Self { ticket: Arc::clone(&self.ticket), render: Arc::clone(&self.render) }
+    }
 }
 
 /// What was kept under a call's key.
@@ -76,6 +82,12 @@ pub trait Answers: Send + Sync + 'static {
     /// What is kept under the call's key, as far as it holds now.
     fn find<'a>(&'a self, call: &'a CallKey) -> Later<'a, Result<Found, Unavailable>>;
 
-    /// Keeps an answer that no change tells of, and settles the ticket. It may find that another call was there first.
-    fn keep<'a>(&'a self, ticket: &'a Ticket, answer: Answer) -> Later<'a, Result<(), Unavailable>>;
+    /// Ends a call that no change tells of: keeps its answer, if that is to be kept and can be, and settles the ticket. It may
+    /// find that the call was answered before.
+    ///
+    /// An answer that cannot be kept is given all the same: nothing was done, and to do nothing again does no harm.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: whether the call was answered before is not known.
+    fn end<'a>(&'a self, ticket: &'a Ticket, answer: Option<Answer>) -> Later<'a, Result<(), Unavailable>>;
 }

@@ -61,6 +61,8 @@ pub struct Asked {
     pub query: String,
     /// The values of header fields that belong to what is asked for (such as a token that names a code); mostly none.
     pub fields: Vec<u8>,
+    /// It does nothing before its change, which finds by itself what is kept: that need not be asked for first.
+    pub at_once: bool,
 }
 
 /// Tells what a request asks for, where that is to be done once.
@@ -184,6 +186,7 @@ impl Parts {
         let end = Instant::now() + PATIENCE;
         let _flight = loop {
             match self.flights.board(call.key) {
+                Boarding::First(flight) if asked.at_once => break flight,
                 Boarding::First(flight) => match self.before(&call, voice).await {
                     Some(answer) => return answer,
                     None => break flight,
@@ -206,8 +209,12 @@ impl Parts {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        let response = if ticket.settled().is_none() && is_kept(&response) {
-            self.keep(&ticket, response).await
+        // A failure says nothing of what was done before, and is no answer to keep.
+        let response = if ticket.settled().is_none() && !response.status().is_server_error() {
+            match self.end(&ticket, response).await {
+                Ok(response) => response,
+                Err(idempotency::Unavailable) => return unavailable(voice),
+            }
         } else {
             response
         };
@@ -231,17 +238,20 @@ impl Parts {
         }
     }
 
-    /// Keeps what no change told of: a refusal.
-    async fn keep(&self, ticket: &Ticket, response: Response) -> Response {
+    /// Keeps what no change told of, a refusal, unless the call was answered before.
+    async fn end(&self, ticket: &Ticket, response: Response) -> Result<Response, idempotency::Unavailable> {
+        if !is_kept(&response) {
+            self.answers.end(ticket, None).await?;
+            return Ok(response);
+        }
         let (head, body) = response.into_parts();
-        let Ok(body) = body.collect().await else { return Response::from_parts(head, Body::empty()) };
+        let Ok(body) = body.collect().await else { return Ok(Response::from_parts(head, Body::empty())) };
         let body = body.to_bytes();
         let media_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let answer =
             KeptAnswer { status: head.status.as_u16(), media_type: media_type.to_owned().into(), body: body.clone() };
-        // One that cannot be kept is given all the same: nothing was done, and to do nothing again does no harm.
-        let _kept = self.answers.keep(ticket, answer).await;
-        Response::from_parts(head, Body::from(body))
+        self.answers.end(ticket, Some(answer)).await?;
+        Ok(Response::from_parts(head, Body::from(body)))
     }
 
     /// The answer to a call that was run: its own, unless it found inside its change that it was done before.

@@ -167,12 +167,24 @@ impl KeptAnswers {
         })
     }
 
-    async fn keep_bare(&self, ticket: &Ticket, answer: Answer) -> Result<(), StoreError> {
-        let (call, now) = (ticket.call, self.clock.now());
-        if call.while_active() || answer.body.len() > Answer::KEPT_BYTES {
+    async fn end_bare(&self, ticket: &Ticket, answer: Option<Answer>) -> Result<(), StoreError> {
+        let fits = |answer: &Answer| !ticket.call.while_active() && answer.body.len() <= Answer::KEPT_BYTES;
+        if let Some(answer) = answer.filter(fits)
+            && self.keep_bare(ticket, &answer).await.is_ok()
+        {
             return Ok(());
         }
-        let kept = KeptAnswer::new(&call, &answer, None, &self.keyring, now);
+        match self.look_up(&ticket.call).await? {
+            Found::Nothing => {}
+            Found::Answer(answer) => ticket.settle(Settled::Replayed(answer)),
+            Found::Reused => ticket.settle(Settled::Reused),
+        }
+        Ok(())
+    }
+
+    async fn keep_bare(&self, ticket: &Ticket, answer: &Answer) -> Result<(), StoreError> {
+        let (call, now) = (ticket.call, self.clock.now());
+        let kept = KeptAnswer::new(&call, answer, None, &self.keyring, now);
         let touch = Touch { subject: Subject::Nobody, spend: None, answer: Some(call.key) };
         let found = change(&*self.store, touch, move |records: &Records| {
             let standing = standing(&call, records.kept.as_ref(), now);
@@ -204,7 +216,11 @@ impl Answers for KeptAnswers {
         Box::pin(async move { self.look_up(call).await.map_err(|_| Unavailable) })
     }
 
-    fn keep<'a>(&'a self, ticket: &'a Ticket, answer: Answer) -> idempotency::Later<'a, Result<(), Unavailable>> {
-        Box::pin(async move { self.keep_bare(ticket, answer).await.map_err(|_| Unavailable) })
+    fn end<'a>(
+        &'a self,
+        ticket: &'a Ticket,
+        answer: Option<Answer>,
+    ) -> idempotency::Later<'a, Result<(), Unavailable>> {
+        Box::pin(async move { self.end_bare(ticket, answer).await.map_err(|_| Unavailable) })
     }
 }

@@ -92,7 +92,7 @@ pub struct Check {
 }
 
 /// A resend of the same code; `expire` does not move.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Resend {
     /// The channel asked for.
     pub via: Via,

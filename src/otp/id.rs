@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::{Builder, Uuid};
 
 use crate::clock::UnixMillis;
-use crate::otp::phone::E164;
+use crate::otp::phone::{Country, E164};
 use crate::secret::{Entropy, Keyring, Purpose, bytes_or_hex, to_hex};
 
 /// An account: the owner of applications and OTPs. 1 to 36 of `a-z 0-9 . _ -`, beginning with a letter or digit.
@@ -121,20 +121,30 @@ impl<'de> Deserialize<'de> for NumberKey {
     }
 }
 
-/// An OTP: a UUIDv7 (RFC 9562 section 5.7) whose last byte is the shard of its number.
+/// The bits of a letter in an id, those of a capital in ASCII that are the same for each, and what no country has for letters.
+const LETTER: u8 = 0b1_1111;
+const CAPITAL: u8 = 0b100_0000;
+const NO_COUNTRY: [u8; 2] = [LETTER; 2];
+
+/// An OTP: a UUIDv7 (RFC 9562 section 5.7) whose last byte is the shard of its number, and whose two bytes before end with the
+/// letters of its country, five bits each.
 ///
-/// Time-ordered, so that a store appends; 66 random bits beside the time, and useless without an API key.
+/// Time-ordered, so that a store appends; 56 random bits beside the time, and useless without an API key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OtpId(Uuid);
 
 impl OtpId {
-    /// A new id for an OTP of the number behind `key`.
+    /// A new id for an OTP of the number behind `key`, which is of `country`.
     #[must_use]
-    pub fn generate(now: UnixMillis, key: NumberKey, entropy: &dyn Entropy) -> Self {
+    pub fn generate(now: UnixMillis, key: NumberKey, country: Option<Country>, entropy: &dyn Entropy) -> Self {
         let mut random = [0; 10];
         entropy.fill(&mut random);
-        random[9] = key.shard();
+        let [.., first, second, shard] = &mut random;
+        for (byte, letter) in [first, second].into_iter().zip(country.map_or(NO_COUNTRY, Country::letters)) {
+            *byte = *byte & !LETTER | letter & LETTER;
+        }
+        *shard = key.shard();
         Self(Builder::from_unix_timestamp_millis(now.0, &random).into_uuid())
     }
 
@@ -142,6 +152,13 @@ impl OtpId {
     #[must_use]
     pub const fn shard(self) -> u8 {
         self.0.as_bytes()[15]
+    }
+
+    /// The country that the id carries. Only a hint: whoever calls may have made the id up.
+    #[must_use]
+    pub fn country(self) -> Option<Country> {
+        let [.., first, second, _] = self.bytes();
+        Country::of_letters([first, second].map(|byte| CAPITAL | byte & LETTER))
     }
 
     /// The instant that the id carries.
@@ -195,7 +212,7 @@ impl VerificationId {
     /// A new id for a verification of the number behind `key`.
     #[must_use]
     pub fn generate(now: UnixMillis, key: NumberKey, entropy: &dyn Entropy) -> Self {
-        Self(OtpId::generate(now, key, entropy).0)
+        Self(OtpId::generate(now, key, None, entropy).0)
     }
 
     /// The shard that the id carries.
@@ -266,13 +283,19 @@ mod tests {
     use crate::secret::SystemEntropy;
 
     #[test]
-    fn an_otp_id_carries_its_time_and_its_shard() {
+    fn an_otp_id_carries_its_time_its_country_and_its_shard() {
         let key = NumberKey::from_bytes([0xab; 16]);
-        let id = OtpId::generate(UnixMillis(1_763_764_437_120), key, &SystemEntropy);
+        let id = OtpId::generate(UnixMillis(1_763_764_437_120), key, None, &SystemEntropy);
+        assert_eq!(id.country(), None);
+        for country in Country::all() {
+            let id = OtpId::generate(UnixMillis(1_763_764_437_120), key, Some(country), &SystemEntropy);
+            assert_eq!((id.country(), id.shard()), (Some(country), 0xab));
+        }
+        assert_eq!(OtpId::from_bytes([0; 16]).country(), None, "made up");
         assert_eq!((id.shard(), id.created()), (0xab, UnixMillis(1_763_764_437_120)));
         assert_eq!(id.to_string().parse::<OtpId>().unwrap(), id);
         assert_eq!(Uuid::parse_str(&id.to_string()).unwrap().get_version_num(), 7);
-        let later = OtpId::generate(UnixMillis(1_763_764_437_121), key, &SystemEntropy);
+        let later = OtpId::generate(UnixMillis(1_763_764_437_121), key, None, &SystemEntropy);
         assert!(later > id);
     }
 

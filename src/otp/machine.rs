@@ -191,7 +191,7 @@ mod tests {
         let number = Phone::parse("+4915112345678", None).unwrap().number;
         let account = AccountId::default_account();
         let number_key = NumberKey::of(keyring, &account, &number);
-        let id = OtpId::generate(START, number_key, &SystemEntropy);
+        let id = OtpId::generate(START, number_key, None, &SystemEntropy);
         let content = SealedContent { code: Code::parse_own("012345").unwrap(), text: None, context: None };
         Otp {
             id,

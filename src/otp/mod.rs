@@ -24,6 +24,7 @@ pub mod phone;
 pub mod policy;
 pub mod purpose;
 pub mod record;
+mod resend;
 pub mod segment;
 pub mod service;
 pub mod store;

@@ -70,6 +70,18 @@ impl Country {
         std::str::from_utf8(&self.0).unwrap_or("ZZ")
     }
 
+    /// The two letters, as bytes.
+    #[must_use]
+    pub const fn letters(self) -> [u8; 2] {
+        self.0
+    }
+
+    /// The country of two capital letters; none where they are none. Whether there is such a country is not looked at.
+    #[must_use]
+    pub fn of_letters(letters: [u8; 2]) -> Option<Self> {
+        letters.iter().all(u8::is_ascii_uppercase).then_some(Self(letters))
+    }
+
     fn region(self) -> Option<Region> {
         Region::from_str(self.as_str()).ok()
     }

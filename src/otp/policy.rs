@@ -10,8 +10,8 @@ use crate::abuse::{CeilingPolicy, NumberRecord, SendLimits, SpendKey};
 use crate::clock::UnixMillis;
 use crate::otp::channel::{Channel, Via};
 use crate::otp::command::SendRefusal;
+use crate::otp::id::AccountId;
 use crate::otp::phone::{Country, E164, LineType, Phone};
-use crate::otp::record::Otp;
 use crate::otp::store::{Changes, Records};
 
 /// Which countries may be sent to.
@@ -106,10 +106,10 @@ impl SendPolicy {
         }
     }
 
-    /// Where the day's messages to the country of `otp` are counted, if they are.
+    /// Where the day's messages of an account to a country are counted, if they are.
     #[must_use]
-    pub fn spend_key(&self, otp: &Otp, now: UnixMillis) -> Option<SpendKey> {
-        self.ceiling.key(otp, now)
+    pub fn spend_key(&self, account: &AccountId, country: Option<Country>, now: UnixMillis) -> Option<SpendKey> {
+        self.ceiling.key(account, country, now)
     }
 
     /// Counts one message against the number's limits and the day's ceiling.
@@ -155,11 +155,10 @@ impl Near {
 }
 
 impl CeilingPolicy {
-    /// Where the day's messages to the country of `otp` are counted, if there is a ceiling.
+    /// Where the day's messages of an account to a country are counted, if there is a ceiling.
     #[must_use]
-    pub fn key(&self, otp: &Otp, now: UnixMillis) -> Option<SpendKey> {
-        let country = otp.country.as_ref().map(Country::as_str);
-        self.0.is_some().then(|| SpendKey::of(otp.account.as_str(), country, now))
+    pub fn key(&self, account: &AccountId, country: Option<Country>, now: UnixMillis) -> Option<SpendKey> {
+        self.0.is_some().then(|| SpendKey::of(account.as_str(), country.as_ref().map(Country::as_str), now))
     }
 }
 

@@ -14,9 +14,7 @@ use crate::otp::by_purpose::{hold, subject};
 use crate::otp::catalogue::Catalogue;
 use crate::otp::channel::{Channel, Via};
 use crate::otp::code::{Code, EnteredCode};
-use crate::otp::command::{
-    DeleteError, Resend, ResendError, Send, SendError, SendRefusal, Terms, Verified, VerifyError,
-};
+use crate::otp::command::{DeleteError, ResendError, Send, SendError, SendRefusal, Terms, Verified, VerifyError};
 use crate::otp::id::{AccountId, NumberKey, OtpId};
 use crate::otp::life::Life;
 use crate::otp::machine::Verdict;
@@ -54,7 +52,7 @@ pub struct OtpService {
     pub(super) keyring: Arc<Keyring>,
     pub(super) clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    policy: Arc<SendPolicy>,
+    pub(super) policy: Arc<SendPolicy>,
     pub(super) observer: Arc<dyn OtpObserver>,
 }
 
@@ -119,7 +117,7 @@ impl OtpService {
         }
         let now = self.clock.now();
         let (otp, message) = self.draft(wish, &application, now);
-        let spend = self.policy.spend_key(&otp, now);
+        let spend = self.policy.spend_key(&otp.account, otp.country, now);
         let touch = Touch { subject: subject(otp.number_key, otp.purpose.as_ref()), spend, answer: None };
         let policy = Arc::clone(&self.policy);
         let otp = Arc::new(otp);
@@ -144,7 +142,7 @@ impl OtpService {
     }
 
     /// Tells the operator, once a day, that an account's messages to a country come to an end.
-    fn tell<E>(&self, seen: &Near, verdict: &Result<Arc<Otp>, E>) {
+    pub(super) fn tell<E>(&self, seen: &Near, verdict: &Result<Arc<Otp>, E>) {
         if let Ok(otp) = verdict
             && seen.is_noted()
         {
@@ -155,7 +153,8 @@ impl OtpService {
     fn draft(&self, wish: Send, application: &Application, now: UnixMillis) -> (Otp, Message) {
         let number_key = NumberKey::of(&self.keyring, &wish.account, &wish.phone.number);
         let Terms { purpose, life, usual_age, digits_only, context, behalf } = wish.terms;
-        let id = behalf.map_or_else(|| OtpId::generate(now, number_key, &*self.entropy), |behalf| behalf.otp);
+        let id = behalf
+            .map_or_else(|| OtpId::generate(now, number_key, wish.phone.country, &*self.entropy), |behalf| behalf.otp);
         let mut looks = application.code_policy(wish.pin_length);
         looks.alphanumeric &= !digits_only;
         let code = wish.code.unwrap_or_else(|| Code::generate(looks, &*self.entropy));
@@ -199,81 +198,6 @@ impl OtpService {
         (otp, message)
     }
 
-    /// Queues the same code once more.
-    ///
-    /// # Errors
-    /// [`ResendError`].
-    pub async fn resend(
-        &self,
-        account: &AccountId,
-        id: OtpId,
-        wish: Resend,
-        keep: Option<Keep<Otp>>,
-    ) -> Result<Arc<Otp>, ResendError> {
-        let result = self.try_resend(account, id, wish, keep).await;
-        self.observer.resent(&result);
-        result
-    }
-
-    async fn try_resend(
-        &self,
-        account: &AccountId,
-        id: OtpId,
-        wish: Resend,
-        keep: Option<Keep<Otp>>,
-    ) -> Result<Arc<Otp>, ResendError> {
-        let otp = self.known(account, id).await.map_err(ResendError::Store)?.ok_or(ResendError::Unknown)?;
-        if !self.application_lives(&otp).await.map_err(ResendError::Store)? {
-            return Err(ResendError::ApplicationGone);
-        }
-        let now = self.clock.now();
-        let phone = otp.number().and_then(|number| Phone::of(number).ok());
-        let (channel, second) = match &phone {
-            Some(phone) => {
-                let channel = wish.via.channel(phone.line);
-                self.policy.check(phone, channel).map_err(ResendError::Refused)?;
-                (channel, self.policy.second(wish.via, channel, phone))
-            }
-            None => (otp.channel, None),
-        };
-        let touch = Touch { subject: Subject::Otp(id), spend: self.policy.spend_key(&otp, now), answer: None };
-        let (policy, account) = (Arc::clone(&self.policy), account.clone());
-        let (near, seen) = Near::watch(&policy);
-        let verdict = once(&*self.store, &self.keyring, touch, keep, now, move |records| {
-            let Some(mut otp) = owned(records, &account) else {
-                return (Changes::default(), Err(ResendError::Unknown));
-            };
-            if otp.status_at(now) != OtpStatus::Active {
-                // Whoever asks is told EXPIRED; the record says so as well from now on.
-                let changed = otp.expire_now(now);
-                let otp = Arc::new(otp);
-                let changes = Changes { otp: put_if(changed, &otp), ..Changes::default() };
-                return (changes, Err(ResendError::NotActive(otp)));
-            }
-            if otp.messages >= MESSAGES_PER_OTP {
-                return (Changes::default(), Err(ResendError::Refused(SendRefusal::TooManyResends)));
-            }
-            match policy.admit(records, now) {
-                Ok(counted) => {
-                    near.note(&policy, &counted);
-                    otp.second = second;
-                    let message = otp.queue(channel, wish.sender.clone(), wish.caller.clone(), now);
-                    let otp = Arc::new(otp);
-                    let changes = Changes {
-                        otp: OtpChange::Put(Arc::clone(&otp)),
-                        outbox: OutboxChange::Put(message),
-                        ..counted
-                    };
-                    (changes, Ok(otp))
-                }
-                Err(refusal) => (Changes::default(), Err(ResendError::Refused(refusal))),
-            }
-        });
-        let verdict: Result<Arc<Otp>, ResendError> = verdict.await?;
-        self.tell(&seen, &verdict);
-        verdict
-    }
-
     /// The OTP, as committed. None when there is no such OTP, or it is another account's.
     ///
     /// # Errors
@@ -282,15 +206,6 @@ impl OtpService {
         let otp = match self.store.recall(id) {
             Some(otp) => Some(otp),
             None => self.store.otp(id).await?,
-        };
-        Ok(otp.filter(|otp| otp.account == *account))
-    }
-
-    /// As [`OtpService::find`], for what never changes of an OTP: what else it says may be old.
-    async fn known(&self, account: &AccountId, id: OtpId) -> Result<Option<Arc<Otp>>, StoreError> {
-        let otp = match self.store.recall(id) {
-            Some(otp) => Some(otp),
-            None => self.store.known(id).await?,
         };
         Ok(otp.filter(|otp| otp.account == *account))
     }
@@ -386,17 +301,12 @@ impl OtpService {
         });
         verdict.await?
     }
-
-    async fn application_lives(&self, otp: &Otp) -> Result<bool, StoreError> {
-        let applications = self.catalogue.of(&otp.account).await?;
-        Ok(applications.find(ApplicationRef::Id(otp.application)).is_some())
-    }
 }
 
-fn owned(records: &Records, account: &AccountId) -> Option<Otp> {
+pub(super) fn owned(records: &Records, account: &AccountId) -> Option<Otp> {
     records.otp.as_deref().filter(|otp| otp.account == *account).cloned()
 }
 
-fn put_if(changed: bool, otp: &Arc<Otp>) -> OtpChange {
+pub(super) fn put_if(changed: bool, otp: &Arc<Otp>) -> OtpChange {
     if changed { OtpChange::Put(Arc::clone(otp)) } else { OtpChange::Keep }
 }

@@ -150,12 +150,6 @@ pub trait OtpStore: AnswerStore {
     /// The committed OTP.
     fn otp(&self, id: OtpId) -> Later<'_, Result<Option<Arc<Otp>>, StoreError>>;
 
-    /// The OTP, for what never changes of it: its account, its application, its purpose, and its number as long as it has one.
-    /// Whatever else it says may be old, and it may be gone by now. For what a change of it needs to be told before it is made.
-    fn known(&self, id: OtpId) -> Later<'_, Result<Option<Arc<Otp>>, StoreError>> {
-        self.otp(id)
-    }
-
     /// The OTPs of a number, newest first, at most `limit`.
     fn of_number(&self, key: NumberKey, limit: usize) -> Later<'_, Result<Vec<Arc<Otp>>, StoreError>>;
 

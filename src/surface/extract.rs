@@ -72,9 +72,9 @@ impl Call {
     /// What the domain needs to do the call once, where it came with a ticket: `render` words the answer that is kept,
     /// which must be the one that is given.
     #[must_use]
-    pub fn keep<T>(&self, render: impl Fn(&T) -> Answer + Send + 'static) -> Option<Keep<T>> {
+    pub fn keep<T>(&self, render: impl Fn(&T) -> Answer + Send + Sync + 'static) -> Option<Keep<T>> {
         let ticket = Arc::clone(self.head.extensions.get::<Arc<Ticket>>()?);
-        Some(Keep { ticket, render: Box::new(render) })
+        Some(Keep { ticket, render: Arc::new(render) })
     }
 
     /// What the call is known by, where it is to be done once.

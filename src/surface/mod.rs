@@ -69,11 +69,13 @@ pub fn asked(request: &Request) -> Option<Asked> {
     let (method, path) = (request.method(), request.uri().path());
     let query = || request.uri().query().unwrap_or_default().to_owned();
     if let Some(operation) = oneaccess::operation(method, path) {
-        return Some(Asked { operation, query: query(), fields: oneaccess::fields(request) });
+        return Some(Asked { operation, query: query(), fields: oneaccess::fields(request), at_once: false });
     }
-    let native = otp::operation(method, path).or_else(|| verifications::operation(method, path));
-    let Some(operation) = native.or_else(|| tyntec::operation(method, path)) else {
-        return unimatrix::asked(request);
-    };
-    Some(Asked { operation, query: query(), fields: Vec::new() })
+    if let Some(operation) = otp::operation(method, path).or_else(|| tyntec::operation(method, path)) {
+        return Some(Asked { operation, query: query(), fields: Vec::new(), at_once: true });
+    }
+    if let Some(operation) = verifications::operation(method, path) {
+        return Some(Asked { operation, query: query(), fields: Vec::new(), at_once: false });
+    }
+    unimatrix::asked(request)
 }

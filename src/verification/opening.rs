@@ -134,7 +134,7 @@ impl Verifications {
         let ticket = Arc::new(Ticket::new(sending(&self.keyring, otp)));
         // Nobody reads it: what is kept is that it happened.
         let render = |_: &Otp| Answer { status: 200, media_type: "".into(), body: bytes::Bytes::new() };
-        match self.otps.send(wish, Some(Keep { ticket, render: Box::new(render) })).await {
+        match self.otps.send(wish, Some(Keep { ticket, render: Arc::new(render) })).await {
             Ok(_) | Err(SendError::Answered) => Ok(()),
             Err(error) => Err(error),
         }
@@ -179,7 +179,7 @@ impl Verifications {
             callback,
         };
         if made.first == FirstSend::Now {
-            made.otps.push(OtpId::generate(now, number_key, &*self.entropy));
+            made.otps.push(OtpId::generate(now, number_key, made.country, &*self.entropy));
             (made.sends, made.last_send) = (1, Some(now));
         }
         (made, secret)

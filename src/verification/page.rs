@@ -266,7 +266,7 @@ impl Verifications {
             after.sends += 1;
             after.last_send = Some(now);
             if resent.is_none() {
-                after.otps.push(OtpId::generate(now, known.number_key, &*self.entropy));
+                after.otps.push(OtpId::generate(now, known.number_key, known.country, &*self.entropy));
             }
             match self.store.put_verification(Some(known.clone()), Some(after.clone())).await {
                 Ok(()) => {}

@@ -37,6 +37,23 @@ struct OneAnswer {
     asked: AtomicUsize,
 }
 
+impl OneAnswer {
+    /// What a change does of itself as well.
+    fn settle(&self, ticket: &Ticket, answer: Option<Answer>) {
+        let mut kept = self.kept.lock();
+        match &*kept {
+            Some((known, before)) if *known == ticket.call => ticket.settle(Settled::Replayed(before.clone())),
+            Some((known, _)) if known.key == ticket.call.key => ticket.settle(Settled::Reused),
+            _ => {
+                if let Some(answer) = answer {
+                    *kept = Some((ticket.call, answer));
+                    ticket.settle(Settled::Kept);
+                }
+            }
+        }
+    }
+}
+
 impl Answers for OneAnswer {
     fn find<'a>(&'a self, call: &'a CallKey) -> Later<'a, Result<Found, Unavailable>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
@@ -49,12 +66,11 @@ impl Answers for OneAnswer {
         Box::pin(std::future::ready(found))
     }
 
-    fn keep<'a>(&'a self, ticket: &'a Ticket, answer: Answer) -> Later<'a, Result<(), Unavailable>> {
+    fn end<'a>(&'a self, ticket: &'a Ticket, answer: Option<Answer>) -> Later<'a, Result<(), Unavailable>> {
         if self.gone.load(Ordering::SeqCst) {
             return Box::pin(std::future::ready(Err(Unavailable)));
         }
-        *self.kept.lock() = Some((ticket.call, answer));
-        ticket.settle(Settled::Kept);
+        self.settle(ticket, answer);
         Box::pin(std::future::ready(Ok(())))
     }
 }
@@ -84,8 +100,9 @@ struct Bench {
 }
 
 impl Bench {
+    /// Of calls whose answers are asked for first.
     fn new() -> Self {
-        Self::with(asked)
+        Self::with(|request| asked(request).map(|asked| Asked { at_once: false, ..asked }))
     }
 
     fn with(asked: Operations) -> Self {
@@ -238,7 +255,7 @@ fn signed(request: &Request) -> Option<Asked> {
     let signature = request.headers().get("x-signature")?.to_str().ok()?;
     let query = request.uri().query().unwrap_or_default().replace(signature, "");
     let token = request.headers().get("x-token")?.as_bytes().to_vec();
-    Some(Asked { operation: Operation::Verify, query, fields: token })
+    Some(Asked { operation: Operation::Verify, query, fields: token, at_once: false })
 }
 
 #[tokio::test]
@@ -314,4 +331,27 @@ fn every_operation_of_every_dialect_has_its_place() {
     ] {
         assert_eq!(operation(&Method::POST, &Uri::from_static(path)), None, "{path}");
     }
+}
+
+/// What a change finds of itself is not asked for before; a call that no change told of is ended by what is kept.
+#[tokio::test]
+async fn a_change_finds_by_itself_what_is_kept() {
+    let bench = Bench::with(asked);
+    let looked = || bench.answers.asked.load(Ordering::SeqCst);
+    assert_eq!(bench.call(KEY, "one").await, (StatusCode::OK, "one".to_owned(), false));
+    assert_eq!((bench.calls(), looked()), (1, 0));
+    // It is run again, as a change would be, and found out behind it: by who keeps the answer, and where none is to be kept.
+    for status in [StatusCode::OK, StatusCode::NOT_FOUND, StatusCode::TOO_MANY_REQUESTS, StatusCode::FOUND] {
+        *bench.behind.status.lock() = status;
+        assert_eq!(bench.call(KEY, "one").await, (StatusCode::OK, "one".to_owned(), true), "{status}");
+        assert_eq!(bench.call(KEY, "two").await.0, StatusCode::UNPROCESSABLE_ENTITY, "{status}");
+    }
+    // A failure says nothing: it is given as it is.
+    *bench.behind.status.lock() = StatusCode::SERVICE_UNAVAILABLE;
+    assert_eq!(bench.call(KEY, "one").await, (StatusCode::SERVICE_UNAVAILABLE, "one".to_owned(), false));
+    // Whether a refused one was done before is not known where that cannot be asked: nobody is told that it was refused.
+    *bench.behind.status.lock() = StatusCode::NOT_FOUND;
+    bench.answers.gone.store(true, Ordering::SeqCst);
+    assert_eq!(bench.call(KEY, "one").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!((bench.calls(), looked()), (11, 0));
 }

@@ -457,7 +457,7 @@ async fn a_crash_before_the_code_was_sent_is_made_good_once() {
     let before = bench.store.verification(opened.verification.id).await.unwrap().unwrap();
     let mut cut_off = before.clone();
     let now = bench.world.now();
-    cut_off.otps = vec![otpgate::otp::id::OtpId::generate(now, before.number_key, &SystemEntropy)];
+    cut_off.otps = vec![otpgate::otp::id::OtpId::generate(now, before.number_key, before.country, &SystemEntropy)];
     bench.store.put_verification(Some(before), Some(cut_off)).await.unwrap();
     assert_eq!(bench.store.backlog(), 1);
     let view = bench.service.look(&bench.token(&opened)).await.unwrap();

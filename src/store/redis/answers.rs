@@ -1,18 +1,21 @@
 //! Kept answers. Their key is a hash that names no shard, but an answer has to be written in the commit of its change, which
 //! happens in the shard of a number. So the key's own place holds where the answer lies, and who is about to write it.
 //!
-//! A reservation stands there before the commit, for a bounded time by the store's clock; the commit is refused once it is over,
-//! and nobody else gets one before twice that time has passed. So of two calls under one key one goes on, and the other finds
-//! its answer; a crash in between leaves a reservation that runs out. An answer without a number, and one that came before its
-//! number was known, lie in the key's own place.
+//! Where the commit reaches the key's own place (on one server, and where nobody's number is concerned), it checks that nothing
+//! stands there and writes it along. Elsewhere, and where something does, a reservation stands there before the commit, for a
+//! bounded time by the store's clock; the commit is refused once it is over, and nobody else gets one before twice that time has
+//! passed. So of two calls under one key one goes on, and the other finds its answer; a crash in between leaves a reservation that
+//! runs out. An answer without a number, and one that came before its number was known, lie in the key's own place.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use redis::{FromRedisValue as _, Value};
 use tokio::time::Instant;
 
 use crate::clock::UnixMillis;
+use crate::deadline;
 use crate::idempotency::ReplayKey;
 use crate::otp::answer::KeptAnswer;
 use crate::otp::store::StoreError;
@@ -105,9 +108,30 @@ fn shard_text(place: Place) -> String {
     }
 }
 
+/// What the key's own place says where the answer lies in `place` and nobody is about to write it: a token that no process has,
+/// and a reservation that is over.
+pub(super) fn pointer(place: Place) -> String {
+    format!("{}{}0", shard_text(place), to_hex(&[0; 8]))
+}
+
 fn shard_of(text: &[u8]) -> Option<Place> {
     let text = std::str::from_utf8(text.get(..2)?).ok()?;
     u8::from_str_radix(text, 16).ok().map(Place::Shard)
+}
+
+impl Commit {
+    /// Only where nothing is kept under a key that it reaches, and nobody is about to keep anything. To be called before any write.
+    pub(super) fn check_no_answer(&mut self, key: ReplayKey) {
+        for kind in [Kind::AnswerPlace, Kind::Answer] {
+            self.check_whole_at(Place::of_answer(key), kind, &key.bytes(), b"");
+        }
+    }
+
+    /// The answer that is written in `place` is found by its key, which the commit reaches.
+    pub(super) fn point_to(&mut self, place: Place, key: ReplayKey, life: Duration) {
+        let pointer = pointer(place);
+        self.set_at(Place::of_answer(key), Kind::AnswerPlace, &key.bytes(), pointer.as_bytes(), millis(life));
+    }
 }
 
 impl RedisStore {
@@ -154,6 +178,11 @@ impl RedisStore {
         there.or(here).map(|bytes| records::answer(key, &bytes).map(Arc::new)).transpose()
     }
 
+    /// Whether a commit in `place` reaches the key's own place.
+    pub(super) fn reaches(&self, place: Place, key: ReplayKey) -> Result<bool, StoreError> {
+        Ok(Place::of_answer(key) == place || !self.link.live()?.connection.is_cluster())
+    }
+
     /// The answer is about to be written in `place`: before it is, the key's own place has to say so.
     pub(super) async fn point(&self, reservation: &mut Reservation, place: Place) -> Result<(), StoreError> {
         let home = Place::of_answer(reservation.key);
@@ -178,10 +207,14 @@ impl RedisStore {
             None => "0".to_owned(),
         };
         let link = Arc::clone(&self.link);
-        tokio::spawn(async move {
+        let mut release = Box::pin(deadline::call(async move {
             let call = Call::new(&RELEASE, Place::of_answer(key)).key(Kind::AnswerPlace, &key.bytes());
             let _runs_out = link.run(call.arg(token).arg(life)).await;
-        });
+        }));
+        // It is on its way before whatever its call asks for next, which may be the same key.
+        if release.as_mut().now_or_never().is_none() {
+            tokio::spawn(release);
+        }
     }
 
     pub(super) async fn find_answer(&self, key: ReplayKey) -> Result<Option<Arc<KeptAnswer>>, StoreError> {

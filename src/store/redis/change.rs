@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join4;
+use futures_util::future::{join4, try_join};
 use redis::{FromRedisValue as _, Value};
 
+use crate::idempotency::ReplayKey;
 use crate::otp::answer::{Kept, KeptAnswer};
 use crate::otp::id::{NumberKey, OtpId};
 use crate::otp::record::Otp;
@@ -52,6 +53,8 @@ pub(super) struct Snapshot {
     pub(super) number: SeenNumber,
     /// It was read, not remembered.
     fresh: bool,
+    /// Nothing was kept when it was read under the key whose answer is written with it, where nobody had reserved that.
+    answerless: bool,
 }
 
 impl RedisStore {
@@ -67,8 +70,9 @@ impl RedisStore {
         if let Some(spend) = spend {
             Box::pin(spend.end(self)).await;
         }
-        for reservation in reservations {
-            self.release(reservation);
+        // A commit that may still be on its way holds what it reserved, until that runs out.
+        if done != Err(StoreError::Unanswered) {
+            reservations.into_iter().for_each(|reservation| self.release(reservation));
         }
         done
     }
@@ -83,59 +87,92 @@ impl RedisStore {
         spend: &mut Option<Spend>,
     ) -> Result<(), StoreError> {
         let apart = self.counts_apart();
-        if apart || touch.answer.is_some() || touch.spend.is_some() {
-            Box::pin(self.gather(touch, place, apart, reservations, spend)).await?;
-        }
-        self.try_change(touch, place, transition, reservations, spend.as_mut()).await
+        let far = match touch.answer {
+            Some(key) if !self.reaches(place, key)? => Some(key),
+            _ => None,
+        };
+        let snapshot = if apart || far.is_some() || touch.spend.is_some() {
+            Box::pin(self.gather(touch, place, far, reservations, spend)).await?
+        } else {
+            None
+        };
+        self.try_change(touch, place, snapshot, transition, reservations, spend.as_mut()).await
     }
 
     /// Asks in one turn for all that a change needs of several places before its commit: that its call is counted, the right to
-    /// write an answer, a daily count, and its records where they are not remembered.
+    /// write a `far` answer, a daily count, and its records where they are not remembered.
     async fn gather(
         &self,
         touch: &Touch,
         place: Place,
-        apart: bool,
+        far: Option<ReplayKey>,
         reservations: &mut Vec<Reservation>,
         spend: &mut Option<Spend>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Snapshot>, StoreError> {
+        let apart = self.counts_apart();
         let counted = async { if apart { self.count().await } else { Ok(()) } };
-        let reserved = async { Some(self.reserve(touch.answer?, place).await) };
+        let reserved = async { Some(self.reserve(far?, place).await) };
         let begun = async { Some(Spend::begin(self, place, touch.spend.as_ref()?).await) };
         // Where the quota has to be asked for anyhow, what is remembered is made sure of meanwhile.
         let read = async {
-            if apart || self.remembered(&touch.subject).is_none() {
-                self.remember(&touch.subject).await?;
-            }
-            Ok(())
+            let remembered = !apart && self.remembered(&touch.subject).is_some();
+            let near = touch.answer.filter(|_| far.is_none());
+            if remembered { Ok(None) } else { self.look(touch, place, near).await.map(Some) }
         };
         // In this order: the charge is taken before anything else begins.
         let (counted, reserved, begun, read) = join4(counted, reserved, begun, read).await;
         // What was begun is noted first: it has to be ended, whatever the others say.
         let reserved = reserved.transpose().map(|reserved| reservations.extend(reserved));
         let begun = begun.transpose().map(|begun| *spend = begun);
+        let read = read.map(|read| {
+            read.map(|(snapshot, found)| {
+                reservations.extend(found);
+                snapshot
+            })
+        });
         counted.and(reserved).and(begun).and(read)
+    }
+
+    /// Reads a subject, and whether anything is kept under `near`: if so, that is reserved.
+    async fn look(
+        &self,
+        touch: &Touch,
+        place: Place,
+        near: Option<ReplayKey>,
+    ) -> Result<(Snapshot, Option<Reservation>), StoreError> {
+        let found = async { if let Some(key) = near { self.find_answer(key).await } else { Ok(None) } };
+        let (mut snapshot, found) = try_join(self.load(&touch.subject), found).await?;
+        snapshot.answerless = true;
+        let reservation = match near {
+            Some(key) if found.is_some() => Some(self.reserve(key, place).await?),
+            _ => None,
+        };
+        Ok((snapshot, reservation))
     }
 
     async fn try_change(
         &self,
         touch: &Touch,
         place: Place,
+        mut snapshot: Option<Snapshot>,
         transition: &mut Transition,
         reservations: &mut Vec<Reservation>,
         mut spend: Option<&mut Spend>,
     ) -> Result<(), StoreError> {
-        let mut snapshot = self.remembered(&touch.subject);
+        if snapshot.is_none() {
+            snapshot = self.remembered(&touch.subject);
+        }
         for _ in 0..TRIES {
             let seen = match snapshot.take() {
                 Some(seen) => seen,
                 None => {
-                    let (read, counted) = self.beside(Box::pin(self.load(&touch.subject))).await;
-                    counted?;
-                    read?
+                    let near = touch.answer.filter(|key| !is_reserved(reservations, *key));
+                    let (seen, reservation) = Box::pin(self.look(touch, place, near)).await?;
+                    reservations.extend(reservation);
+                    seen
                 }
             };
-            let reserved = reservations.first().filter(|_| touch.answer.is_some());
+            let reserved = reservations.iter().find(|reservation| touch.answer == Some(reservation.key));
             let kept = match reserved.and_then(|reservation| reservation.kept.clone()) {
                 Some(answer) => Some(Box::pin(self.with_otp(answer, &seen)).await?),
                 None => None,
@@ -146,7 +183,8 @@ impl RedisStore {
             let prepared = self.prepare(touch, place, &seen, changes, reservations, spend.as_deref_mut()).await?;
             let Some(Prepared { commit, after }) = prepared else {
                 let known = spend.as_ref().is_none_or(|spend| spend.is_known());
-                if seen.fresh && known {
+                let looked = |key| seen.answerless || is_reserved(reservations, key);
+                if seen.fresh && known && touch.answer.is_none_or(looked) {
                     return Ok(());
                 }
                 if let Some(spend) = &mut spend {
@@ -167,6 +205,12 @@ impl RedisStore {
                     return Ok(());
                 }
                 Outcome::Moved(values) => {
+                    // The last two of what was checked: something is kept, or about to be.
+                    if let Some(key) = after.unanswered
+                        && values.iter().rev().take(2).any(Option::is_some)
+                    {
+                        reservations.push(Box::pin(self.reserve(key, place)).await?);
+                    }
                     snapshot = Box::pin(self.moved(touch, &seen, &after, values, spend.as_deref_mut())).await?;
                 }
             }
@@ -176,7 +220,14 @@ impl RedisStore {
 
     /// What is remembered of the subject; none where it has to be read.
     fn remembered(&self, subject: &Subject) -> Option<Snapshot> {
-        let nothing = Snapshot { id: None, otp: Seen::default(), key: None, number: Seen::default(), fresh: false };
+        let nothing = Snapshot {
+            id: None,
+            otp: Seen::default(),
+            key: None,
+            number: Seen::default(),
+            fresh: false,
+            answerless: false,
+        };
         match subject {
             // Mostly nobody has sent to it for long: the commit says if somebody has.
             Subject::Number(key) => {
@@ -184,7 +235,7 @@ impl RedisStore {
             }
             Subject::Otp(id) => {
                 let (otp, key, number) = self.memory.both(*id)?;
-                Some(Snapshot { id: Some(*id), otp, key: Some(key), number, fresh: false })
+                Some(Snapshot { id: Some(*id), otp, key: Some(key), number, fresh: false, answerless: false })
             }
             Subject::OtpAlone(id) => Some(Snapshot { id: Some(*id), otp: self.memory.otp(*id)?, ..nothing }),
             Subject::Purpose(key, purpose) => {
@@ -194,27 +245,21 @@ impl RedisStore {
                     Some(id) => self.memory.otp(id)?,
                     None => Seen::default(),
                 };
-                Some(Snapshot { id: holding, otp, key: Some(*key), number, fresh: false })
+                Some(Snapshot { id: holding, otp, key: Some(*key), number, fresh: false, answerless: false })
             }
             Subject::Nobody => Some(Snapshot { fresh: true, ..nothing }),
         }
     }
 
-    /// Reads a subject, to be remembered: its OTP.
-    pub(super) async fn remember(&self, subject: &Subject) -> Result<Option<Arc<Otp>>, StoreError> {
-        let Snapshot { id, otp, key, number, .. } = self.load(subject).await?;
-        let found = otp.value.clone();
-        if let Some(id) = id {
-            self.memory.keep_otp(id, otp, key.map(|_| number.mark == Mark::default()));
-        }
-        if let Some(key) = key {
-            self.memory.keep_number(key, number);
-        }
-        Ok(found)
-    }
-
     async fn load(&self, subject: &Subject) -> Result<Snapshot, StoreError> {
-        let nothing = Snapshot { id: None, otp: Seen::default(), key: None, number: Seen::default(), fresh: true };
+        let nothing = Snapshot {
+            id: None,
+            otp: Seen::default(),
+            key: None,
+            number: Seen::default(),
+            fresh: true,
+            answerless: false,
+        };
         Ok(match subject {
             Subject::Nobody => nothing,
             Subject::Number(key) => {
@@ -232,7 +277,7 @@ impl RedisStore {
                 let otp = SeenOtp::read(otp.as_deref())?;
                 let key = otp.value.as_ref().map(|otp| otp.number_key);
                 let number = SeenNumber::read(number.as_deref())?;
-                Snapshot { id: Some(*id), otp, key, number, fresh: true }
+                Snapshot { id: Some(*id), otp, key, number, fresh: true, answerless: false }
             }
             Subject::Purpose(key, purpose) => {
                 let place = Place::of_number(*key);
@@ -247,7 +292,7 @@ impl RedisStore {
                         otp = SeenOtp::read(bytes.as_deref())?;
                     }
                 }
-                Snapshot { id: holding, otp, key: Some(*key), number, fresh: true }
+                Snapshot { id: holding, otp, key: Some(*key), number, fresh: true, answerless: false }
             }
         })
     }
@@ -285,7 +330,7 @@ impl RedisStore {
             Subject::Otp(_) => otp.value.as_ref().map(|otp: &Arc<Otp>| otp.number_key),
             _ => before.key,
         };
-        Ok(Some(Snapshot { id: before.id, otp, key, number, fresh: true }))
+        Ok(Some(Snapshot { id: before.id, otp, key, number, fresh: true, answerless: false }))
     }
 
     async fn with_otp(&self, answer: Arc<KeptAnswer>, seen: &Snapshot) -> Result<Kept, StoreError> {
@@ -296,6 +341,10 @@ impl RedisStore {
         };
         Ok(Kept { answer, otp })
     }
+}
+
+pub(super) fn is_reserved(reservations: &[Reservation], key: ReplayKey) -> bool {
+    reservations.iter().any(|reservation| reservation.key == key)
 }
 
 fn two(value: Value) -> Result<[Option<Vec<u8>>; 2], StoreError> {

@@ -3,9 +3,7 @@
 //!
 //! Nothing that a call is to do is done before it was admitted.
 
-use futures_util::future::join;
-
-use crate::otp::store::{Later, StoreError};
+use crate::otp::store::StoreError;
 use crate::quota::Decision;
 use crate::quota::charge;
 use crate::store::redis::RedisStore;
@@ -42,20 +40,6 @@ impl RedisStore {
     /// Whether the call is still to be counted, by another step than its commit.
     pub(super) fn counts_apart(&self) -> bool {
         charge::is_open() && self.link.live().is_ok_and(|live| live.connection.is_cluster())
-    }
-
-    /// Runs a step that lasts for nobody but who goes on with it, and beside it counts the call where its commit cannot. What
-    /// the step came to is the caller's to end, whatever the quota says.
-    pub(super) async fn beside<T>(
-        &self,
-        step: Later<'_, Result<T, StoreError>>,
-    ) -> (Result<T, StoreError>, Result<(), StoreError>) {
-        if !self.counts_apart() {
-            return (step.await, Ok(()));
-        }
-        // In this order: the charge is taken before the step begins.
-        let (counted, done) = Box::pin(join(self.count(), step)).await;
-        (done, counted)
     }
 
     /// Counts the call, if nobody has.

@@ -279,18 +279,6 @@ impl OtpStore for RedisStore {
         Box::pin(self.fetch(id))
     }
 
-    /// What is remembered is asked for first; else it is read as the change will want it that follows.
-    fn known(&self, id: OtpId) -> Later<'_, Result<Option<Arc<Otp>>, StoreError>> {
-        Box::pin(async move {
-            if let Some(seen) = self.memory.otp(id) {
-                return Ok(seen.value);
-            }
-            let (read, counted) = self.beside(Box::pin(self.remember(&Subject::Otp(id)))).await;
-            counted?;
-            read
-        })
-    }
-
     fn of_number(&self, key: NumberKey, limit: usize) -> Later<'_, Result<Vec<Arc<Otp>>, StoreError>> {
         Box::pin(self.otps_of_number(key, limit))
     }
@@ -313,11 +301,7 @@ impl OtpStore for RedisStore {
 
 impl AnswerStore for RedisStore {
     fn answer(&self, key: ReplayKey) -> Later<'_, Result<Option<Arc<KeptAnswer>>, StoreError>> {
-        Box::pin(async move {
-            let (found, counted) = self.beside(Box::pin(self.find_answer(key))).await;
-            counted?;
-            found
-        })
+        Box::pin(self.find_answer(key))
     }
 
     fn drop_answers(&self, now: UnixMillis, limit: usize) -> Later<'_, Result<usize, StoreError>> {

@@ -9,8 +9,8 @@ use crate::otp::outbox::{MessageId, Stage};
 use crate::otp::store::{Changes, OtpChange, OutboxChange, StoreError, Subject, Touch};
 use crate::store::pending::Step;
 use crate::store::redis::RedisStore;
-use crate::store::redis::answers::Reservation;
-use crate::store::redis::change::Snapshot;
+use crate::store::redis::answers::{GRACE, Reservation};
+use crate::store::redis::change::{Snapshot, is_reserved};
 use crate::store::redis::commit::{Commit, mark};
 use crate::store::redis::place::{Kind, Place};
 use crate::store::redis::records;
@@ -38,6 +38,8 @@ pub(super) struct After {
     /// A daily count that was written.
     pub(super) spent: Option<(Vec<u8>, u32)>,
     pub(super) answered: Option<(ReplayKey, UnixMillis)>,
+    /// The key under which the commit expects nothing.
+    pub(super) unanswered: Option<ReplayKey>,
     pub(super) spend_checked: bool,
     pub(super) fence: Option<(MessageId, Vec<u8>)>,
 }
@@ -72,10 +74,16 @@ impl RedisStore {
             commit.check_field(Kind::Messages, &message.id.otp.bytes(), &field, &held);
             after.fence = Some((message.id, held));
         }
+        if let Some(key) = touch.answer.filter(|key| !is_reserved(reservations, *key)) {
+            commit.check_no_answer(key);
+            after.unanswered = Some(key);
+        }
         if let Some(answer) = changes.answer {
             let otp = if let OtpChange::Put(otp) = &changes.otp { Some(&**otp) } else { seen.otp.value.as_deref() };
             let due = answer.due(otp, self.retention);
-            if !reservations.iter().any(|reservation| reservation.key == answer.key) {
+            if after.unanswered == Some(answer.key) {
+                commit.point_to(place, answer.key, due.since(self.clock.now()) + GRACE);
+            } else if !is_reserved(reservations, answer.key) {
                 reservations.push(Box::pin(self.reserve(answer.key, place)).await?);
             }
             if let Some(reservation) = reservations.iter_mut().find(|reservation| reservation.key == answer.key) {

@@ -170,7 +170,7 @@ pub(super) async fn check(
     call: &mut Call,
     typed: Typed,
     kind: Type,
-    right: impl Fn() -> Answer + Clone + std::marker::Send + 'static,
+    right: impl Fn() -> Answer + Clone + std::marker::Send + Sync + 'static,
 ) -> Result<(Answer, bool), Response> {
     let purpose = kind.purpose().map_err(|_| error(call, Cause::Internal))?;
     let Typed { phone, entered } = typed;

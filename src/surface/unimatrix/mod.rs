@@ -68,5 +68,5 @@ pub(super) fn asked(request: &Request) -> Option<Asked> {
         Action::Send => Operation::Send,
         Action::Verify => Operation::Verify,
     };
-    Some(Asked { operation, query: pairs.without_proof(), fields: Vec::new() })
+    Some(Asked { operation, query: pairs.without_proof(), fields: Vec::new(), at_once: true })
 }

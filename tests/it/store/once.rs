@@ -95,9 +95,13 @@ impl Gateway {
         Self { service, answers, world: world.clone() }
     }
 
-    /// A call as the layer makes it: asked for before, run with a ticket, a refusal kept afterwards.
+    /// A call as the layer makes it: asked for before, unless its change is left to find what is kept; run with a ticket, a
+    /// refusal kept afterwards.
     pub(super) async fn call(&self, wish: &Wish, id: OtpId) -> Outcome {
         let call = wish.call(&self.world, id);
+        if wish.at_once {
+            return self.run(wish, id, call).await;
+        }
         match self.answers.find(&call).await.unwrap() {
             Found::Answer(answer) => Outcome::Replayed(answer),
             Found::Reused => Outcome::Reused,
@@ -109,7 +113,7 @@ impl Gateway {
     async fn run(&self, wish: &Wish, id: OtpId, call: CallKey) -> Outcome {
         let ticket = Arc::new(Ticket::new(call));
         let (account, service) = (&self.world.account, &self.service);
-        let keep = || Some(Keep { ticket: Arc::clone(&ticket), render: Box::new(words) });
+        let keep = || Some(Keep { ticket: Arc::clone(&ticket), render: Arc::new(words) });
         let answer = match wish.operation {
             Operation::Send => {
                 let send = send(&self.world, wish.number);
@@ -124,7 +128,7 @@ impl Gateway {
             },
             Operation::Verify => {
                 let render = |verified: &Verified| words(&verified.otp);
-                let keep = Some(Keep { ticket: Arc::clone(&ticket), render: Box::new(render) });
+                let keep = Some(Keep { ticket: Arc::clone(&ticket), render: Arc::new(render) });
                 let entered = EnteredCode::new(if wish.right { CODE } else { "999999" });
                 match service.verify(account, id, entered, None, keep).await {
                     Ok(verified) => Some(words(&verified.otp)),
@@ -138,9 +142,9 @@ impl Gateway {
                 Err(_) => None,
             },
         };
-        if let (None, Some(answer)) = (ticket.settled(), &answer) {
-            assert!(answer.status != 200, "an outcome is kept with its change");
-            self.answers.keep(&ticket, answer.clone()).await.unwrap();
+        if ticket.settled().is_none() {
+            assert!(answer.as_ref().is_none_or(|answer| answer.status != 200), "an outcome is kept with its change");
+            self.answers.end(&ticket, answer.clone()).await.unwrap();
         }
         match (ticket.settled(), answer) {
             (Some(Settled::Kept), Some(answer)) => Outcome::Done(answer),
@@ -164,6 +168,8 @@ pub(super) struct Wish {
     /// Which of the OTPs so far.
     pub(super) otp: usize,
     pub(super) right: bool,
+    /// Whether nobody asks before what is kept.
+    pub(super) at_once: bool,
 }
 
 impl Wish {
@@ -211,7 +217,7 @@ pub(crate) async fn racers_commit_once<S: Store>(world: &World, store: &Arc<S>) 
         String::from_utf8(done[0].body.to_vec()).unwrap()
     };
     for (name, by_key) in [(1, true), (2, false)] {
-        let wish = |operation| Wish { operation, by_key, name, number: 1, otp: 0, right: false };
+        let wish = |operation| Wish { operation, by_key, name, number: 1, otp: 0, right: false, at_once: true };
         let before = store.backlog();
         let sent = all(wish(Operation::Send), OtpId::from_bytes([0; 16])).await;
         let id: OtpId = sent.split(' ').next().unwrap().parse().unwrap();
@@ -243,7 +249,7 @@ async fn a_damaged_answer_stops_its_call_and_no_other() {
         };
         let wish = |name| {
             let (operation, right) = (Operation::Send, false);
-            Wish { operation, by_key: true, name, number: 1, otp: 0, right }
+            Wish { operation, by_key: true, name, number: 1, otp: 0, right, at_once: false }
         };
         let nobody = OtpId::from_bytes([0; 16]);
         let (gateway, store) = open().await;
@@ -257,7 +263,7 @@ async fn a_damaged_answer_stops_its_call_and_no_other() {
         let stopped = found.is_err() || found == Ok(Found::Reused);
         assert!(stopped, "{damage}: {found:?}");
         let ticket = Arc::new(Ticket::new(call));
-        let keep = Keep { ticket: Arc::clone(&ticket), render: Box::new(words) };
+        let keep = Keep { ticket: Arc::clone(&ticket), render: Arc::new(words) };
         assert!(gateway.service.send(send(&gateway.world, 1), Some(keep)).await.is_err());
         assert_eq!(store.backlog(), 1, "{damage}: nothing was sent again");
         assert!(matches!(gateway.call(&wish(2), nobody).await, Outcome::Done(_)));

@@ -28,8 +28,17 @@ fn wish() -> impl Strategy<Value = Wish> {
         4 => Just(Operation::Verify),
         1 => Just(Operation::Delete),
     ];
-    (operation, any::<bool>(), 0_u8..2, 0_u32..2, 0_usize..3, any::<bool>())
-        .prop_map(|(operation, by_key, name, number, otp, right)| Wish { operation, by_key, name, number, otp, right })
+    (operation, any::<bool>(), 0_u8..2, 0_u32..2, 0_usize..3, any::<bool>(), any::<bool>()).prop_map(
+        |(operation, by_key, name, number, otp, right, at_once)| Wish {
+            operation,
+            by_key,
+            name,
+            number,
+            otp,
+            right,
+            at_once,
+        },
+    )
 }
 
 fn step() -> impl Strategy<Value = Step> {

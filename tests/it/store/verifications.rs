@@ -48,7 +48,7 @@ pub(super) fn verification(world: &World, number: u32) -> Verification {
         sends_allowed: 3,
         sends: 1,
         last_send: Some(now),
-        otps: vec![OtpId::generate(now, number_key, &SystemEntropy)],
+        otps: vec![OtpId::generate(now, number_key, None, &SystemEntropy)],
         ended: None,
         callback: None,
     }

@@ -120,7 +120,7 @@ impl World {
     /// An OTP that was just sent to a number.
     pub(crate) fn otp(&self, number: u32, attempts_allowed: u32) -> Otp {
         let (now, number_key) = (self.now(), self.key(number));
-        let id = OtpId::generate(now, number_key, &SystemEntropy);
+        let id = OtpId::generate(now, number_key, None, &SystemEntropy);
         let content = SealedContent { code: Code::parse_own(CODE).unwrap(), text: None, context: None };
         Otp {
             id,

@@ -10,9 +10,8 @@ use crate::events::subscription::SubscriptionId;
 use crate::idempotency::ReplayKey;
 use crate::otp::id::{NumberKey, OtpId, VerificationId};
 use crate::otp::record::Otp;
-use crate::secret::to_hex;
 use crate::store::packed::unpack;
-use crate::store::redis::answers::GRACE as PLACE_GRACE;
+use crate::store::redis::answers::{GRACE as PLACE_GRACE, pointer};
 use crate::store::redis::identity::POINTER_SLACK;
 use crate::store::redis::place::{Kind as Letter, Place};
 use crate::store::redis::records;
@@ -76,10 +75,7 @@ pub(super) fn row(sent: &mut Vec<Sent>, kind: Kind, Row { key, value }: &Row, no
             let bytes = records::answer_bytes(&kept).ok()?;
             put(place, set(place, Letter::Answer, key, &bytes, Some(millis(left + GRACE))));
             put(place, rank(place, Letter::AnswerDue, b"", due, key));
-            // Nobody is about to write it: a token that no process has, and a reservation that is over.
-            let Place::Shard(shard) = place else { return None };
-            let pointer = format!("{}{}0", to_hex(&[shard]), to_hex(&[0; 8]));
-            put(home, set(home, Letter::AnswerPlace, key, pointer.as_bytes(), Some(millis(left + PLACE_GRACE))));
+            put(home, set(home, Letter::AnswerPlace, key, pointer(place).as_bytes(), Some(millis(left + PLACE_GRACE))));
         }
         Kind::Event => {
             let (subscription, event) = key.split_first_chunk::<8>()?;
