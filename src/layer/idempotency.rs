@@ -210,7 +210,8 @@ impl Parts {
             Err(never) => match never {},
         };
         // A failure says nothing of what was done before, and is no answer to keep.
-        let response = if ticket.settled().is_none() && !response.status().is_server_error() {
+        let is_open = ticket.settled().is_none() && !response.status().is_server_error();
+        let response = if is_open && (asked.at_once || is_kept(&response)) {
             match self.end(&ticket, response).await {
                 Ok(response) => response,
                 Err(idempotency::Unavailable) => return unavailable(voice),

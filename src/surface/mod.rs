@@ -46,11 +46,12 @@ pub fn keyed(method: &Method, path: &str) -> bool {
     native || prefixed || unimatrix::keyed(method, path)
 }
 
-/// Which calls a shared store may count in the step that does them: those of codes, which change nothing but in that step.
+/// Which calls a shared store may count in the step that does them, or in the first of their steps: those of codes, which change
+/// nothing but in one, and those that open a verification.
 #[must_use]
 pub fn carried(method: &Method, path: &str) -> bool {
     let code = otp::operation(method, path).or_else(|| tyntec::operation(method, path));
-    code.is_some() || unimatrix::keyed(method, path)
+    code.is_some() || verifications::operation(method, path).is_some() || unimatrix::keyed(method, path)
 }
 
 /// The largest body of a path, in bytes.

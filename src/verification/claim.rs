@@ -70,5 +70,8 @@ pub async fn claim(
 /// By what the sending of one OTP is known: however often it is tried, and by whom, it happens once.
 #[must_use]
 pub fn sending(keyring: &Keyring, otp: OtpId) -> CallKey {
-    CallKey::inside(key(keyring, &[b"code", &otp.bytes()]), Fingerprint::from_bytes([0; 16]))
+    let mut key = key(keyring, &[b"code", &otp.bytes()]).bytes();
+    // In the shard of the OTP, where its commit reaches it.
+    key[0] = otp.shard();
+    CallKey::inside(ReplayKey::from_bytes(key), Fingerprint::from_bytes([0; 16]))
 }

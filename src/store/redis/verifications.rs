@@ -100,7 +100,7 @@ impl RedisStore {
         }
         let told = news.map(|news| self.view.fanout.announced(news, self.clock.now(), |id| self.has_room(id)));
         let rows = self.add_rows(&mut commit, told.unwrap_or_default())?;
-        let done = matches!(commit.run(&self.link).await?, Outcome::Done(_));
+        let done = matches!(self.commit(commit).await?, Outcome::Done(_));
         if let Some(due) = joins.filter(|_| done) {
             self.verification_dues.joins(place(id), due);
         }
@@ -171,7 +171,8 @@ impl VerificationStore for RedisStore {
     ) -> Later<'_, Result<(), WriteError>> {
         Box::pin(async move {
             let Some(id) = after.as_ref().or(before.as_ref()).map(|one| one.id) else { return Ok(()) };
-            let (kept, mark) = self.kept_verification(id).await?;
+            // Where a new one is to lie, the commit sees for itself that nothing does.
+            let (kept, mark) = if before.is_some() { self.kept_verification(id).await? } else { (None, Vec::new()) };
             let news = news(before.as_ref(), after.as_ref());
             let done = kept == before && self.replace(id, &mark, after.as_ref(), news).await?;
             if done { Ok(()) } else { Err(WriteError::Conflict) }

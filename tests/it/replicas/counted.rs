@@ -101,9 +101,13 @@ fn does_nothing(redis: &Redis) {
     with(1).post_json(&verify, &json!({"otpCode": "4711"})).expect(429);
     with(2).delete(&path).expect(429);
     with(3).post_json("/v1/otp", &json!({"number": "no"})).expect(429);
+    with(3).post_json("/v1/verifications", &json!({"number": "+4915112000002"})).expect(429);
     let state = fleet.client(0).get(&path).expect(200).json();
     assert_eq!((state["otpStatus"].as_str(), state["attemptsLeft"].as_u64()), (Some("ACTIVE"), Some(2)), "{state}");
     fleet.client(3).post_json(&verify, &json!({"otpCode": "4711"})).expect(200);
+    until_out(&fleet, 1);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(messages(&fleet), 1, "no verification was opened");
 }
 
 #[test]
