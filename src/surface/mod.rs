@@ -20,6 +20,7 @@ pub mod webhooks;
 
 use http::Method;
 
+use crate::idempotency::Operation;
 use crate::layer::Request;
 use crate::layer::dialect::Dialects;
 use crate::layer::idempotency::Asked;
@@ -51,7 +52,13 @@ pub fn keyed(method: &Method, path: &str) -> bool {
 #[must_use]
 pub fn carried(method: &Method, path: &str) -> bool {
     let code = otp::operation(method, path).or_else(|| tyntec::operation(method, path));
-    code.is_some() || verifications::operation(method, path).is_some() || unimatrix::keyed(method, path)
+    let opens = verifications::operation(method, path).is_some();
+    code.is_some() || opens || unimatrix::keyed(method, path) || checked_by_one_access(method, path)
+}
+
+/// A check in this dialect; what it sends has a captcha spent before.
+fn checked_by_one_access(method: &Method, path: &str) -> bool {
+    oneaccess::operation(method, path) == Some(Operation::Verify)
 }
 
 /// The largest body of a path, in bytes.
@@ -70,7 +77,8 @@ pub fn asked(request: &Request) -> Option<Asked> {
     let (method, path) = (request.method(), request.uri().path());
     let query = || request.uri().query().unwrap_or_default().to_owned();
     if let Some(operation) = oneaccess::operation(method, path) {
-        return Some(Asked { operation, query: query(), fields: oneaccess::fields(request), at_once: false });
+        let at_once = checked_by_one_access(method, path);
+        return Some(Asked { operation, query: query(), fields: oneaccess::fields(request), at_once });
     }
     if let Some(operation) = otp::operation(method, path).or_else(|| tyntec::operation(method, path)) {
         return Some(Asked { operation, query: query(), fields: Vec::new(), at_once: true });

@@ -51,6 +51,38 @@ macro_rules! conformance {
     };
 }
 
+/// The same on a cluster, for what it does in another way than one server: where a change concerns several places.
+macro_rules! on_a_cluster {
+    ($suite:ident: $($name:ident),+ $(,)?) => {
+        mod $suite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let (world, redis) = (crate::store::world::World::new(), crate::support::redis::Redis::cluster(3));
+                let store = std::sync::Arc::new(world.redis(&redis).await);
+                let world = world.with_keyring(store.keyring());
+                crate::store::$suite::$name(&world, &store).await;
+            })+
+        }
+    };
+}
+
+mod cluster {
+    on_a_cluster!(answers:
+        an_answer_is_kept_with_its_change,
+        an_answer_takes_the_place_of_another,
+        answers_are_dropped_step_by_step,
+        an_answer_does_not_outlast_the_number_it_shows,
+        answers_go_with_their_number,
+    );
+    on_a_cluster!(once:
+        racers_commit_once,
+        a_resend_counts_with_its_country_whatever_its_id_says,
+    );
+    on_a_cluster!(suite:
+        concurrent_changes_lose_nothing,
+    );
+}
+
 mod conformance {
     conformance!(suite:
         a_send_is_kept_whole,
@@ -120,6 +152,7 @@ mod conformance {
     );
     conformance!(once:
         racers_commit_once,
+        a_resend_counts_with_its_country_whatever_its_id_says,
     );
     conformance!(settings:
         a_setting_is_written_over_what_it_names,

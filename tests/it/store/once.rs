@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use otpgate::abuse::{CeilingPolicy, SpendKey};
 use otpgate::idempotency::{
     Answer, Answers as _, CallKey, Found, IdempotencyKey, Keep, Name, Operation, Request, Settled, Ticket,
 };
@@ -10,13 +11,15 @@ use otpgate::otp::application::{Application, ApplicationRef};
 use otpgate::otp::catalogue::Catalogue;
 use otpgate::otp::channel::Via;
 use otpgate::otp::code::{Code, EnteredCode};
-use otpgate::otp::command::{DeleteError, Resend, ResendError, Send, SendError, Terms, Verified, VerifyError};
+use otpgate::otp::command::{
+    DeleteError, Resend, ResendError, Send, SendError, SendRefusal, Terms, Verified, VerifyError,
+};
 use otpgate::otp::id::{ApplicationId, OtpId};
-use otpgate::otp::phone::Phone;
+use otpgate::otp::phone::{Country, Phone};
 use otpgate::otp::policy::SendPolicy;
 use otpgate::otp::record::Otp;
 use otpgate::otp::service::{OtpObserver, OtpService};
-use otpgate::otp::store::Outbox as _;
+use otpgate::otp::store::{ApplicationStore as _, Changes, Outbox as _, Records, Subject, Touch, change};
 use otpgate::secret::SystemEntropy;
 
 use super::world::{CODE, Store, World, e164};
@@ -75,13 +78,16 @@ pub(super) fn send(world: &World, number: u32) -> Send {
 
 impl Gateway {
     pub(super) async fn over<S: Store>(world: &World, store: Arc<S>) -> Self {
+        Self::with(world, store, SendPolicy::open()).await
+    }
+
+    async fn with<S: Store>(world: &World, store: Arc<S>, policy: SendPolicy) -> Self {
         if store.applications(&world.account).await.unwrap().is_empty() {
             let id = ApplicationId::generate(&SystemEntropy);
             let default = Application::new(id, 1, world.account.clone(), Application::default_name(), world.now());
             store.put_application(None, default).await.unwrap();
         }
         let catalogue = Catalogue::new(Arc::clone(&store) as _, Arc::clone(&world.clock) as _, Arc::new(SystemEntropy));
-        let policy = SendPolicy::open();
         let service = OtpService::new(
             Arc::clone(&store) as _,
             Arc::new(catalogue),
@@ -235,6 +241,36 @@ pub(crate) async fn racers_commit_once<S: Store>(world: &World, store: &Arc<S>) 
         assert_eq!(store.backlog(), before);
     }
     assert!(store.of_number(world.key(2), 10).await.unwrap().is_empty());
+}
+
+/// An id may have been made up, or be older than what ids carry: the day's count is that of the OTP's own country.
+pub(crate) async fn a_resend_counts_with_its_country_whatever_its_id_says<S: Store>(world: &World, store: &Arc<S>) {
+    let policy = SendPolicy { ceiling: CeilingPolicy(Some(3)), ..SendPolicy::open() };
+    let gateway = Gateway::with(world, Arc::clone(store), policy).await;
+    let applications = store.applications(&world.account).await.unwrap();
+    let germany: Country = "DE".parse().unwrap();
+    let mut otp = world.otp(1, 3);
+    (otp.country, otp.application) = (Some(germany), applications[0].id);
+    assert_eq!(otp.id.country(), None);
+    let id = world.try_send(&**store, otp.clone()).await.unwrap();
+    let resend = async |id| gateway.service.resend(&world.account, id, Resend::default(), None).await;
+    assert_eq!(resend(id).await.unwrap().messages, 2);
+    // By a key as well: done once.
+    let wish =
+        Wish { operation: Operation::Resend, by_key: true, name: 1, number: 1, otp: 0, right: false, at_once: true };
+    assert!(matches!(gateway.call(&wish, id).await, Outcome::Done(_)));
+    assert!(matches!(gateway.call(&wish, id).await, Outcome::Replayed(_)));
+    assert!(matches!(resend(id).await, Err(ResendError::Refused(SendRefusal::CeilingReached(_)))));
+    assert_eq!(store.otp(id).await.unwrap().unwrap().messages, 3);
+    // One that names nothing counts nowhere.
+    let unknown = OtpId::generate(world.now(), otp.number_key, "FR".parse().ok(), &SystemEntropy);
+    assert!(matches!(resend(unknown).await, Err(ResendError::Unknown)));
+    for (country, count) in [(Some(germany), 3), ("FR".parse().ok(), 0), (None, 0)] {
+        let key = SpendKey::of(world.account.as_str(), country.as_ref().map(Country::as_str), world.now());
+        let touch = Touch { subject: Subject::Number(otp.number_key), spend: Some(key), answer: None };
+        let spent = change(&**store, touch, |records: &Records| (Changes::default(), records.spent)).await.unwrap();
+        assert_eq!(spent, count, "{country:?}");
+    }
 }
 
 /// Whether its call was done is not known any more: it is not done again, and not answered from what is left.
