@@ -8,6 +8,7 @@
 //! classes    open | keyed | capability: method and path alone decide who may pass
 //!            all that one asks a shared store for has one time
 //!   keyed:   auth    before the quota: nobody drains a connection's quota with wrong keys
+//!            finish  below it, where the caller is known: what he began is finished without him; above all that is done for him
 //!            quota   before the handler: every authenticated call counts, whatever becomes of it
 //!            idempotency   below the quota: a replayed call counts; above the handler, which it may spare
 //! routes     axum's router, with the OpenAPI document collected from its handlers
@@ -18,11 +19,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::Router;
-use axum::routing::future::RouteFuture;
 use futures_util::future::Either;
 use http::Method;
 use tokio::task::futures::TaskLocalFuture;
-use tower::{Service, ServiceBuilder};
+use tower::{Layer as _, Service, ServiceBuilder};
 
 use crate::access::authenticator::Authenticator;
 use crate::clock::Clock;
@@ -30,6 +30,7 @@ use crate::deadline;
 use crate::idempotency::Answers;
 use crate::layer::auth::{AuthLayer, AuthObserver, AuthService};
 use crate::layer::dialect::{DialectLayer, DialectService, Dialects};
+use crate::layer::finish::{FinishLayer, FinishService};
 use crate::layer::guard::Guard;
 use crate::layer::idempotency::{IdempotencyLayer, IdempotencyObserver, IdempotencyService, Operations};
 use crate::layer::limits::{LimitsLayer, LimitsService};
@@ -85,16 +86,21 @@ pub type Gateway = TraceService<DialectService<RescueService<LimitsService<Class
 /// Builds the stack.
 #[must_use]
 pub fn stack(parts: Parts) -> Gateway {
+    let finish = FinishLayer::new();
     let keyed = ServiceBuilder::new()
         // First the key: a wrong one costs its holder, not the connection it claims.
         .layer(AuthLayer::new(parts.authenticator, parts.guard, parts.auth_observer))
+        // Then nothing is left half done, should he go away: not what is counted, and not what is written.
+        .layer(finish.clone())
         // Then the quota, whatever the handler will say. Where a shared store would be asked twice, the change of a call counts
         // it, or nothing is changed.
         .layer(QuotaLayer::new(parts.quota, parts.quota_observer, parts.carried))
         // Below both: only its own connection is told an answer again, and that call counts as well.
         .layer(IdempotencyLayer::new(parts.operations, parts.answers, parts.keyring, parts.idempotency_observer))
         .service(parts.keyed_routes);
-    let classes = Classes { keyed, open: parts.open_routes, needs_key: parts.keyed };
+    // The steps of a person on a page as well.
+    let open = finish.layer(parts.open_routes);
+    let classes = Classes { keyed, open, needs_key: parts.keyed };
     ServiceBuilder::new()
         // Outermost: an answer without an id cannot be asked about.
         .layer(TraceLayer::new(parts.dialects, parts.clock, parts.observer))
@@ -110,17 +116,18 @@ pub fn stack(parts: Parts) -> Gateway {
 /// Sends a request to the routes of its class, by its method and path.
 #[derive(Clone)]
 pub struct Classes {
-    keyed: AuthService<QuotaService<IdempotencyService<Router>>>,
-    open: Router,
+    keyed: AuthService<FinishService<QuotaService<IdempotencyService<Router>>>>,
+    open: FinishService<Router>,
     needs_key: fn(&Method, &str) -> bool,
 }
 
-type Keyed = <AuthService<QuotaService<IdempotencyService<Router>>> as Service<Request>>::Future;
+type Keyed = <AuthService<FinishService<QuotaService<IdempotencyService<Router>>>> as Service<Request>>::Future;
+type Open = <FinishService<Router> as Service<Request>>::Future;
 
 impl Service<Request> for Classes {
     type Response = Response;
     type Error = Infallible;
-    type Future = TaskLocalFuture<deadline::Waited, Either<Keyed, RouteFuture<Infallible>>>;
+    type Future = TaskLocalFuture<deadline::Waited, Either<Keyed, Open>>;
 
     fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         // Routers and the layers above them are always ready.

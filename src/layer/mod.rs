@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod body;
 pub mod dialect;
+pub mod finish;
 pub mod guard;
 pub mod idempotency;
 pub mod limits;

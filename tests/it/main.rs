@@ -20,6 +20,7 @@ mod delivery;
 mod dispatch;
 mod edge;
 mod fault;
+mod finish;
 mod gateway;
 mod idempotency;
 mod openapi;

@@ -6,6 +6,7 @@ mod cluster;
 mod counted;
 mod emptied;
 mod failover;
+mod hung_up;
 mod messages;
 mod once;
 mod quota;
