@@ -19,7 +19,7 @@ use otpgate::otp::phone::{Country, Phone};
 use otpgate::otp::policy::SendPolicy;
 use otpgate::otp::record::Otp;
 use otpgate::otp::service::{OtpObserver, OtpService};
-use otpgate::otp::store::{ApplicationStore as _, Changes, Outbox as _, Records, Subject, Touch, change};
+use otpgate::otp::store::{Changes, Outbox as _, Records, Subject, Touch, change};
 use otpgate::secret::SystemEntropy;
 
 use super::world::{CODE, Store, World, e164};
@@ -30,7 +30,7 @@ impl OtpObserver for Nobody {
     fn sent(&self, _: &Result<Arc<Otp>, SendError>) {}
     fn resent(&self, _: &Result<Arc<Otp>, ResendError>) {}
     fn checked(&self, _: &Result<Verified, VerifyError>) {}
-    fn near_ceiling(&self, _: &otpgate::otp::id::AccountId, _: Option<otpgate::otp::phone::Country>) {}
+    fn near_ceiling(&self, _: &otpgate::otp::id::AccountId, _: Option<Country>) {}
 }
 
 /// A gateway without HTTP: the service, and what the layer asks.
