@@ -86,20 +86,19 @@ pub type Gateway = TraceService<DialectService<RescueService<LimitsService<Class
 /// Builds the stack.
 #[must_use]
 pub fn stack(parts: Parts) -> Gateway {
-    let finish = FinishLayer::new();
     let keyed = ServiceBuilder::new()
         // First the key: a wrong one costs its holder, not the connection it claims.
         .layer(AuthLayer::new(parts.authenticator, parts.guard, parts.auth_observer))
         // Then nothing is left half done, should he go away: not what is counted, and not what is written.
-        .layer(finish.clone())
+        .layer(FinishLayer::new())
         // Then the quota, whatever the handler will say. Where a shared store would be asked twice, the change of a call counts
         // it, or nothing is changed.
         .layer(QuotaLayer::new(parts.quota, parts.quota_observer, parts.carried))
         // Below both: only its own connection is told an answer again, and that call counts as well.
         .layer(IdempotencyLayer::new(parts.operations, parts.answers, parts.keyring, parts.idempotency_observer))
         .service(parts.keyed_routes);
-    // The steps of a person on a page as well.
-    let open = finish.layer(parts.open_routes);
+    // The steps of a person on a page as well, in a room of their own.
+    let open = FinishLayer::new().layer(parts.open_routes);
     let classes = Classes { keyed, open, needs_key: parts.keyed };
     ServiceBuilder::new()
         // Outermost: an answer without an id cannot be asked about.

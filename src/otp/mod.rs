@@ -11,6 +11,7 @@ pub mod channel;
 pub mod code;
 pub mod command;
 pub mod context;
+pub mod country;
 pub mod housekeeping;
 pub mod id;
 pub mod language;

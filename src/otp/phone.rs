@@ -1,14 +1,15 @@
 //! Phone numbers: every written form a caller may use, parsed into E.164 with its country and line type.
 //!
-//! The metadata is libphonenumber's, by a maintained port; this is the only file that names it. A number is taken when
+//! The metadata is libphonenumber's, by a maintained port; only this file and `country.rs` name it. A number is taken when
 //! its length is possible; whether its range is allocated shows in the line type (a carrier's own rules ask for it).
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use rlibphonenumber::{PHONE_NUMBER_UTIL, ParseError, PhoneNumber, PhoneNumberFormat, PhoneNumberType, Region};
+use rlibphonenumber::{PHONE_NUMBER_UTIL, ParseError, PhoneNumber, PhoneNumberFormat, PhoneNumberType};
 use serde::{Deserialize, Serialize};
+
+pub use crate::otp::country::{Country, UnknownCountry};
 
 /// A phone number in E.164 (ITU-T): `+` and 7 to 15 digits. `Debug` shows only its ends; [`E164::as_str`] shows it all.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,93 +54,6 @@ impl TryFrom<String> for E164 {
 impl From<E164> for String {
     fn from(number: E164) -> Self {
         number.0.as_ref().to_owned()
-    }
-}
-
-/// A country: ISO 3166-1 alpha-2 in upper case, known to the phone metadata.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Country([u8; 2]);
-
-impl Country {
-    /// The People's Republic of China.
-    pub const CHINA: Self = Self(*b"CN");
-
-    /// The two letters.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or("ZZ")
-    }
-
-    /// The two letters, as bytes.
-    #[must_use]
-    pub const fn letters(self) -> [u8; 2] {
-        self.0
-    }
-
-    /// The country of two capital letters; none where they are none. Whether there is such a country is not looked at.
-    #[must_use]
-    pub fn of_letters(letters: [u8; 2]) -> Option<Self> {
-        letters.iter().all(u8::is_ascii_uppercase).then_some(Self(letters))
-    }
-
-    fn region(self) -> Option<Region> {
-        Region::from_str(self.as_str()).ok()
-    }
-
-    /// Every country of the phone metadata, by its letters.
-    #[must_use]
-    pub fn all() -> Vec<Self> {
-        let regions = PHONE_NUMBER_UTIL.get_supported_regions();
-        let mut all: Vec<Self> = regions.filter_map(|region| region.to_string().parse().ok()).collect();
-        all.sort_unstable();
-        all
-    }
-
-    /// Its calling code, without `+`.
-    #[must_use]
-    pub fn calling_code(self) -> Option<i32> {
-        PHONE_NUMBER_UTIL.get_country_code_for_region(self.region()?)
-    }
-}
-
-impl fmt::Debug for Country {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-impl fmt::Display for Country {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-/// The text names no country of the phone metadata.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an ISO 3166-1 alpha-2 code such as DE")]
-pub struct UnknownCountry;
-
-impl FromStr for Country {
-    type Err = UnknownCountry;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let [first, second] = *text.as_bytes() else { return Err(UnknownCountry) };
-        let country = Self([first.to_ascii_uppercase(), second.to_ascii_uppercase()]);
-        let region = country.region().ok_or(UnknownCountry)?;
-        PHONE_NUMBER_UTIL.get_country_code_for_region(region).map(|_| country).ok_or(UnknownCountry)
-    }
-}
-
-impl Serialize for Country {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for Country {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|error| serde::de::Error::custom(format!("{error}, not \"{text}\"")))
     }
 }
 
@@ -291,7 +205,7 @@ impl Phone {
         }
         let text = PHONE_NUMBER_UTIL.format(parsed, PhoneNumberFormat::E164);
         let number = E164::try_from(text.into_owned()).map_err(|_| PhoneError::ImpossibleLength)?;
-        Ok(Self { number, country: country_of(parsed), line })
+        Ok(Self { number, country: Country::of_number(parsed), line })
     }
 
     /// Its country calling code.
@@ -330,16 +244,6 @@ fn as_written(digits: &str) -> Option<(PhoneNumber, LineType)> {
     (line != LineType::Unallocated).then_some((number, line))
 }
 
-fn country_of(parsed: &PhoneNumber) -> Option<Country> {
-    let region = match PHONE_NUMBER_UTIL.get_region_for_number(parsed) {
-        Some(region) => region,
-        // An unallocated number still belongs to the (main) country of its calling code.
-        None => PHONE_NUMBER_UTIL.get_region_for_country_code(parsed.country_code)?,
-    };
-    let text = region.as_region_str();
-    text.as_str().parse().ok()
-}
-
 fn line_of(parsed: &PhoneNumber) -> LineType {
     match PHONE_NUMBER_UTIL.get_number_type(parsed) {
         PhoneNumberType::FixedLine => LineType::Fixed,
@@ -370,16 +274,6 @@ fn cause(error: ParseError) -> PhoneError {
 /// request threads.
 pub fn warm() {
     let _ = Phone::parse("+12025550123", None);
-}
-
-#[cfg(test)]
-impl Country {
-    /// A mobile number of the country as the metadata has one, written nationally without a trunk prefix.
-    pub(crate) fn mobile_example(self) -> Option<String> {
-        let kind = PhoneNumberType::Mobile;
-        let example = PHONE_NUMBER_UTIL.get_example_number_for_type_and_region(self.region()?, kind).ok()?;
-        Some(rlibphonenumber::get_national_significant_number_owned(&example))
-    }
 }
 
 #[cfg(test)]

@@ -1,64 +1,25 @@
-//! Secrets: random bytes from the system, keyed hashes, sealed values, constant-time compares.
+//! Secrets: keyed hashes, sealed values, constant-time compares; `entropy`: random bytes from the system; `hex`: bytes as text.
 //!
 //! Envelope encryption: the *master key* (outside the database) only wraps the *keyring* (inside it), and the keyring's
 //! keys do the work. A rotation of the master key therefore rewraps one value and leaves every hash and index as it is.
 //! Every sealed value starts with the number of the ring that sealed it. Knows nothing of codes, keys or storage.
 
+mod entropy;
+mod hex;
+
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::{constant_time, hmac};
-use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
+pub use entropy::{Entropy, EntropyRng, SystemEntropy};
+pub(crate) use hex::bytes_or_hex;
+pub use hex::{from_hex, to_hex};
+
 const KEY_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;
-
-/// Where random bytes come from. Every code, key and identifier is drawn through it.
-pub trait Entropy: Send + Sync + 'static {
-    /// Fills `bytes` with unpredictable bytes.
-    fn fill(&self, bytes: &mut [u8]);
-}
-
-/// The operating system's generator, by `rand`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemEntropy;
-
-impl Entropy for SystemEntropy {
-    /// # Panics
-    /// When the kernel gives no random bytes: no code may be made then.
-    fn fill(&self, bytes: &mut [u8]) {
-        #[expect(clippy::expect_used, reason = "without the system generator nothing here is safe to do")]
-        rand::rngs::SysRng.try_fill_bytes(bytes).expect("the system's random generator answers");
-    }
-}
-
-/// Lets a [`rand`] distribution draw from an [`Entropy`].
-pub struct EntropyRng<'a>(pub &'a dyn Entropy);
-
-impl rand::TryRng for EntropyRng<'_> {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        let mut bytes = [0; 4];
-        self.0.fill(&mut bytes);
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        let mut bytes = [0; 8];
-        self.0.fill(&mut bytes);
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        self.0.fill(bytes);
-        Ok(())
-    }
-}
-
-impl rand::TryCryptoRng for EntropyRng<'_> {}
 
 /// A text that must not be seen: redacts itself in `Debug`, wipes itself when dropped, compares in constant time.
 #[derive(Clone, Default)]
@@ -371,75 +332,6 @@ fn open_with(key: &RandomizedNonceKey, context: &[u8], sealed: &[u8]) -> Result<
     let length = key.open_in_place(nonce, Aad::from(context), &mut plain).map_err(|_| Unsealable)?.len();
     plain.truncate(length);
     Ok(plain)
-}
-
-/// Lower-case hexadecimal digits.
-#[must_use]
-pub fn to_hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(DIGITS.get(usize::from(nibble)).map_or('0', |digit| char::from(*digit)));
-        }
-    }
-    text
-}
-
-/// Fills `bytes` from exactly twice as many hexadecimal digits.
-#[must_use]
-pub fn from_hex(text: &str, bytes: &mut [u8]) -> Option<()> {
-    if text.len() != bytes.len() * 2 {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        let mut value = 0;
-        for digit in pair {
-            value = value << 4 | u8::try_from(char::from(*digit).to_digit(16)?).ok()?;
-        }
-        *byte = value;
-    }
-    Some(())
-}
-
-/// Bytes in a record: hexadecimal digits where people read, as they are elsewhere.
-pub(crate) mod bytes_or_hex {
-    use std::fmt;
-
-    use serde::de::{Error as _, Visitor};
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.serialize_str(&super::to_hex(bytes))
-        } else {
-            serializer.serialize_bytes(bytes)
-        }
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        if !deserializer.is_human_readable() {
-            return deserializer.deserialize_bytes(Bytes);
-        }
-        let text = String::deserialize(deserializer)?;
-        let mut bytes = vec![0; text.len() / 2];
-        super::from_hex(&text, &mut bytes).ok_or_else(|| D::Error::custom("not hexadecimal"))?;
-        Ok(bytes)
-    }
-
-    struct Bytes;
-
-    impl Visitor<'_> for Bytes {
-        type Value = Vec<u8>;
-
-        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("bytes")
-        }
-
-        fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-            Ok(bytes.to_vec())
-        }
-    }
 }
 
 #[cfg(test)]
