@@ -20,7 +20,6 @@ pub mod webhooks;
 
 use http::Method;
 
-use crate::idempotency::Operation;
 use crate::layer::Request;
 use crate::layer::dialect::Dialects;
 use crate::layer::idempotency::Asked;
@@ -47,18 +46,13 @@ pub fn keyed(method: &Method, path: &str) -> bool {
     native || prefixed || unimatrix::keyed(method, path)
 }
 
-/// Which calls a shared store may count in the step that does them, or in the first of their steps: those of codes, which change
-/// nothing but in one, and those that open a verification.
+/// Which calls a shared store may count in the step that does them, or in the first of their steps: those of codes, and those that
+/// open a verification. What they do before it is admitted is taken back where it is not.
 #[must_use]
 pub fn carried(method: &Method, path: &str) -> bool {
     let code = otp::operation(method, path).or_else(|| tyntec::operation(method, path));
-    let opens = verifications::operation(method, path).is_some();
-    code.is_some() || opens || unimatrix::keyed(method, path) || checked_by_one_access(method, path)
-}
-
-/// A check in this dialect; what it sends has a captcha spent before.
-fn checked_by_one_access(method: &Method, path: &str) -> bool {
-    oneaccess::operation(method, path) == Some(Operation::Verify)
+    let known = verifications::operation(method, path).or_else(|| oneaccess::operation(method, path));
+    code.or(known).is_some() || unimatrix::keyed(method, path)
 }
 
 /// The largest body of a path, in bytes.
@@ -77,8 +71,7 @@ pub fn asked(request: &Request) -> Option<Asked> {
     let (method, path) = (request.method(), request.uri().path());
     let query = || request.uri().query().unwrap_or_default().to_owned();
     if let Some(operation) = oneaccess::operation(method, path) {
-        let at_once = checked_by_one_access(method, path);
-        return Some(Asked { operation, query: query(), fields: oneaccess::fields(request), at_once });
+        return Some(Asked { operation, query: query(), fields: oneaccess::fields(request), at_once: true });
     }
     if let Some(operation) = otp::operation(method, path).or_else(|| tyntec::operation(method, path)) {
         return Some(Asked { operation, query: query(), fields: Vec::new(), at_once: true });

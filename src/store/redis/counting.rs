@@ -3,6 +3,8 @@
 //!
 //! Nothing that a call is to do is done before it was admitted.
 
+use futures_util::future::join;
+
 use crate::otp::store::StoreError;
 use crate::quota::Decision;
 use crate::quota::charge;
@@ -35,6 +37,17 @@ impl RedisStore {
         self.refusals.learn(charge, sent, decision);
         charge::decided(decision);
         step.map_or(Err(StoreError::NotAdmitted), outcome)
+    }
+
+    /// Counts the call beside a write of which nobody knows yet, and which its caller takes back where the call is not admitted:
+    /// what the write came to, and the count.
+    pub(super) async fn beside<T>(
+        &self,
+        write: impl Future<Output = Result<T, StoreError>>,
+    ) -> (Result<T, StoreError>, Result<(), StoreError>) {
+        // In this order: the charge is taken before the write begins.
+        let (counted, written) = join(self.count(), write).await;
+        (written, counted)
     }
 
     /// Whether the call is still to be counted, by another step than its commit.

@@ -51,6 +51,14 @@ static SPEND: Lazy = Lazy::new(|| {
     )
 });
 
+/// A puzzle that was spent for nothing serves again.
+static UNSPEND: Lazy = Lazy::new(|| {
+    Lua::guarded(
+        "if redis.call('HGET',KEYS[2],ARGV[2])~='' then return 0 end \
+         redis.call('HSET',KEYS[2],ARGV[2],ARGV[3]) return 1",
+    )
+});
+
 static DROP_PUZZLES: Lazy = Lazy::new(|| {
     Lua::guarded(
         "for _,id in ipairs(redis.call('ZRANGEBYSCORE',KEYS[3],'-inf',ARGV[2],'LIMIT',0,ARGV[3])) do \
@@ -199,8 +207,16 @@ impl IdentityStore for RedisStore {
     }
 
     fn spend_captcha(&self, id: CaptchaId, sender: [u8; 32]) -> Later<'_, Result<bool, StoreError>> {
-        let call = Call::new(&SPEND, Place::Settings).key(Kind::Puzzles, b"").arg(id).arg(sender);
-        Box::pin(async move { read(self.link.run_durably(call).await?) })
+        let call = move |script| Call::new(script, Place::Settings).key(Kind::Puzzles, b"").arg(id).arg(sender);
+        Box::pin(async move {
+            let (spent, counted) = self.beside(self.link.run_durably(call(&SPEND))).await;
+            let spent = spent.and_then(read);
+            if counted.is_err() && spent == Ok(true) {
+                // Whoever comes again with it, because he was over his quota, has looked already.
+                let _served: Value = self.link.run_durably(call(&UNSPEND)).await?;
+            }
+            counted.and(spent)
+        })
     }
 
     fn session(&self, key: SessionKey, now: UnixMillis) -> Later<'_, Result<Option<KeptSession>, StoreError>> {

@@ -110,6 +110,14 @@ impl RedisStore {
         Ok(done)
     }
 
+    /// Deletes a new one, of which nobody was told.
+    async fn take_back(&self, id: VerificationId) -> Result<(), StoreError> {
+        let mut commit = Commit::new(place(id));
+        commit.delete(Kind::Verification, &id.bytes());
+        commit.unrank(Kind::VerificationDue, b"", &id.bytes());
+        commit.run(&self.link).await.map(drop)
+    }
+
     pub(super) async fn erase_verifications(&self, number: NumberKey) -> Result<(), StoreError> {
         let shard = Place::of_number(number);
         let call = Call::new(&OF_NUMBER, shard).key(Kind::VerificationDue, b"");
@@ -174,7 +182,19 @@ impl VerificationStore for RedisStore {
             // Where a new one is to lie, the commit sees for itself that nothing does.
             let (kept, mark) = if before.is_some() { self.kept_verification(id).await? } else { (None, Vec::new()) };
             let news = news(before.as_ref(), after.as_ref());
-            let done = kept == before && self.replace(id, &mark, after.as_ref(), news).await?;
+            if kept != before {
+                return Err(WriteError::Conflict);
+            }
+            let write = self.replace(id, &mark, after.as_ref(), news);
+            let done = if before.is_none() && self.counts_apart() {
+                let (written, counted) = self.beside(write).await;
+                if counted.is_err() && written != Ok(false) {
+                    self.take_back(id).await?;
+                }
+                counted.and(written)?
+            } else {
+                write.await?
+            };
             if done { Ok(()) } else { Err(WriteError::Conflict) }
         })
     }

@@ -4,8 +4,11 @@
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::captcha::solve;
 use crate::support::Answer;
 use crate::support::fleet::Fleet;
 use crate::support::redis::Redis;
@@ -84,7 +87,7 @@ fn of_many_sends_at_one_instant_on_a_cluster_those_that_are_admitted_send() {
 }
 
 /// Each replica is asked for the first time, so that none of them knows of a refusal yet.
-fn does_nothing(redis: &Redis) {
+fn does_nothing(redis: &Redis, on_a_cluster: bool) {
     let fleet = Fleet::start(REPLICAS, &redis.address());
     let sent = fleet.client(0).post_json("/v1/otp", &send(1)).expect(200).json();
     let path = format!("/v1/otp/{}", sent["otpId"].as_str().unwrap());
@@ -108,16 +111,19 @@ fn does_nothing(redis: &Redis) {
     until_out(&fleet, 1);
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(messages(&fleet), 1, "no verification was opened");
+    let servers = if on_a_cluster { redis.masters() } else { vec![redis.port()] };
+    let kept: Vec<_> = servers.iter().map(|port| redis.cli_of(*port, &["--scan", "--pattern", "og{??}v*"])).collect();
+    assert!(kept.iter().all(String::is_empty), "nor is one left: {kept:?}");
 }
 
 #[test]
 fn a_call_over_its_quota_changes_nothing() {
-    does_nothing(&Redis::start());
+    does_nothing(&Redis::start(), false);
 }
 
 #[test]
 fn a_call_over_its_quota_changes_nothing_on_a_cluster() {
-    does_nothing(&Redis::cluster(3));
+    does_nothing(&Redis::cluster(3), true);
 }
 
 /// A key of two calls in two seconds: what was refused under an idempotency key is done when it comes again.
@@ -153,4 +159,36 @@ fn a_refused_call_leaves_its_idempotency_key_free() {
 #[test]
 fn a_refused_call_leaves_its_idempotency_key_free_on_a_cluster() {
     comes_again(&Redis::cluster(3));
+}
+
+/// A key of three calls in six seconds: two for a puzzle, one for nothing. The send that was refused comes again with its puzzle.
+fn keeps_its_puzzle(redis: &Redis) {
+    let fleet = Fleet::start(2, &redis.address());
+    let made = fleet.create_key(&["--calls", "3", "--period", "6"]);
+    let key = made["key"].as_str().unwrap();
+    let at = |index: usize| fleet.replicas[index].client(key);
+    let puzzle = at(0).get("/api/v2/sdk/captcha").expect(200).json();
+    let image = |name: &str| STANDARD.decode(puzzle[name].as_str().unwrap()).unwrap();
+    let x = solve(&image("originalImageBase64"), &image("jigsawImageBase64"));
+    let answer = json!({"point_json": format!("{{\"x\":{x}.0,\"y\":5.0}}"), "token": puzzle["token"], "sender": "+8613800138000"});
+    let solved = at(0).post_json("/api/v2/sdk/captcha/verify", &answer).expect(200).json();
+    at(0).get("/v1/connection").expect(200);
+    let body = json!({"mobile": "+8613800138000", "type": "LOGIN_SMS", "captcha_token": solved["captcha_token"]});
+    let send = |index: usize| at(index).post_json("/api/v2/sdk/sms/send", &body);
+    send(0).expect(429);
+    send(1).expect(429);
+    std::thread::sleep(Duration::from_millis(6_100));
+    send(1).expect(200);
+    send(0).expect(400);
+    until_out(&fleet, 1);
+}
+
+#[test]
+fn a_refused_send_keeps_its_puzzle() {
+    keeps_its_puzzle(&Redis::start());
+}
+
+#[test]
+fn a_refused_send_keeps_its_puzzle_on_a_cluster() {
+    keeps_its_puzzle(&Redis::cluster(3));
 }

@@ -207,8 +207,7 @@ fn a_call_takes_two_turns_on_a_cluster() {
         ("verify once", 2),
         ("resend once", 2),
         ("delete once", 2),
-        // Its quota is not where its records are: it is counted before the first of its two writes.
-        ("open", 3),
+        ("open", 2),
     ];
     assert_eq!(found, expected);
 }
