@@ -88,7 +88,7 @@ fn of_many_sends_at_one_instant_on_a_cluster_those_that_are_admitted_send() {
 
 /// Each replica is asked for the first time, so that none of them knows of a refusal yet.
 fn does_nothing(redis: &Redis, on_a_cluster: bool) {
-    let fleet = Fleet::start(REPLICAS, &redis.address());
+    let fleet = Fleet::start(REPLICAS + 1, &redis.address());
     let sent = fleet.client(0).post_json("/v1/otp", &send(1)).expect(200).json();
     let path = format!("/v1/otp/{}", sent["otpId"].as_str().unwrap());
     let verify = format!("{path}/verify");
@@ -104,7 +104,7 @@ fn does_nothing(redis: &Redis, on_a_cluster: bool) {
     with(1).post_json(&verify, &json!({"otpCode": "4711"})).expect(429);
     with(2).delete(&path).expect(429);
     with(3).post_json("/v1/otp", &json!({"number": "no"})).expect(429);
-    with(3).post_json("/v1/verifications", &json!({"number": "+4915112000002"})).expect(429);
+    with(4).post_json("/v1/verifications", &json!({"number": "+4915112000002"})).expect(429);
     let state = fleet.client(0).get(&path).expect(200).json();
     assert_eq!((state["otpStatus"].as_str(), state["attemptsLeft"].as_u64()), (Some("ACTIVE"), Some(2)), "{state}");
     fleet.client(3).post_json(&verify, &json!({"otpCode": "4711"})).expect(200);
