@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::fleet::{Fleet, PATIENT};
 use crate::support::proxy::Proxy;
@@ -21,6 +21,8 @@ struct Far {
     near: Fleet,
     far: Fleet,
     key: String,
+    /// How the same connection names itself in Unimatrix' dialect.
+    access_key: String,
     kinds: usize,
 }
 
@@ -40,11 +42,21 @@ impl Far {
     fn from(store: &str, proxies: &str, tables: &str) -> Self {
         let near = Fleet::start(1, store);
         let far = Fleet::with(1, proxies, PATIENT, tables);
-        let made = near.create_key(&["--calls", "10000", "--period", "3600"]);
+        let made = near.create_key(&["--allow-simple", "--calls", "10000", "--period", "3600"]);
         let key = made["key"].as_str().unwrap().to_owned();
         // It looks the key up once.
         far.replicas[0].client(&key).get("/v1/connection").expect(200);
-        Self { near, far, key, kinds: 0 }
+        let access_key = made["accessKeyId"].as_str().unwrap().to_owned();
+        Self { near, far, key, access_key, kinds: 0 }
+    }
+
+    /// Calls an action of Unimatrix' at a gateway.
+    fn act(&self, fleet: &Fleet) -> impl Fn(&str, &Value) -> Answer + use<> {
+        let (to, access_key) = (fleet.replicas[0].public, self.access_key.clone());
+        move |action, body| {
+            let path = format!("/?action={action}&accessKeyId={access_key}");
+            Client::new(to, None).call("POST", &path, &[("Content-Type", "application/json")], &body.to_string())
+        }
     }
 
     /// The fewest turns that a call of each kind took at the replica far away.
@@ -118,7 +130,18 @@ fn found(far: &mut Far) -> Vec<(&'static str, u32)> {
     let open = |client: &mut Client, _: &str, _: &str, index: usize| {
         client.post_json("/v1/verifications", &json!({"number": format!("+4915197{index:06}")}))
     };
-    let kinds: [(&str, Sender, Call<'_>); 13] = [
+    // By number and purpose.
+    let (near, from) = (far.act(&far.near), far.act(&far.far));
+    let send_for = |_: &mut Client, _: &str, _: &str, index: usize| {
+        from("otp.send", &json!({"to": format!("+4915196{index:06}")}))
+    };
+    for index in 0..CALLS {
+        near("otp.send", &json!({"to": format!("+4915195{index:06}")})).expect(200);
+    }
+    let check = |_: &mut Client, _: &str, _: &str, index: usize| {
+        from("otp.verify", &json!({"to": format!("+4915195{index:06}"), "code": "0000"}))
+    };
+    let kinds: [(&str, Sender, Call<'_>); 15] = [
         ("send", Another, &send),
         ("verify its own", Itself, &verify),
         ("status", Another, &status),
@@ -132,6 +155,8 @@ fn found(far: &mut Far) -> Vec<(&'static str, u32)> {
         ("resend once", Another, &resend_once),
         ("delete once", Another, &delete_once),
         ("open", Another, &open),
+        ("send for a purpose", Another, &send_for),
+        ("check by purpose", Another, &check),
     ];
     let turns = far.turns(&kinds.map(|(_, sender, call)| (sender, call)));
     kinds.iter().map(|(kind, ..)| *kind).zip(turns).collect()
@@ -163,6 +188,8 @@ fn a_call_takes_one_turn_or_two() {
         ("resend once", 2),
         ("delete once", 2),
         ("open", 2),
+        ("send for a purpose", 2),
+        ("check by purpose", 2),
     ];
     assert_eq!(found, expected);
     // A refusal that is certainly still true is said again without the store.
@@ -208,6 +235,8 @@ fn a_call_takes_two_turns_on_a_cluster() {
         ("resend once", 2),
         ("delete once", 2),
         ("open", 2),
+        ("send for a purpose", 2),
+        ("check by purpose", 2),
     ];
     assert_eq!(found, expected);
 }
