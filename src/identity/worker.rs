@@ -104,7 +104,7 @@ mod tests {
         tokio::task::spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
         // The thread is busy: one more waits, the next one is refused.
         let (done, waited) = oneshot::channel();
-        assert_eq!(worker.submit(Box::new(|| drop(done.send(())))), Ok(()));
+        assert_eq!(worker.submit(Box::new(|| done.send(()).unwrap())), Ok(()));
         assert_eq!(worker.run(|| 3).await, Err(NotDone::Busy));
         go.send(()).unwrap();
         assert_eq!(first.await.unwrap(), Ok(Some("test".to_owned())));
