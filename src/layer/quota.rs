@@ -35,7 +35,8 @@ pub trait QuotaObserver: Send + Sync + 'static {
     fn decided(&self, admitted: bool);
 }
 
-/// Tells by method and path which calls may be counted by the step that does them, because nothing that they do lasts before.
+/// Tells by method and path which calls may be counted by the step that does them, because nothing that they do before lasts where they are not
+/// admitted.
 pub type Carried = fn(&Method, &str) -> bool;
 
 /// Counts calls.

@@ -1,7 +1,7 @@
 //! Counts the call that a change is made for, where that is still open: in its commit, or, in a cluster, where a quota lies on
 //! another server than a number, beside the first step that changes nothing of the call's. Must not know what a call does.
 //!
-//! Nothing that a call is to do is done before it was admitted.
+//! Nothing that a call is to do stays done where it was not admitted.
 
 use futures_util::future::join;
 
