@@ -4,10 +4,10 @@
 mod backing;
 mod configured;
 mod figures;
+mod life;
 mod page;
 mod smpp;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +17,13 @@ use tokio::task::JoinSet;
 use crate::access::authenticator::Authenticator;
 use crate::access::nonce;
 pub use crate::app::backing::Backing;
-use crate::app::backing::{Rings, follow, quota, sweep};
+use crate::app::backing::{follow, quota, sweep};
 pub use crate::app::configured::callbacks;
 use crate::app::configured::{
     Carriers, Inbox, carriers, http_carriers, one_access, rules, send_policy, settings, verifier,
 };
 use crate::app::figures::{quota_sources, readiness_source, smpp_sources, sources, store_sources};
+pub use crate::app::life::{Ended, Gateway};
 use crate::app::page::page;
 use crate::app::smpp::Links;
 use crate::carrier::ReceiptReader;
@@ -35,6 +36,7 @@ use crate::events::backoff::Backoff;
 use crate::events::dispatch::Dispatcher;
 use crate::events::subscriptions::Subscriptions;
 use crate::identity;
+use crate::layer::finish::Room;
 use crate::layer::guard::{Guard, GuardSettings};
 use crate::openapi;
 use crate::otp::answer::KeptAnswers;
@@ -44,7 +46,6 @@ use crate::otp::service::OtpService;
 use crate::secret::SystemEntropy;
 use crate::server::{BindError, Drain, Listener, Server, Settings, Tls, TlsError};
 use crate::stack::{Parts, finish, stack};
-use crate::store::Store;
 use crate::surface::admin::{Admin, TokenGate};
 use crate::surface::open::{Document, Open, Readiness};
 use crate::surface::{
@@ -58,9 +59,6 @@ use crate::verification::token::PageAddresses;
 
 /// From the warmed start to the end of its work: what is touched later is needed.
 const SETTLED: Duration = Duration::from_secs(1);
-/// How long the courier and the dispatcher may finish what is on its way when the process ends.
-const COURIER_PATIENCE: Duration = Duration::from_secs(5);
-
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -78,34 +76,6 @@ pub enum StartError {
     /// Results of verifications cannot be signed.
     #[error("{0}")]
     Key(#[from] crate::surface::page::KeyError),
-}
-
-/// How a gateway ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Drained; this many connections had to be cut.
-    Drained(usize),
-    /// The store failed: what was acknowledged is there after the next start.
-    StoreFailed,
-}
-
-/// A gateway that serves.
-pub struct Gateway {
-    public: SocketAddr,
-    admin: SocketAddr,
-    store: Arc<dyn Store>,
-    rings: Option<Rings>,
-    readiness: Readiness,
-    follower: tokio::task::JoinHandle<()>,
-    drain: Drain,
-    drain_delay: Duration,
-    drain_timeout: Duration,
-    stop: watch::Sender<bool>,
-    courier: tokio::task::JoinHandle<()>,
-    dispatcher: tokio::task::JoinHandle<()>,
-    teller: tokio::task::JoinHandle<()>,
-    links: Links,
-    tasks: JoinSet<()>,
 }
 
 impl Gateway {
@@ -219,12 +189,14 @@ impl Gateway {
                     .map(Into::into)
             }),
         });
+        let rooms = [Room::new(), Room::new()];
         let gateway = stack(Parts {
             dialects: DIALECTS,
             keyed,
             body_bytes,
             authenticator: Arc::clone(&authenticator),
             guard: guard.clone(),
+            rooms: rooms.clone(),
             quota: Arc::clone(&quota),
             clock: Arc::clone(&clock),
             observer: Arc::clone(&observers) as _,
@@ -323,6 +295,7 @@ impl Gateway {
             drain,
             drain_delay: config.server.drain_delay,
             drain_timeout: config.server.drain_timeout,
+            rooms,
             stop,
             courier,
             dispatcher,
@@ -330,63 +303,6 @@ impl Gateway {
             links,
             tasks,
         })
-    }
-
-    /// Where the public listener was bound.
-    #[must_use]
-    pub const fn public(&self) -> SocketAddr {
-        self.public
-    }
-
-    /// Where the admin listener was bound.
-    #[must_use]
-    pub const fn admin(&self) -> SocketAddr {
-        self.admin
-    }
-
-    /// Serves until `signal` or until the store fails; then drains, or ends at once.
-    pub async fn run(mut self, signal: impl Future<Output = ()>) -> Ended {
-        let failed = self.store.failed();
-        tokio::pin!(failed);
-        tokio::select! {
-            () = &mut failed => return self.fail(),
-            () = signal => {}
-        }
-        self.follower.abort();
-        self.readiness.set(false);
-        let cut = tokio::select! {
-            cut = self.drain.run(self.drain_delay, self.drain_timeout) => cut,
-            () = &mut failed => return self.fail(),
-        };
-        self.stop.send_replace(true);
-        let all = futures_util::future::join3(&mut self.courier, &mut self.dispatcher, &mut self.teller);
-        if tokio::time::timeout(COURIER_PATIENCE, all).await.is_err() {
-            tracing::warn!("messages or events were still on their way; they are claimed again after the next start");
-            self.courier.abort();
-            self.dispatcher.abort();
-            self.teller.abort();
-        }
-        // After the courier: what it had on its way may still be answered.
-        self.links.end().await;
-        self.tasks.shutdown().await;
-        if let Some(Rings { quota, store }) = &self.rings
-            && let Err(error) = quota.save(&**store).await
-        {
-            tracing::warn!(%error, "the quota's rings could not be saved; the next start begins with empty windows");
-        }
-        self.store.leave().await;
-        // The last owner waits for the writer: on a thread that may block.
-        let (store, rings) = (self.store, self.rings);
-        let _ = tokio::task::spawn_blocking(move || drop((store, rings))).await;
-        Ended::Drained(cut)
-    }
-
-    /// Nothing is acknowledged any more; the process has to end, and its next start recovers from the log.
-    fn fail(self) -> Ended {
-        self.follower.abort();
-        self.readiness.set(false);
-        tracing::error!("the store failed; nothing is acknowledged any more, and the process ends");
-        Ended::StoreFailed
     }
 }
 

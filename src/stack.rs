@@ -30,7 +30,7 @@ use crate::deadline;
 use crate::idempotency::Answers;
 use crate::layer::auth::{AuthLayer, AuthObserver, AuthService};
 use crate::layer::dialect::{DialectLayer, DialectService, Dialects};
-use crate::layer::finish::{FinishLayer, FinishService};
+use crate::layer::finish::{FinishLayer, FinishService, Room};
 use crate::layer::guard::Guard;
 use crate::layer::idempotency::{IdempotencyLayer, IdempotencyObserver, IdempotencyService, Operations};
 use crate::layer::limits::{LimitsLayer, LimitsService};
@@ -54,6 +54,8 @@ pub struct Parts {
     pub authenticator: Arc<Authenticator>,
     /// Answers refused authentications.
     pub guard: Guard,
+    /// Where calls go on whose callers went away: those with a key, and those without.
+    pub rooms: [Room; 2],
     /// Counts calls.
     pub quota: Arc<dyn Quota>,
     /// The present.
@@ -86,11 +88,12 @@ pub type Gateway = TraceService<DialectService<RescueService<LimitsService<Class
 /// Builds the stack.
 #[must_use]
 pub fn stack(parts: Parts) -> Gateway {
+    let [keyed_room, open_room] = parts.rooms;
     let keyed = ServiceBuilder::new()
         // First the key: a wrong one costs its holder, not the connection it claims.
         .layer(AuthLayer::new(parts.authenticator, parts.guard, parts.auth_observer))
         // Then nothing is left half done, should he go away: not what is counted, and not what is written.
-        .layer(FinishLayer::new())
+        .layer(FinishLayer(keyed_room))
         // Then the quota, whatever the handler will say. Where a shared store would be asked twice, the change of a call counts
         // it, or nothing is changed.
         .layer(QuotaLayer::new(parts.quota, parts.quota_observer, parts.carried))
@@ -98,7 +101,7 @@ pub fn stack(parts: Parts) -> Gateway {
         .layer(IdempotencyLayer::new(parts.operations, parts.answers, parts.keyring, parts.idempotency_observer))
         .service(parts.keyed_routes);
     // The steps of a person on a page as well, in a room of their own.
-    let open = FinishLayer::new().layer(parts.open_routes);
+    let open = FinishLayer(open_room).layer(parts.open_routes);
     let classes = Classes { keyed, open, needs_key: parts.keyed };
     ServiceBuilder::new()
         // Outermost: an answer without an id cannot be asked about.

@@ -13,6 +13,7 @@
 //! Must not know sockets, stores or the configuration's layers. Nothing of what a carrier sends is trusted or repeated, but
 //! for its own ids and error codes, which are bounded.
 
+mod address;
 pub mod answer;
 pub mod authentication;
 pub mod compile;

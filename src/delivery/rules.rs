@@ -11,8 +11,9 @@ use crate::abuse::CeilingPolicy;
 use crate::clock::UnixMillis;
 use crate::delivery::receipt::Fate;
 use crate::otp::channel::Channel;
+use crate::otp::event::EventKind;
 use crate::otp::outbox::{Message, MessageId, SUBMISSIONS, Stage};
-use crate::otp::record::{Delivery, EventKind, Fates, Otp, OtpStatus};
+use crate::otp::record::{Delivery, Fates, Otp, OtpStatus};
 use crate::otp::service::MESSAGES_PER_OTP;
 use crate::otp::store::{Changes, OtpChange, OutboxChange, Records};
 

@@ -17,31 +17,41 @@ use tower::{Layer, Service};
 use crate::layer::{Answer, Request, Response};
 
 /// Calls that go on without their callers, at most: whoever resets streams as fast as he can fills no memory.
-const AT_MOST: usize = 512;
+const AT_MOST: u32 = 512;
 
-/// Lets calls be finished.
+/// Where calls go on without their callers. Clones are the same room.
 #[derive(Clone)]
-pub struct FinishLayer(Arc<Semaphore>);
+pub struct Room(Arc<Semaphore>);
 
-impl FinishLayer {
-    /// With room of its own.
+impl Room {
+    /// An empty one.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Semaphore::new(AT_MOST)))
+        Self(Arc::new(Semaphore::new(AT_MOST as usize)))
+    }
+
+    /// Returns when no call goes on without its caller: a process that ends first waits for them.
+    pub async fn emptied(&self) {
+        // An error would mean that it was closed, which nobody does.
+        let _ = self.0.acquire_many(AT_MOST).await;
     }
 }
 
-impl Default for FinishLayer {
+impl Default for Room {
     fn default() -> Self {
         Self::new()
     }
 }
 
+/// Lets calls be finished, in a room.
+#[derive(Clone)]
+pub struct FinishLayer(pub Room);
+
 impl<S> Layer<S> for FinishLayer {
     type Service = FinishService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        FinishService { inner, room: Arc::clone(&self.0) }
+        FinishService { inner, room: self.0.clone() }
     }
 }
 
@@ -49,7 +59,7 @@ impl<S> Layer<S> for FinishLayer {
 #[derive(Clone)]
 pub struct FinishService<S> {
     inner: S,
-    room: Arc<Semaphore>,
+    room: Room,
 }
 
 impl<S> Service<Request> for FinishService<S>
@@ -72,7 +82,7 @@ where
         if only_looks {
             return Either::Left(call);
         }
-        Either::Right(Finished { call: Some(Box::pin(call)), room: Arc::clone(&self.room) })
+        Either::Right(Finished { call: Some(Box::pin(call)), room: self.room.clone() })
     }
 }
 
@@ -80,7 +90,7 @@ where
 pub struct Finished {
     /// None while it runs, so that one that panicked does not go on, and when it is over.
     call: Option<Answer>,
-    room: Arc<Semaphore>,
+    room: Room,
 }
 
 impl Future for Finished {
@@ -102,7 +112,7 @@ impl Future for Finished {
 impl Drop for Finished {
     fn drop(&mut self) {
         let Some(call) = self.call.take() else { return };
-        if let (Ok(runtime), Ok(seat)) = (Handle::try_current(), Arc::clone(&self.room).try_acquire_owned()) {
+        if let (Ok(runtime), Ok(seat)) = (Handle::try_current(), Arc::clone(&self.room.0).try_acquire_owned()) {
             runtime.spawn(async move {
                 let _nobody_hears_it = call.await;
                 drop(seat);

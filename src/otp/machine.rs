@@ -10,9 +10,10 @@ use crate::clock::UnixMillis;
 use crate::otp::application::{Caller, Sender};
 use crate::otp::channel::Channel;
 use crate::otp::code::EnteredCode;
+use crate::otp::event::EventKind;
 use crate::otp::news::EventName;
 use crate::otp::outbox::{Message, MessageBody, MessageId};
-use crate::otp::record::{Delivery, EventKind, Fates, Otp, OtpStatus, Recipient, SealedContent};
+use crate::otp::record::{Delivery, Fates, Otp, OtpStatus, Recipient, SealedContent};
 use crate::secret::Keyring;
 
 /// What a check found. Exactly one check of an OTP ever finds [`Verdict::Verified`].

@@ -12,6 +12,7 @@ pub mod code;
 pub mod command;
 pub mod context;
 pub mod country;
+pub mod event;
 pub mod housekeeping;
 pub mod id;
 pub mod language;

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod answer;
 pub mod extract;
+pub mod fault;
 pub mod input;
 mod once;
 pub mod oneaccess;
@@ -11,6 +12,7 @@ pub mod otp;
 pub mod page;
 pub mod problem;
 pub mod receipts;
+pub mod refusal;
 mod refused;
 pub mod tyntec;
 pub mod unimatrix;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use futures_util::FutureExt as _;
 use http::Method;
-use otpgate::layer::finish::FinishLayer;
+use otpgate::layer::finish::{FinishLayer, Room};
 use otpgate::layer::{Request, Response};
 use tokio::sync::Notify;
 use tower::{Layer as _, Service};
@@ -23,10 +23,11 @@ struct Behind {
 
 fn service(
     behind: &Arc<Behind>,
+    room: &Room,
 ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Future<Output = Result<Response, Infallible>>>
 {
     let behind = Arc::clone(behind);
-    FinishLayer::new().layer(tower::service_fn(move |request: Request| {
+    FinishLayer(room.clone()).layer(tower::service_fn(move |request: Request| {
         let behind = Arc::clone(&behind);
         async move {
             let go = behind.go.notified();
@@ -54,7 +55,8 @@ async fn settle(behind: &Behind) -> (usize, usize) {
 #[tokio::test(start_paused = true)]
 async fn what_was_begun_is_finished_without_its_caller() {
     let behind = Arc::<Behind>::default();
-    let mut service = service(&behind);
+    let room = Room::new();
+    let mut service = service(&behind, &room);
     let mut call = Box::pin(service.call(request(Method::POST, "/")));
     assert!(call.as_mut().now_or_never().is_none());
     drop(call);
@@ -70,7 +72,8 @@ async fn what_was_begun_is_finished_without_its_caller() {
 #[tokio::test(start_paused = true)]
 async fn what_only_looks_ends_with_its_caller() {
     let behind = Arc::<Behind>::default();
-    let mut service = service(&behind);
+    let room = Room::new();
+    let mut service = service(&behind, &room);
     let mut call = Box::pin(service.call(request(Method::GET, "/")));
     assert!(call.as_mut().now_or_never().is_none());
     drop(call);
@@ -80,7 +83,8 @@ async fn what_only_looks_ends_with_its_caller() {
 #[tokio::test(start_paused = true)]
 async fn so_many_go_on_at_a_time_and_no_more() {
     let behind = Arc::<Behind>::default();
-    let mut service = service(&behind);
+    let room = Room::new();
+    let mut service = service(&behind, &room);
     for round in 1..=2 {
         for _ in 0..600 {
             let mut call = Box::pin(service.call(request(Method::POST, "/")));
@@ -94,8 +98,35 @@ async fn so_many_go_on_at_a_time_and_no_more() {
 #[tokio::test(start_paused = true)]
 async fn what_panicked_does_not_go_on() {
     let behind = Arc::<Behind>::default();
-    let mut service = service(&behind);
+    let room = Room::new();
+    let mut service = service(&behind, &room);
     let call = std::panic::AssertUnwindSafe(service.call(request(Method::POST, "/panics")));
     assert!(call.catch_unwind().await.is_err());
     assert_eq!(settle(&behind).await, (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_is_empty_when_the_last_without_a_caller_has_ended() {
+    let (behind, room) = (Arc::<Behind>::default(), Room::new());
+    let mut service = service(&behind, &room);
+    assert!(room.emptied().now_or_never().is_some());
+    for _ in 0..2 {
+        let mut call = Box::pin(service.call(request(Method::POST, "/")));
+        assert!(call.as_mut().now_or_never().is_none());
+        drop(call);
+    }
+    let mut emptied = Box::pin(room.emptied());
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(emptied.as_mut().now_or_never().is_none(), "two are under way");
+    behind.go.notify_one();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(emptied.as_mut().now_or_never().is_none(), "one is under way");
+    behind.go.notify_one();
+    emptied.await;
+    assert_eq!(behind.ended.load(Ordering::SeqCst), 2);
+    // And it takes the next.
+    let mut call = Box::pin(service.call(request(Method::POST, "/")));
+    assert!(call.as_mut().now_or_never().is_none());
+    drop(call);
+    assert_eq!(settle(&behind).await, (3, 3));
 }

@@ -17,8 +17,8 @@ use crate::otp::command::SendRefusal;
 use crate::otp::store::StoreError;
 use crate::surface::answer::{given, kept_json, retry_after};
 use crate::surface::extract::Call;
-use crate::surface::input::Fault;
-use crate::surface::problem::{status, store_refusal, wait, words};
+use crate::surface::fault::Fault;
+use crate::surface::refusal::{status, store_refusal, wait, words};
 
 /// An error of the dialect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]

@@ -13,7 +13,7 @@ use crate::otp::catalogue::CatalogueError;
 use crate::otp::wording;
 use crate::surface::answer::json;
 use crate::surface::extract::Call;
-use crate::surface::input::{Fault, Place};
+use crate::surface::fault::{Fault, Place};
 use crate::surface::otp::Api;
 use crate::surface::otp::edit::{ApplicationBody, Edit};
 use crate::surface::otp::handlers::{answer, invalid, read_body, unavailable};

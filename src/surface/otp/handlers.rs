@@ -21,13 +21,15 @@ use crate::otp::store::StoreError;
 use crate::quota::ConnectionKey;
 use crate::surface::answer::{given, json, kept_json};
 use crate::surface::extract::Call;
-use crate::surface::input::{Fault, Input, Place};
+use crate::surface::fault::{Fault, Place};
+use crate::surface::input::Input;
 use crate::surface::once::OnceHeader;
 use crate::surface::otp::Api;
 use crate::surface::otp::context::{ContextBody, read_context};
 use crate::surface::otp::entity::{ConnectionEntity, OtpEntity, QuotaEntity, VerdictEntity};
 use crate::surface::otp::send::{ResendBody, SendBody, read_resend, read_send};
-use crate::surface::problem::{Problem, ProblemCode, store_refusal};
+use crate::surface::problem::{Problem, ProblemCode};
+use crate::surface::refusal::store_refusal;
 use crate::surface::refused::{Keyed, Sends};
 
 /// Over-limit sends that clear within this time are 429: a platform's retry is worth its while then.

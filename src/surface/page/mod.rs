@@ -39,7 +39,7 @@ use crate::surface::answer::{JSON, bytes_of, empty};
 use crate::surface::page::document::{Bounds, Tell, private};
 use crate::surface::page::form::{Action, FORM_BYTES, Form};
 use crate::surface::page::view::{ONWARD, Said, document};
-use crate::surface::problem::store_refusal;
+use crate::surface::refusal::store_refusal;
 use crate::verification::outcome::Outcome;
 use crate::verification::page::{NotDone, PageError, State as Standing, View};
 use crate::verification::service::Verifications;

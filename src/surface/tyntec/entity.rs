@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 
 use crate::clock::UnixMillis;
 use crate::otp::application::Application;
-use crate::otp::record::{Otp, OtpEvent};
+use crate::otp::event::OtpEvent;
+use crate::otp::record::Otp;
 
 /// A one-time password: exactly the contract's fields.
 #[derive(Serialize, ToSchema)]

@@ -14,8 +14,8 @@ use crate::otp::catalogue::CatalogueError;
 use crate::otp::command::SendRefusal;
 use crate::surface::answer::{challenge, json, retry_after};
 use crate::surface::extract::Call;
-use crate::surface::input::Fault;
-use crate::surface::problem::{status, store_refusal, wait, words};
+use crate::surface::fault::Fault;
+use crate::surface::refusal::{status, store_refusal, wait, words};
 
 /// An error of the dialect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]

@@ -19,7 +19,7 @@ use crate::surface::extract::Call;
 use crate::surface::input::Input;
 use crate::surface::once::OnceHeader;
 use crate::surface::otp::{Api, read_resend, read_send};
-use crate::surface::problem::store_refusal;
+use crate::surface::refusal::store_refusal;
 use crate::surface::tyntec::entity::{TyntecEvent, TyntecOtp};
 use crate::surface::tyntec::error::{
     Cause, TyntecError, error, invalid, needs_context, send_refused, unknown_application, unknown_otp,

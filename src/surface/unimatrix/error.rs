@@ -14,8 +14,8 @@ use crate::layer::trace::Stamp;
 use crate::layer::{Request, Response};
 use crate::otp::command::SendRefusal;
 use crate::surface::answer::{challenge_by, json, retry_after};
-use crate::surface::input::{Fault, Place};
-use crate::surface::problem::{quota_sentence, status, wait, words};
+use crate::surface::fault::{Fault, Place};
+use crate::surface::refusal::{quota_sentence, status, wait, words};
 use crate::surface::unimatrix::signature;
 
 /// On every answer of the dialect; the same as `x-request-id`.

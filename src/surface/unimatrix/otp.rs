@@ -25,7 +25,7 @@ use crate::surface::extract::Call;
 use crate::surface::input::Input;
 use crate::surface::once::OnceHeader;
 use crate::surface::otp::Api;
-use crate::surface::problem::store_refusal;
+use crate::surface::refusal::store_refusal;
 use crate::surface::unimatrix::Action;
 use crate::surface::unimatrix::error::{Cause, UnimatrixError, bad_request, invalid, send_refused};
 use crate::surface::unimatrix::signature::Pairs;

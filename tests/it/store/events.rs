@@ -9,10 +9,11 @@ use otpgate::events::fanout::Fanout;
 use otpgate::events::queue::{About, Notice, Other, Queued, Settled, Settlement};
 use otpgate::events::store::EventQueue;
 use otpgate::events::subscription::{Format, SUBSCRIPTIONS_PER_ACCOUNT, Subscription, SubscriptionId};
+use otpgate::otp::event::EventKind;
 use otpgate::otp::housekeeping;
 use otpgate::otp::id::AccountId;
 use otpgate::otp::news::{EventName, EventNames};
-use otpgate::otp::record::{Delivery, EventKind, Otp};
+use otpgate::otp::record::{Delivery, Otp};
 use otpgate::otp::store::{OtpStore as _, WriteError};
 use otpgate::secret::SystemEntropy;
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 use otpgate::abuse::PURPOSES;
 use otpgate::otp::code::{Code, EnteredCode};
 use otpgate::otp::command::{Check, Send, Terms, VerifyError};
+use otpgate::otp::event::EventKind;
 use otpgate::otp::id::OtpId;
 use otpgate::otp::life::Life;
 use otpgate::otp::machine::Verdict;
 use otpgate::otp::phone::Phone;
 use otpgate::otp::purpose::{Purpose, Realm};
-use otpgate::otp::record::{EventKind, Otp, OtpStatus};
+use otpgate::otp::record::{Otp, OtpStatus};
 use otpgate::otp::store::Subject;
 
 use super::once::{Gateway, send};
