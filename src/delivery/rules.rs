@@ -56,27 +56,51 @@ pub enum Ending {
     Over,
 }
 
+impl Ending {
+    /// Whether the message may go on afterwards: then it has to be known how it stands.
+    #[must_use]
+    pub const fn may_go_on(&self) -> bool {
+        matches!(self, Self::PutOff(_) | Self::Overdue | Self::Taken(_) | Self::Unknown(_))
+    }
+}
+
+/// Whether a submission may begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It may: the message stands like this now.
+    Marked(Message),
+    /// Its code has ended, or it was submitted often enough.
+    Over,
+    /// Somebody else has taken the message over, and deals with it.
+    Lost,
+}
+
 impl Rules {
-    /// Writes down that `provider` is about to be given `message`. None where it must not be any more.
+    /// Writes down that `provider` is about to be given `message`, which stands as `standing`.
     #[must_use]
     pub fn begin(
         &self,
         records: &Records,
+        standing: &Message,
         message: &Message,
         provider: &str,
         now: UnixMillis,
-    ) -> (Changes, Option<Message>) {
-        let over = || (Changes { outbox: OutboxChange::Settle(message.id), ..Changes::default() }, None);
+    ) -> (Changes, Begun) {
+        let over = || (Changes { outbox: OutboxChange::Settle(message.id), ..Changes::default() }, Begun::Over);
+        let mut marked = message.clone();
+        marked.due = now + self.receipt_within;
+        marked.body.stage = Stage::Submitting(provider.to_owned());
+        marked.body.submissions += 1;
+        // As it was, or as a commit of ours has left it whose answer was lost.
+        if !records.message.as_ref().is_some_and(|found| *found == *standing || *found == marked) {
+            return (Changes::default(), Begun::Lost);
+        }
         let Some(otp) = records.otp.as_deref() else { return over() };
         let number = message.id.number;
         let open = otp.status_at(now) == OtpStatus::Active && !otp.fates.ended(number);
         if !open || message.body.submissions >= SUBMISSIONS {
             return over();
         }
-        let mut marked = message.clone();
-        marked.due = now + self.receipt_within;
-        marked.body.stage = Stage::Submitting(provider.to_owned());
-        marked.body.submissions += 1;
         let mut changes = Changes { outbox: OutboxChange::Put(marked.clone()), ..Changes::default() };
         if marked.body.submissions > 1 && otp.fates.repeated & Fates::bit(number) == 0 {
             let mut otp = otp.clone();
@@ -85,12 +109,24 @@ impl Rules {
             otp.record(EventKind::DeliverOtpReq, now, Some(words));
             changes.otp = OtpChange::Put(Arc::new(otp));
         }
-        (changes, Some(marked))
+        (changes, Begun::Marked(marked))
     }
 
-    /// Records how a try to deliver `message` ended.
+    /// Records how a try to deliver `message` ended, which stands as `standing`. Who has lost it to somebody else still says
+    /// what became of his try, and leaves the message alone.
     #[must_use]
-    pub fn settle(&self, records: &Records, message: &Message, ending: &Ending, now: UnixMillis) -> Changes {
+    pub fn settle(
+        &self,
+        records: &Records,
+        standing: &Message,
+        message: &Message,
+        ending: &Ending,
+        now: UnixMillis,
+    ) -> Changes {
+        let lost = ending.may_go_on() && records.message.as_ref() != Some(standing);
+        if lost && matches!(ending, Ending::PutOff(_) | Ending::Overdue) {
+            return Changes::default();
+        }
         let settled = Changes { outbox: OutboxChange::Settle(message.id), ..Changes::default() };
         let Some(mut otp) = records.otp.as_deref().cloned() else { return settled };
         let number = message.id.number;
@@ -126,6 +162,7 @@ impl Rules {
             }
             Ending::Overdue => return self.overdue(records, otp, message, now),
         };
+        let outbox = if lost { OutboxChange::Keep } else { outbox };
         Changes { otp: OtpChange::Put(Arc::new(otp)), outbox, ..Changes::default() }
     }
 

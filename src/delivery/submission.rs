@@ -8,7 +8,7 @@ use crate::delivery::courier::{Answered, Courier, Outcome, STORE_REST};
 use crate::delivery::provider::{Failure, Outgoing, Reached, Receipt};
 use crate::delivery::receipt::{CarrierId, Ticket};
 use crate::delivery::routes::{Lane, Next};
-use crate::delivery::rules::Ending;
+use crate::delivery::rules::{Begun, Ending};
 use crate::delivery::slip::{self, Slip};
 use crate::otp::application::{Application, ApplicationRef};
 use crate::otp::outbox::{Message, SUBMISSIONS, Stage};
@@ -50,8 +50,9 @@ struct Prepared {
 impl Courier {
     /// Delivers a claimed message, or puts it off.
     pub(super) async fn deliver(&self, mut message: Message) {
+        let mut standing = message.clone();
         let ended = match message.body.stage {
-            Stage::Queued => self.submit(&mut message).await,
+            Stage::Queued => self.submit(&mut message, &mut standing).await,
             Stage::Submitting(_) | Stage::Taken(_) | Stage::Unknown(_) => Ok((Ending::Overdue, None)),
         };
         let Ok((ending, carrier)) = ended else { return };
@@ -62,7 +63,7 @@ impl Courier {
             Ending::Undeliverable(_) => Outcome::Refused,
             Ending::Over => Outcome::Dropped,
         });
-        while let Err(error) = self.settle(&message, &ending, carrier.as_ref()).await {
+        while let Err(error) = self.settle(&standing, &message, &ending, carrier.as_ref()).await {
             if error == StoreError::Failed {
                 return;
             }
@@ -70,8 +71,12 @@ impl Courier {
         }
     }
 
-    /// Hands the message to one provider after the other, until one takes it or nobody is left.
-    async fn submit(&self, message: &mut Message) -> Result<(Ending, Option<CarrierId>), LetGo> {
+    /// Hands the message to one provider after the other, until one takes it or nobody is left. The store has it as `standing`.
+    async fn submit(
+        &self,
+        message: &mut Message,
+        standing: &mut Message,
+    ) -> Result<(Ending, Option<CarrierId>), LetGo> {
         let prepared = loop {
             match self.prepare(message).await {
                 Ok(prepared) => break prepared,
@@ -98,7 +103,8 @@ impl Courier {
                 Next::Wait(until) => return Ok((Ending::PutOff(until.max(self.backoff(message))), None)),
                 Next::Lane(place) => {
                     let lane = place.lane;
-                    let begun = if lane.counts { self.begin(message, lane).await? } else { count_only(message) };
+                    let begun =
+                        if lane.counts { self.begin(message, standing, lane).await? } else { count_only(message) };
                     if !begun {
                         lane.breaker.forgo();
                         return Ok((Ending::Over, None));
@@ -225,30 +231,51 @@ impl Courier {
     }
 
     /// Writes down that a provider is about to be given the message. False where it must not be any more.
-    async fn begin(&self, message: &mut Message, lane: &Lane) -> Result<bool, LetGo> {
-        let touch = || Touch { subject: Subject::OtpAlone(message.id.otp), spend: None, answer: None };
+    async fn begin(&self, message: &mut Message, standing: &mut Message, lane: &Lane) -> Result<bool, LetGo> {
+        let (mut now, mut asked) = (self.clock.now(), false);
         loop {
-            let (rules, now) = (self.rules, self.clock.now());
-            let (before, name) = (message.clone(), lane.provider.name().to_owned());
-            let began = change(&*self.store, touch(), move |records| rules.begin(records, &before, &name, now));
+            let subject = Subject::Message(Box::new(standing.clone()));
+            let touch = Touch { subject, spend: None, answer: None };
+            let (rules, name) = (self.rules, lane.provider.name().to_owned());
+            let (held, before) = (standing.clone(), message.clone());
+            let began = change(&*self.store, touch, move |records| rules.begin(records, &held, &before, &name, now));
             match began.await {
-                Ok(Some(marked)) => {
+                Ok(Begun::Marked(marked)) => {
+                    standing.clone_from(&marked);
                     *message = marked;
                     return Ok(true);
                 }
-                Ok(None) => return Ok(false),
-                Err(StoreError::Failed) => return Err(LetGo),
-                // A full disk: what cannot be written down is not sent.
-                Err(StoreError::Full | StoreError::Unavailable | StoreError::NotAdmitted | StoreError::Unanswered) => {
-                    tokio::time::sleep(STORE_REST).await;
+                Ok(Begun::Over) => return Ok(false),
+                Ok(Begun::Lost) => {
+                    tracing::debug!(message = %message.id, "a message was taken over in the meantime");
+                    lane.breaker.forgo();
+                    return Err(LetGo);
                 }
+                Err(StoreError::Failed) => return Err(LetGo),
+                Err(StoreError::Unanswered) => asked = true,
+                // A full disk: what cannot be written down is not sent.
+                Err(StoreError::Full | StoreError::Unavailable | StoreError::NotAdmitted) => {}
+            }
+            tokio::time::sleep(STORE_REST).await;
+            // Once an answer was lost, the same is asked for again: only so is our own mark known from somebody else's.
+            now = if asked { now } else { self.clock.now() };
+            if self.clock.now().since(now) >= self.rules.receipt_within {
+                // If it was written, it is overdue by now: whoever claims it next deals with it.
+                lane.breaker.forgo();
+                return Err(LetGo);
             }
         }
     }
 
     /// One commit: the message leaves the outbox (or is put off), the OTP says how it went, and what the carrier calls the
     /// message is kept, for its receipts. Where one has come before, it is heeded now.
-    async fn settle(&self, message: &Message, ending: &Ending, carrier: Option<&CarrierId>) -> Result<(), StoreError> {
+    async fn settle(
+        &self,
+        standing: &Message,
+        message: &Message,
+        ending: &Ending,
+        carrier: Option<&CarrierId>,
+    ) -> Result<(), StoreError> {
         let (now, rules) = (self.clock.now(), self.rules);
         let provider = if let Ending::Taken(provider) = ending { provider.as_str() } else { "" };
         let key = carrier.map(|carrier| slip::key(&self.keyring, provider, carrier));
@@ -259,10 +286,15 @@ impl Courier {
             }
             None => None,
         };
-        let touch = Touch { subject: Subject::OtpAlone(message.id.otp), spend, answer: key };
-        let (message, ending, keyring) = (message.clone(), ending.clone(), std::sync::Arc::clone(&self.keyring));
+        let subject = match ending.may_go_on() {
+            true => Subject::Message(Box::new(standing.clone())),
+            false => Subject::OtpAlone(message.id.otp),
+        };
+        let touch = Touch { subject, spend, answer: key };
+        let (standing, message) = (standing.clone(), message.clone());
+        let (ending, keyring) = (ending.clone(), std::sync::Arc::clone(&self.keyring));
         change(&*self.store, touch, move |records| {
-            let mut changes = rules.settle(records, &message, &ending, now);
+            let mut changes = rules.settle(records, &standing, &message, &ending, now);
             if let (Some(key), Some(otp)) = (key, &records.otp) {
                 let submission = message.body.submissions.max(1);
                 let early = records.kept.as_ref().and_then(|kept| Slip::open(&kept.answer, &keyring));

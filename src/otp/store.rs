@@ -67,8 +67,22 @@ pub enum Subject {
     Otp(OtpId),
     /// An OTP that exists, for a change that has nothing to do with its number.
     OtpAlone(OtpId),
+    /// The same, and a message of it: as whoever has claimed it knows it, which spares a store that is far away a read.
+    Message(Box<Message>),
     /// Nobody's: the change keeps an answer and nothing else.
     Nobody,
+}
+
+impl Subject {
+    /// The OTP that it names.
+    #[must_use]
+    pub fn otp(&self) -> Option<OtpId> {
+        match self {
+            Self::Otp(id) | Self::OtpAlone(id) => Some(*id),
+            Self::Message(message) => Some(message.id.otp),
+            Self::Number(_) | Self::Purpose(..) | Self::Nobody => None,
+        }
+    }
 }
 
 /// What a change is about.
@@ -87,6 +101,8 @@ pub struct Touch {
 pub struct Records {
     /// The OTP, when the subject names one that exists.
     pub otp: Option<Arc<Otp>>,
+    /// The message, when the subject names one that is not settled: as it stands, whatever its claimant knows.
+    pub message: Option<Message>,
     /// The number's record; empty when there is none, when the OTP does not exist, or when it was not asked for.
     pub number: NumberRecord,
     /// The daily count.

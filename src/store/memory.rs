@@ -104,6 +104,7 @@ impl State {
                 (otp, key)
             }
             Subject::OtpAlone(id) => (self.otps.get(id).cloned(), None),
+            Subject::Message(message) => (self.otps.get(&message.id.otp).cloned(), None),
             Subject::Nobody => (None, None),
         };
         let number = key.and_then(|key| self.numbers.get(&key)).cloned().unwrap_or_default();
@@ -112,7 +113,7 @@ impl State {
             answer: Arc::clone(answer),
             otp: answer.otp.and_then(|id| self.otps.get(&id).cloned()),
         });
-        (key, Records { otp, number, spent, kept })
+        (key, Records { otp, message: None, number, spent, kept })
     }
 
     fn write(
@@ -136,7 +137,7 @@ impl State {
             OtpChange::Keep => {}
             OtpChange::Put(otp) => self.put(otp, retention),
             OtpChange::Delete => {
-                if let Subject::Otp(id) | Subject::OtpAlone(id) = touch.subject {
+                if let Some(id) = touch.subject.otp() {
                     self.remove(id, retention);
                     steps.push(Step::Forget(id));
                 }
@@ -203,7 +204,10 @@ impl OtpStore for MemoryStore {
     fn change(&self, touch: Touch, mut transition: Transition) -> Later<'_, Result<(), StoreError>> {
         Box::pin(async move {
             let mut state = self.state.lock();
-            let (key, records) = state.read(&touch);
+            let (key, mut records) = state.read(&touch);
+            if let Subject::Message(message) = &touch.subject {
+                records.message = self.pending.held(message.id);
+            }
             let changes = transition(&records);
             let before = |otp: &Otp| records.otp.as_deref().filter(|before| before.id == otp.id);
             if let Some(otp) = &changes.replaced {

@@ -11,16 +11,18 @@ use redis::{FromRedisValue as _, Value};
 use crate::idempotency::ReplayKey;
 use crate::otp::answer::{Kept, KeptAnswer};
 use crate::otp::id::{NumberKey, OtpId};
+use crate::otp::outbox::MessageId;
 use crate::otp::record::Otp;
 use crate::otp::store::{Records, StoreError, Subject, Touch, Transition};
 use crate::store::pending::Step;
 use crate::store::redis::RedisStore;
 use crate::store::redis::answers::Reservation;
-use crate::store::redis::commit::{Outcome, mark, unreadable};
+use crate::store::redis::commit::{Outcome, unreadable};
 use crate::store::redis::place::{Kind, Place};
 use crate::store::redis::prepare::{After, Prepared};
+use crate::store::redis::records;
 use crate::store::redis::script::{Call, Lazy, Lua};
-use crate::store::redis::seen::{Mark, Seen, SeenNumber, SeenOtp};
+use crate::store::redis::seen::{Mark, Seen, SeenMessage, SeenNumber, SeenOtp};
 use crate::store::redis::spend::Spend;
 
 /// Tries of one change. Each loses to one that succeeded; a number that is fought for this hard is refused.
@@ -33,6 +35,10 @@ static LOAD: Lazy = Lazy::new(|| {
          return {v,redis.call('GET',ARGV[2]..string.sub(v,1,16))}",
     )
 });
+
+/// An OTP, and a message of it.
+static WITH_MESSAGE: Lazy =
+    Lazy::new(|| Lua::guarded("return {redis.call('GET',KEYS[2]),redis.call('HGET',KEYS[3],ARGV[2])}"));
 
 /// A number's record, and the OTPs that hold for a purpose of it.
 static HELD: Lazy = Lazy::new(|| {
@@ -51,6 +57,8 @@ pub(super) struct Snapshot {
     /// The number whose record was read.
     pub(super) key: Option<NumberKey>,
     pub(super) number: SeenNumber,
+    /// The message that was looked for, and how it stands.
+    pub(super) message: Option<(MessageId, SeenMessage)>,
     /// It was read, not remembered.
     fresh: bool,
     /// Nothing was kept when it was read under the key whose answer is written with it, where nobody had reserved that.
@@ -62,6 +70,7 @@ impl RedisStore {
         let place = match (&touch.subject, touch.answer) {
             (Subject::Number(key) | Subject::Purpose(key, _), _) => Place::of_number(*key),
             (Subject::Otp(id) | Subject::OtpAlone(id), _) => Place::of_otp(*id),
+            (Subject::Message(message), _) => Place::of_otp(message.id.otp),
             (Subject::Nobody, Some(key)) => Place::of_answer(key),
             (Subject::Nobody, None) => Place::Shard(0),
         };
@@ -178,7 +187,9 @@ impl RedisStore {
                 None => None,
             };
             let spent = spend.as_ref().map_or(0, |spend| spend.count());
-            let records = Records { otp: seen.otp.value.clone(), number: seen.number.value.clone(), spent, kept };
+            let message = seen.message.as_ref().and_then(|(_, seen)| seen.value.clone());
+            let records =
+                Records { otp: seen.otp.value.clone(), message, number: seen.number.value.clone(), spent, kept };
             let changes = transition(&records);
             let prepared = self.prepare(touch, place, &seen, changes, reservations, spend.as_deref_mut()).await?;
             let Some(Prepared { commit, after }) = prepared else {
@@ -225,6 +236,7 @@ impl RedisStore {
             otp: Seen::default(),
             key: None,
             number: Seen::default(),
+            message: None,
             fresh: false,
             answerless: false,
         };
@@ -235,9 +247,15 @@ impl RedisStore {
             }
             Subject::Otp(id) => {
                 let (otp, key, number) = self.memory.both(*id)?;
-                Some(Snapshot { id: Some(*id), otp, key: Some(key), number, fresh: false, answerless: false })
+                Some(Snapshot { id: Some(*id), otp, key: Some(key), number, ..nothing })
             }
             Subject::OtpAlone(id) => Some(Snapshot { id: Some(*id), otp: self.memory.otp(*id)?, ..nothing }),
+            // As its claimant knows it: the commit says if somebody else has got hold of it.
+            Subject::Message(message) => {
+                let id = message.id;
+                let seen = SeenMessage::known(message)?;
+                Some(Snapshot { id: Some(id.otp), otp: self.memory.otp(id.otp)?, message: Some((id, seen)), ..nothing })
+            }
             Subject::Purpose(key, purpose) => {
                 let number = self.memory.number(*key)?;
                 let holding = number.value.holding(purpose.as_str()).map(OtpId::from_bytes);
@@ -245,7 +263,7 @@ impl RedisStore {
                     Some(id) => self.memory.otp(id)?,
                     None => Seen::default(),
                 };
-                Some(Snapshot { id: holding, otp, key: Some(*key), number, fresh: false, answerless: false })
+                Some(Snapshot { id: holding, otp, key: Some(*key), number, ..nothing })
             }
             Subject::Nobody => Some(Snapshot { fresh: true, ..nothing }),
         }
@@ -257,6 +275,7 @@ impl RedisStore {
             otp: Seen::default(),
             key: None,
             number: Seen::default(),
+            message: None,
             fresh: true,
             answerless: false,
         };
@@ -270,6 +289,14 @@ impl RedisStore {
                 let bytes = self.get(Place::of_otp(*id), Kind::Otp, &id.bytes()).await?;
                 Snapshot { id: Some(*id), otp: SeenOtp::read(bytes.as_deref())?, ..nothing }
             }
+            Subject::Message(message) => {
+                let (id, place) = (message.id, Place::of_otp(message.id.otp));
+                let call = Call::new(&WITH_MESSAGE, place).key(Kind::Otp, &id.otp.bytes());
+                let call = call.key(Kind::Messages, &id.otp.bytes()).arg(records::message_field(id).to_vec());
+                let [otp, message] = two(self.link.run(call).await?)?;
+                let message = Some((id, SeenMessage::read(id, message.as_deref())));
+                Snapshot { id: Some(id.otp), otp: SeenOtp::read(otp.as_deref())?, message, ..nothing }
+            }
             Subject::Otp(id) => {
                 let place = Place::of_otp(*id);
                 let call = Call::new(&LOAD, place).key(Kind::Otp, &id.bytes()).arg(place.key(Kind::Number, b""));
@@ -277,7 +304,7 @@ impl RedisStore {
                 let otp = SeenOtp::read(otp.as_deref())?;
                 let key = otp.value.as_ref().map(|otp| otp.number_key);
                 let number = SeenNumber::read(number.as_deref())?;
-                Snapshot { id: Some(*id), otp, key, number, fresh: true, answerless: false }
+                Snapshot { id: Some(*id), otp, key, number, ..nothing }
             }
             Subject::Purpose(key, purpose) => {
                 let place = Place::of_number(*key);
@@ -292,7 +319,7 @@ impl RedisStore {
                         otp = SeenOtp::read(bytes.as_deref())?;
                     }
                 }
-                Snapshot { id: holding, otp, key: Some(*key), number, fresh: true, answerless: false }
+                Snapshot { id: holding, otp, key: Some(*key), number, ..nothing }
             }
         })
     }
@@ -315,13 +342,14 @@ impl RedisStore {
         {
             spend.moved(self, next()).await?;
         }
-        if let Some((id, held)) = &after.fence
-            && next().as_deref().map(mark) != Some(held)
-        {
-            // Another replica has taken it over: this one lets go of it, and must not hand it to a carrier.
-            self.pending.apply(vec![Step::Settle(*id)]);
-            return Err(StoreError::Unavailable);
-        }
+        let message = before.message.as_ref().map(|(id, known)| {
+            let seen = SeenMessage::read(*id, next().as_deref());
+            if seen.mark != known.mark {
+                // Another replica has it, or a commit of this one whose answer was lost: it is not held here as it was.
+                self.pending.apply(vec![Step::Settle(*id)]);
+            }
+            (*id, seen)
+        });
         // Another code may hold for the purpose by now.
         if matches!(touch.subject, Subject::Purpose(..)) {
             return Ok(None);
@@ -330,7 +358,7 @@ impl RedisStore {
             Subject::Otp(_) => otp.value.as_ref().map(|otp: &Arc<Otp>| otp.number_key),
             _ => before.key,
         };
-        Ok(Some(Snapshot { id: before.id, otp, key, number, fresh: true, answerless: false }))
+        Ok(Some(Snapshot { id: before.id, otp, key, number, message, fresh: true, answerless: false }))
     }
 
     async fn with_otp(&self, answer: Arc<KeptAnswer>, seen: &Snapshot) -> Result<Kept, StoreError> {

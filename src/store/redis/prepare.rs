@@ -5,13 +5,12 @@ use crate::clock::UnixMillis;
 use crate::events::queue::Address;
 use crate::idempotency::ReplayKey;
 use crate::otp::id::{NumberKey, OtpId};
-use crate::otp::outbox::{MessageId, Stage};
-use crate::otp::store::{Changes, OtpChange, OutboxChange, StoreError, Subject, Touch};
+use crate::otp::store::{Changes, OtpChange, OutboxChange, StoreError, Touch};
 use crate::store::pending::Step;
 use crate::store::redis::RedisStore;
 use crate::store::redis::answers::{GRACE, Reservation};
 use crate::store::redis::change::{Snapshot, is_reserved};
-use crate::store::redis::commit::{Commit, mark};
+use crate::store::redis::commit::Commit;
 use crate::store::redis::place::{Kind, Place};
 use crate::store::redis::records;
 use crate::store::redis::seen::{SeenNumber, SeenOtp};
@@ -41,7 +40,6 @@ pub(super) struct After {
     /// The key under which the commit expects nothing.
     pub(super) unanswered: Option<ReplayKey>,
     pub(super) spend_checked: bool,
-    pub(super) fence: Option<(MessageId, Vec<u8>)>,
 }
 
 impl RedisStore {
@@ -65,14 +63,8 @@ impl RedisStore {
         if let (Some(spend), Some(_)) = (spend.as_deref(), changes.spent) {
             after.spend_checked = spend.check(&mut commit);
         }
-        if let OutboxChange::Put(message) = &changes.outbox
-            && matches!(message.body.stage, Stage::Submitting(_))
-            && let Some(held) = self.pending.held(message.id)
-        {
-            let held = mark(&records::message_bytes(&held)?).to_vec();
-            let field = records::message_field(message.id);
-            commit.check_field(Kind::Messages, &message.id.otp.bytes(), &field, &held);
-            after.fence = Some((message.id, held));
+        if let Some((id, message)) = &seen.message {
+            commit.check_field(Kind::Messages, &id.otp.bytes(), &records::message_field(*id), message.mark.bytes());
         }
         if let Some(key) = touch.answer.filter(|key| !is_reserved(reservations, *key)) {
             commit.check_no_answer(key);
@@ -101,7 +93,7 @@ impl RedisStore {
             OtpChange::Keep => {}
             OtpChange::Put(otp) => self.put_otp(&mut commit, &mut after, before(otp.id), &otp)?,
             OtpChange::Delete => {
-                if let (Subject::Otp(_) | Subject::OtpAlone(_), Some(otp)) = (&touch.subject, &seen.otp.value) {
+                if let (Some(_), Some(otp)) = (touch.subject.otp(), &seen.otp.value) {
                     self.delete_otp(&mut commit, &mut after, otp)?;
                 }
             }

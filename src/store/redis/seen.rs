@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::abuse::NumberRecord;
 use crate::otp::id::{NumberKey, OtpId};
+use crate::otp::outbox::{Message, MessageId};
 use crate::otp::record::Otp;
 use crate::otp::store::StoreError;
 use crate::store::recent::Recent;
@@ -41,6 +42,23 @@ pub(super) struct Seen<T> {
 pub(super) type SeenOtp = Seen<Option<Arc<Otp>>>;
 /// A number's record; an empty one where there is none.
 pub(super) type SeenNumber = Seen<NumberRecord>;
+
+/// A message that is not settled; none where there is no such record, or none that this release can read.
+pub(super) type SeenMessage = Seen<Option<Message>>;
+
+impl SeenMessage {
+    /// As it was read.
+    pub(super) fn read(id: MessageId, bytes: Option<&[u8]>) -> Self {
+        let Some(bytes) = bytes else { return Self::default() };
+        Self { value: records::message(id, bytes).ok(), mark: Mark::of(bytes) }
+    }
+
+    /// As it is known to whoever has claimed it.
+    pub(super) fn known(message: &Message) -> Option<Self> {
+        let mark = Mark::of(&records::message_bytes(message).ok()?);
+        Some(Self { value: Some(message.clone()), mark })
+    }
+}
 
 impl SeenNumber {
     /// As it was read.

@@ -115,12 +115,14 @@ impl<'a> Group<'a> {
                 (otp, key)
             }
             Subject::OtpAlone(id) => (self.otp(*id)?, None),
+            Subject::Message(message) => (self.otp(message.id.otp)?, None),
             Subject::Nobody => (None, None),
         };
         let number = key.map(|key| self.number(key)).transpose()?.unwrap_or_default();
         let spent = touch.spend.as_ref().map(|key| self.spent(key)).transpose()?.unwrap_or_default();
         let kept = touch.answer.map(|key| self.kept(key)).transpose()?.flatten();
-        let records = Records { otp, number, spent, kept };
+        let message = if let Subject::Message(message) = &touch.subject { self.message(message.id)? } else { None };
+        let records = Records { otp, message, number, spent, kept };
         let mut changes = transition(&records);
         if let Some(answer) = changes.answer.take() {
             self.keep(*answer, &changes.otp, records.otp.as_deref());
@@ -139,6 +141,14 @@ impl<'a> Group<'a> {
         };
         self.otps.insert(id, Seen::read(otp.clone()));
         Ok(otp)
+    }
+
+    fn message(&self, id: MessageId) -> rusqlite::Result<Option<Message>> {
+        match self.messages.get(&id) {
+            Some(message) => Ok(message.clone()),
+            None if self.forgotten.contains(&id.otp) => Ok(None),
+            None => records::message(self.connection, id),
+        }
     }
 
     fn number(&mut self, key: NumberKey) -> rusqlite::Result<NumberRecord> {
@@ -192,7 +202,7 @@ impl<'a> Group<'a> {
             OtpChange::Keep => {}
             OtpChange::Put(otp) => self.put(otp),
             OtpChange::Delete => {
-                if let Subject::Otp(id) | Subject::OtpAlone(id) = touch.subject {
+                if let Some(id) = touch.subject.otp() {
                     if let Some(otp) = self.otps.get(&id).and_then(|seen| seen.value.as_deref()) {
                         self.news.deleted(otp);
                     }

@@ -209,6 +209,13 @@ pub(super) fn messages(connection: &Connection) -> rusqlite::Result<Vec<Message>
     rows.collect()
 }
 
+/// A message that is not settled.
+pub(super) fn message(connection: &Connection, id: MessageId) -> rusqlite::Result<Option<Message>> {
+    let mut statement = connection.prepare_cached("SELECT due, body FROM outbox WHERE otp = ?1 AND number = ?2")?;
+    let read = |row: &Row<'_>| Ok(Message { id, due: UnixMillis(uint(row.get(0)?)), body: record(row, 1)? });
+    statement.query_row(params![id.otp.bytes(), id.number], read).optional()
+}
+
 /// Writes a message.
 pub(super) fn put_message(connection: &Connection, message: &Message) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::carrier::{Carrier, Conduct};
 use crate::support::fleet::{Fleet, PATIENT};
+use crate::support::proxy::{Proxy, Wire};
 use crate::support::receiver::Receiver;
 use crate::support::redis::Redis;
 
@@ -101,6 +102,39 @@ fn what_a_killed_replica_was_at_is_taken_over_and_nothing_else_leaves_twice() {
     for index in (0..DONE).chain([DONE + BEGUN]) {
         assert_eq!(counts[&number(index)], 1, "{index}");
     }
+}
+
+/// A replica that loses the store before it has written down that it submits keeps the message in its memory.
+#[test]
+fn what_was_taken_over_from_a_replica_that_was_cut_off_is_not_sent_by_it_as_well() {
+    const MESSAGES: usize = 3;
+    let (redis, carrier) = (Redis::start(), carrier());
+    drop(Fleet::start(1, &redis.address()));
+    // Far enough away to be cut off between the commit of a send and that of its submission.
+    let proxy = Proxy::far_before(redis.port(), Duration::from_millis(100));
+    // It waits longer for a receipt than for its store.
+    let tables = by_carrier(&carrier).replace("receipt_within = \"5s\"\n", "");
+    let cut_off = Fleet::with(1, &proxy.store(), PATIENT, &tables);
+    let other = Fleet::with(1, &redis.address(), PATIENT, &tables);
+    let send = |index: usize| {
+        let mut client = cut_off.client(0);
+        let body = body(index);
+        move || client.post_json("/v1/otp", &body).expect(200)
+    };
+    std::thread::scope(|scope| {
+        let sends: Vec<_> = (0..MESSAGES).map(|index| scope.spawn(send(index))).collect();
+        sends.into_iter().for_each(|send| drop(send.join().unwrap()));
+    });
+    proxy.set(Wire::Broken);
+    assert!(carrier.submissions().is_empty(), "it was cut off before");
+    carrier.wait(|_| (0..MESSAGES).all(|index| carrier.submissions().contains_key(&number(index))));
+    proxy.set(Wire::Whole);
+    cut_off.until_ready_is(200);
+    // It tries again every half second.
+    std::thread::sleep(Duration::from_secs(3));
+    let counts = carrier.submissions();
+    assert!((0..MESSAGES).all(|index| counts[&number(index)] == 1), "{counts:?}");
+    drop(other);
 }
 
 #[test]

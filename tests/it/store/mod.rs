@@ -96,6 +96,7 @@ mod conformance {
         messages_go_to_one_claimant_in_order,
         a_claim_is_given_back_or_runs_out,
         a_message_takes_the_place_of_another,
+        a_message_is_shown_as_it_stands,
         concurrent_claimants_share_without_overlap,
         a_waiter_wakes_when_a_message_joins,
         a_waiter_wakes_when_a_message_is_due,

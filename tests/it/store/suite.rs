@@ -179,6 +179,33 @@ pub(crate) async fn a_message_takes_the_place_of_another<S: Otps>(world: &World,
     assert_eq!(store.claim(world.now(), 10).await.unwrap(), [expected]);
 }
 
+pub(crate) async fn a_message_is_shown_as_it_stands<S: Otps>(world: &World, store: &Arc<S>) {
+    let id = world.send(&**store, 1, 3).await;
+    let held = store.claim(world.now(), 10).await.unwrap().remove(0);
+    let known = || Subject::Message(Box::new(held.clone()));
+    let seen = world.records(&**store, known()).await;
+    assert_eq!((seen.otp.map(|otp| otp.id), seen.message.as_ref()), (Some(id), Some(&held)));
+    let mut later = held.clone();
+    later.body.tries = 7;
+    let (put, standing) = (later.clone(), held.clone());
+    outbox(&**store, id, move || OutboxChange::Put(put.clone())).await;
+    // Whoever still has it as it was is told how it stands before anything is written.
+    let settle = move |records: &Records| {
+        let mine = records.message.as_ref() == Some(&standing);
+        let outbox = if mine { OutboxChange::Settle(standing.id) } else { OutboxChange::Keep };
+        (Changes { outbox, ..Changes::default() }, mine)
+    };
+    let touch = Touch { subject: known(), spend: None, answer: None };
+    assert!(!change(&**store, touch, settle).await.unwrap());
+    assert_eq!((store.backlog(), world.records(&**store, known()).await.message), (1, Some(later)));
+    outbox(&**store, id, {
+        let id = held.id;
+        move || OutboxChange::Settle(id)
+    })
+    .await;
+    assert_eq!((store.backlog(), world.records(&**store, known()).await.message), (0, None));
+}
+
 pub(crate) async fn concurrent_claimants_share_without_overlap<S: Otps>(world: &World, store: &Arc<S>) {
     let sends = (0..100_u32).map(|number| {
         let (world, store) = (world.clone(), Arc::clone(store));
