@@ -4,7 +4,8 @@
 //! trace      gives the id that every answer below carries, and sees every answer
 //! dialect    everything below refuses in the caller's dialect
 //! rescue     a panic below is answered in that dialect, and still traced
-//! limits     too large is refused before anything is looked up or read
+//! limits     too large is refused before anything is looked up or read, and what the server refused is worded
+//! path       below it, what is no text in a path is a name that nothing has: it is missed as everything else is
 //! classes    open | keyed | capability: method and path alone decide who may pass
 //!            all that one asks a shared store for has one time
 //!   keyed:   auth    before the quota: nobody drains a connection's quota with wrong keys
@@ -34,6 +35,7 @@ use crate::layer::finish::{FinishLayer, FinishService, Room};
 use crate::layer::guard::Guard;
 use crate::layer::idempotency::{IdempotencyLayer, IdempotencyObserver, IdempotencyService, Operations};
 use crate::layer::limits::{LimitsLayer, LimitsService};
+use crate::layer::path::{PathLayer, PathService};
 use crate::layer::quota::{Carried, QuotaLayer, QuotaObserver, QuotaService};
 use crate::layer::rescue::{RescueLayer, RescueService};
 use crate::layer::route::RouteLayer;
@@ -83,7 +85,7 @@ pub struct Parts {
 }
 
 /// The whole stack.
-pub type Gateway = TraceService<DialectService<RescueService<LimitsService<Classes>>>>;
+pub type Gateway = TraceService<DialectService<RescueService<LimitsService<PathService<Classes>>>>>;
 
 /// Builds the stack.
 #[must_use]
@@ -112,6 +114,8 @@ pub fn stack(parts: Parts) -> Gateway {
         .layer(RescueLayer)
         // Above the look-up of a key, which a large request should not cost.
         .layer(LimitsLayer { body_bytes: parts.body_bytes })
+        // Above the classes, so that a key is asked for and a miss is charged as for any other path.
+        .layer(PathLayer)
         .service(classes)
 }
 

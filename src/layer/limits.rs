@@ -1,5 +1,6 @@
 //! Refuses what is too large before it is read: the address, and a body that announces its length. (Header fields are
-//! bounded below, by the server; a body without a length is bounded above, while it is read.)
+//! bounded below, by the server; a body without a length is bounded above, while it is read.) What the server refused comes
+//! here to be worded: of such a request there may be only a part, and nothing above may see it.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -12,6 +13,7 @@ use tower::{Layer, Service};
 use crate::layer::dialect::refuse;
 use crate::layer::refusal::Refusal;
 use crate::layer::{Request, Response};
+use crate::server::ServerRefusal;
 
 /// The longest address in bytes: RFC 9110 section 4.1 asks for at least 8,000.
 pub const URI_BYTES: usize = 8_192;
@@ -61,6 +63,9 @@ where
 }
 
 fn fault(request: &Request, body_bytes: fn(&str) -> usize) -> Option<Refusal> {
+    if let Some(refusal) = request.extensions().get::<ServerRefusal>() {
+        return Some(refused_below(*refusal));
+    }
     let uri = request.uri();
     let length = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
     if length > URI_BYTES {
@@ -71,4 +76,14 @@ fn fault(request: &Request, body_bytes: fn(&str) -> usize) -> Option<Refusal> {
     announced
         .filter(|length| usize::try_from(*length).unwrap_or(usize::MAX) > limit)
         .map(|_| Refusal::BodyTooLarge(limit))
+}
+
+/// The refusal that the server left to be worded.
+const fn refused_below(refusal: ServerRefusal) -> Refusal {
+    match refusal {
+        // The server lets more pass than is allowed here.
+        ServerRefusal::TargetTooLong => Refusal::UriTooLong(URI_BYTES),
+        ServerRefusal::FieldsTooLarge { fields, bytes } => Refusal::FieldsTooLarge { fields, bytes },
+        ServerRefusal::Malformed { name, detail } => Refusal::MalformedHead { name, detail },
+    }
 }

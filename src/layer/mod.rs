@@ -7,6 +7,7 @@ pub mod finish;
 pub mod guard;
 pub mod idempotency;
 pub mod limits;
+pub mod path;
 pub mod quota;
 pub mod refusal;
 pub mod rescue;

@@ -31,6 +31,20 @@ pub enum Refusal {
     MethodNotAllowed,
     /// The address is longer than the limit, in bytes.
     UriTooLong(usize),
+    /// The header fields are more, or larger, than they may be.
+    FieldsTooLarge {
+        /// How many there may be.
+        fields: usize,
+        /// How many bytes they may have together.
+        bytes: usize,
+    },
+    /// A part of the head other than what the call asks for, as Host, is not what it must be.
+    MalformedHead {
+        /// Which.
+        name: &'static str,
+        /// What would be right, in words that follow the name.
+        detail: &'static str,
+    },
     /// The body is larger than the limit, in bytes.
     BodyTooLarge(usize),
     /// The body did not arrive in time.

@@ -1,5 +1,6 @@
-//! hyper's service over the tower service: a request is checked, gets its peer and its timed body, and is handed on.
-//! Knows nothing of bytes. It allocates for a body that is not empty and for the extension, and nothing else.
+//! hyper's service over the tower service: a request is checked, gets its peer and its timed body, and is handed on; a
+//! refused one only where the service words refusals. Knows nothing of bytes. It allocates for a body that is not empty
+//! and for the extension, and nothing else.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -18,7 +19,8 @@ use super::body::{AnswerBody, Answered, TimedBody, read_rest};
 use super::drain::Stage;
 use super::link::{Errand, Link};
 use super::peer::Peer;
-use super::strict::{self, Refusal};
+use super::refusal::ServerRefusal;
+use super::strict;
 
 /// The service of one connection.
 #[derive(Clone)]
@@ -51,24 +53,33 @@ where
         let version = request.version();
         let (begun, finished) = link.requests();
         // On HTTP/1 the wire counts the heads that it sees to their end, and they come here one after the other.
-        // One that it did not see was cut short by it.
+        // One that it did not see was cut short by it. That must never be served: what hyper has of it ends where the wire
+        // made it end.
         let cut = version != Version::HTTP_2 && begun == finished;
         if version == Version::HTTP_2 || cut {
             link.begin(1);
         }
         let errand = Some(Errand::new(Arc::clone(link)));
         let (mut head, body) = request.into_parts();
-        let checked = if cut { Err(strict::TARGET_TOO_LONG) } else { strict::check(&head, &common.settings.limits) };
-        if let Err(refusal) = checked {
-            common.stats.refused_strict.add_one();
-            tracing::debug!(peer = %link.socket, reason = refusal.reason.trim_end(), "request refused");
-            return Answer { state: State::Refused { refusal }, errand, version };
+        let refusal = if cut {
+            Some(link.refusal_of_cut())
+        } else {
+            strict::check(&head, &common.settings.limits).inspect_err(|_| common.stats.refused_strict.add_one()).err()
+        };
+        if let Some(refusal) = refusal {
+            tracing::debug!(peer = %link.socket, reason = %refusal, "request refused");
+            if !common.settings.hands_refusals {
+                return Answer { state: State::Refused { refusal }, errand, version, closes: true };
+            }
+            head.extensions.insert(refusal);
         }
         let peer = Peer::find(link.socket, &head.headers, &common.settings.trusted_proxies);
         head.extensions.insert(peer);
-        let body = TimedBody::wrap(body, &head, link);
+        // What else came with a refused request is nobody's to read; the connection ends with the answer.
+        let closes = refusal.is_some();
+        let body = if closes { Body::empty() } else { TimedBody::wrap(body, &head, link) };
         let future = Oneshot::new(self.service.clone(), Request::from_parts(head, body));
-        Answer { state: State::Serving { future }, errand, version }
+        Answer { state: State::Serving { future }, errand, version, closes }
     }
 }
 
@@ -79,13 +90,15 @@ pin_project_lite::pin_project! {
         state: State<S>,
         errand: Option<Errand>,
         version: Version,
+        // Whether it is the connection's last, whatever becomes of the request. On HTTP/1.
+        closes: bool,
     }
 }
 
 pin_project_lite::pin_project! {
     #[project = StateProject]
     enum State<S: Service<Request<Body>>> {
-        Refused { refusal: Refusal },
+        Refused { refusal: ServerRefusal },
         Serving { #[pin] future: Oneshot<S, Request<Body>> },
         // The answer waits for the rest of the request. Rare, hence the boxes.
         Reading { rest: Pin<Box<dyn Future<Output = bool> + Send>>, response: Option<Box<Response<Body>>> },
@@ -103,7 +116,7 @@ where
         let is_http2 = *this.version == Version::HTTP_2;
         let Some(link) = this.errand.as_ref().map(|errand| Arc::clone(&errand.link)) else { return Poll::Pending };
         let (mut response, close) = match this.state.as_mut().project() {
-            StateProject::Refused { refusal } => (refused(*refusal), true),
+            StateProject::Refused { refusal } => (refused(*refusal), false),
             StateProject::Serving { future } => {
                 let Ok(response) = ready!(future.poll(cx));
                 match link.take_body() {
@@ -127,7 +140,7 @@ where
             }
         };
         let Some(mut errand) = this.errand.take() else { return Poll::Pending };
-        if !is_http2 && (close || link.common.gate.now().stage > Stage::Serving) {
+        if !is_http2 && (close || *this.closes || link.common.gate.now().stage > Stage::Serving) {
             // hyper ends the connection after an answer that says so.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -136,9 +149,9 @@ where
     }
 }
 
-fn refused(refusal: Refusal) -> Response<Body> {
-    let mut response = Response::new(Body::from(refusal.reason));
-    *response.status_mut() = refusal.status;
+fn refused(refusal: ServerRefusal) -> Response<Body> {
+    let mut response = Response::new(Body::from(format!("{refusal}\n")));
+    *response.status_mut() = refusal.status();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     response
 }

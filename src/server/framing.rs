@@ -52,6 +52,8 @@ pub(super) struct FramingLimits {
     pub(super) request_line: usize,
     /// The header section, and again the trailers.
     pub(super) fields: usize,
+    /// How many fields the header section may have; not bytes.
+    pub(super) field_count: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +74,8 @@ pub(super) struct Framing {
     part: Part,
     /// Bytes of this part so far.
     spent: usize,
+    /// Fields of this head so far.
+    fields: usize,
     /// The line so far, when it came in pieces.
     held: [u8; HELD],
     line: usize,
@@ -87,6 +91,7 @@ impl Framing {
             limits,
             part: Part::RequestLine,
             spent: 0,
+            fields: 0,
             held: [0; HELD],
             line: 0,
             last: 0,
@@ -107,6 +112,12 @@ impl Framing {
             Part::RequestLine | Part::Fields => Position::Head,
             _ => Position::Body,
         }
+    }
+
+    /// After a fault: the beginning and the last byte of what was passed on of the field that it lies in, nothing of which
+    /// may have been; none where it is no field's.
+    pub(super) fn faulty_field(&self) -> Option<(&[u8], u8)> {
+        (self.part == Part::Fields).then(|| (self.held.split_at(self.line.min(HELD)).0, self.last))
     }
 
     /// Follows `bytes`, the next ones of the stream.
@@ -138,12 +149,28 @@ impl Framing {
         taken
     }
 
-    /// Takes one line or the piece of it that is here.
+    /// Takes one line or the piece of it that is here. Of a faulty field no more is passed on than already was, so that
+    /// the head can be ended before it.
     fn take_line(&mut self, rest: &[u8]) -> Result<usize, Cut> {
+        let (line, last) = (self.line, self.last);
+        self.read_line(rest).map_err(|cut| match self.part {
+            Part::Fields => {
+                (self.line, self.last) = (line, last);
+                Cut { passed: 0, ..cut }
+            }
+            _ => cut,
+        })
+    }
+
+    fn read_line(&mut self, rest: &[u8]) -> Result<usize, Cut> {
         let end = line_feed(rest);
         let piece = rest.split_at(end.unwrap_or(rest.len())).0;
         let (budget, excess) = match self.part {
             Part::RequestLine => (self.limits.request_line, Fault::TargetTooLong),
+            // The first byte of a field too many is seen before hyper counts it.
+            Part::Fields if self.is_full() && piece.first().is_some_and(|byte| *byte != b'\r') => {
+                (0, Fault::FieldsTooLarge)
+            }
             Part::Fields => (self.limits.fields, Fault::FieldsTooLarge),
             Part::Trailers => (self.limits.fields, Fault::Framing),
             _ => (CHUNK_LINE, Fault::Framing),
@@ -180,6 +207,11 @@ impl Framing {
         Ok(piece.len() + 1)
     }
 
+    /// Whether the next line must be the end of the head.
+    const fn is_full(&self) -> bool {
+        self.line == 0 && self.fields >= self.limits.field_count
+    }
+
     fn hold(&mut self, piece: &[u8]) {
         for (slot, byte) in self.held.iter_mut().skip(self.line).zip(piece) {
             *slot = *byte;
@@ -197,7 +229,10 @@ impl Framing {
             Part::RequestLine if line.is_empty() => {}
             Part::RequestLine => self.enter(Part::Fields),
             Part::Fields if line.is_empty() => self.end_of_head(),
-            Part::Fields => self.field(line, whole)?,
+            Part::Fields => {
+                self.fields += 1;
+                self.field(line, whole)?;
+            }
             Part::ChunkSize => match chunk_size(line) {
                 Some(0) => self.enter(Part::Trailers),
                 Some(size) => self.enter(Part::ChunkData(size)),
@@ -249,6 +284,7 @@ impl Framing {
     const fn enter(&mut self, part: Part) {
         self.part = part;
         self.spent = 0;
+        self.fields = 0;
     }
 }
 
@@ -280,7 +316,7 @@ fn chunk_size(line: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const LIMITS: FramingLimits = FramingLimits { request_line: 100, fields: 200 };
+    const LIMITS: FramingLimits = FramingLimits { request_line: 100, fields: 200, field_count: 5 };
 
     /// Scans `bytes` in pieces of `step`; the position and heads at the end, or the fault with the bytes passed.
     fn scan(bytes: &[u8], step: usize) -> Result<(Position, u32), Cut> {
@@ -321,12 +357,13 @@ mod tests {
             ("Transfer-Encoding: chunked\r\n\r\n-1\r\n", 33, Fault::Framing),
         ] {
             let bytes = format!("{head}{tail}");
+            let found = head.len() + passed;
+            let (before, _) = bytes.split_at(found);
+            let line = before.rfind('\n').map_or(0, |end| end + 1);
             for step in 1..bytes.len() {
-                assert_eq!(
-                    scan(bytes.as_bytes(), step),
-                    Err(Cut { passed: head.len() + passed, fault }),
-                    "{tail:?} by {step}"
-                );
+                // Of a field that is at fault, only what came before the piece that shows it.
+                let passed = if before.contains("\r\n\r\n") { found } else { line.max(found / step * step) };
+                assert_eq!(scan(bytes.as_bytes(), step), Err(Cut { passed, fault }), "{tail:?} by {step}");
             }
         }
     }
@@ -337,7 +374,40 @@ mod tests {
         let fields = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(200));
         for step in [1, 7, 1000] {
             assert_eq!(scan(target.as_bytes(), step), Err(Cut { passed: 100, fault: Fault::TargetTooLong }));
-            assert_eq!(scan(fields.as_bytes(), step), Err(Cut { passed: 216, fault: Fault::FieldsTooLarge }));
+            // Up to the limit, in whole pieces, and nothing of a field that comes in one.
+            let passed = if step == 1000 { 16 } else { 216 / step * step };
+            assert_eq!(scan(fields.as_bytes(), step), Err(Cut { passed, fault: Fault::FieldsTooLarge }));
         }
+    }
+
+    #[test]
+    fn a_field_too_many_is_cut_before_its_first_byte() {
+        let enough = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(5));
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(6));
+        for step in [1, 4, 7, 1000] {
+            assert_eq!(scan(enough.repeat(2).as_bytes(), step), Ok((Position::Boundary, 2)), "step {step}");
+            assert_eq!(
+                scan(many.as_bytes(), step),
+                Err(Cut { passed: 46, fault: Fault::FieldsTooLarge }),
+                "step {step}"
+            );
+        }
+    }
+
+    #[test]
+    fn tells_what_was_passed_of_a_faulty_field() {
+        let fields = "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5x\r\n\r\n".as_bytes();
+        for (split, passed) in [(10, ""), (25, ""), (26, "C"), (43, "Content-Length: 5x"), (44, "Content-Length: 5x\r")]
+        {
+            let mut framing = Framing::new(LIMITS);
+            let (first, rest) = fields.split_at(split);
+            assert_eq!(framing.scan(first), Ok(()));
+            assert_eq!(framing.scan(rest).unwrap_err().fault, Fault::Framing, "at {split}");
+            let (begin, last) = framing.faulty_field().unwrap();
+            assert_eq!(begin, passed.as_bytes(), "at {split}");
+            assert!(begin.is_empty() || begin.last() == Some(&last), "at {split}");
+        }
+        let mut framing = Framing::new(LIMITS);
+        assert!(framing.scan(b"GET / HTTP/1.1\n").is_err() && framing.faulty_field().is_none());
     }
 }

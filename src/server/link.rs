@@ -2,8 +2,8 @@
 //! task reads it after each poll and knows which deadline holds. Words in memory; no timer, no lock.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -14,9 +14,13 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::drain::Gate;
-use super::framing::{FramingLimits, Position};
+use super::framing::{Fault, FramingLimits, Position};
+use super::refusal::ServerRefusal;
 use super::settings::Settings;
 use super::stats::ServerStats;
+
+/// HTTP/2: how much larger than all that is allowed together a head may be before h2 refuses it by itself, without a word.
+const H2_HEADROOM: usize = 32 * 1024;
 
 /// What all connections of a listener share.
 pub(super) struct Common {
@@ -47,7 +51,9 @@ impl Common {
             .initial_connection_window_size(limits.h2_connection_window)
             .max_pending_accept_reset_streams(limits.h2_pending_resets)
             .max_local_error_reset_streams(limits.h2_error_resets)
-            .max_header_list_size(u32::try_from(limits.target_bytes + limits.header_bytes).unwrap_or(u32::MAX))
+            .max_header_list_size(
+                u32::try_from(limits.target_bytes + limits.header_bytes + H2_HEADROOM).unwrap_or(u32::MAX),
+            )
             .max_send_buf_size(64 * 1024);
         Self { settings, stats: Arc::default(), gate, http1, http2 }
     }
@@ -55,7 +61,11 @@ impl Common {
     pub(super) const fn framing(&self) -> FramingLimits {
         let limits = &self.settings.limits;
         // The method, the version and the spaces come on top.
-        FramingLimits { request_line: limits.target_bytes + 64, fields: limits.header_bytes }
+        FramingLimits {
+            request_line: limits.target_bytes + 64,
+            fields: limits.header_bytes,
+            field_count: limits.header_fields,
+        }
     }
 
     /// How many connections there may be at a time.
@@ -85,6 +95,8 @@ pub(super) struct Link {
     leaving_since: AtomicU64,
     read_closed: AtomicBool,
     body_failed: AtomicBool,
+    /// What the framing found, on HTTP/1: behind it nothing passes any more.
+    fault: OnceLock<Fault>,
     /// A request body that the service did not read to its end, on HTTP/1.
     left: Mutex<Option<Incoming>>,
     /// Answers under way by the period in which they began, even and odd; and the period.
@@ -108,6 +120,7 @@ impl Link {
             leaving_since: AtomicU64::new(0),
             read_closed: AtomicBool::new(false),
             body_failed: AtomicBool::new(false),
+            fault: OnceLock::new(),
             left: Mutex::new(None),
             under_way: [const { AtomicU32::new(0) }; 2],
             period: AtomicU8::new(0),
@@ -142,6 +155,17 @@ impl Link {
 
     pub(super) fn body_failed(&self) {
         self.body_failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that the wire cut what comes because of `fault`.
+    pub(super) fn cut(&self, fault: Fault) {
+        // There is one on a connection at most.
+        let _ = self.fault.set(fault);
+    }
+
+    /// What a head that was cut is refused with.
+    pub(super) fn refusal_of_cut(&self) -> ServerRefusal {
+        ServerRefusal::of_cut(self.fault.get().copied(), &self.common.settings.limits)
     }
 
     pub(super) fn leave_body(&self, body: Incoming) {

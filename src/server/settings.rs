@@ -16,6 +16,10 @@ pub struct Settings {
     pub trusted_proxies: Vec<Network>,
     /// The certificate; without one the listener speaks plain HTTP.
     pub tls: Option<Tls>,
+    /// Whether the service words what the server refuses: then it gets such requests, each with a
+    /// [`ServerRefusal`](super::ServerRefusal) that it has to look for first. Otherwise they are answered here, with one
+    /// line of plain text, and never reach it.
+    pub hands_refusals: bool,
 }
 
 /// Sizes and counts that a listener allows.

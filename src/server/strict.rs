@@ -6,57 +6,51 @@
 
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
-use http::{HeaderValue, Method, StatusCode, Version, request};
+use http::{HeaderValue, Method, Version, request};
 
+use super::refusal::ServerRefusal;
 use super::settings::Limits;
 
-/// A refusal: its status, and one line that says what is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) status: StatusCode,
-    pub(super) reason: &'static str,
-}
+/// What a host has to look like.
+const HOST_FORM: &str = "must be a name or an address, with a port if need be";
+const ONCE: &str = "must be sent once";
 
-/// What becomes of a request whose target passes [`Limits::target_bytes`].
-pub(super) const TARGET_TOO_LONG: Refusal =
-    Refusal { status: StatusCode::URI_TOO_LONG, reason: "the request target is too long\n" };
-
-const fn bad(reason: &'static str) -> Refusal {
-    Refusal { status: StatusCode::BAD_REQUEST, reason }
+const fn bad(name: &'static str, detail: &'static str) -> ServerRefusal {
+    ServerRefusal::Malformed { name, detail }
 }
 
 /// Checks a request's head.
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub(super) fn check(head: &request::Parts, limits: &Limits) -> Result<(), Refusal> {
+pub(super) fn check(head: &request::Parts, limits: &Limits) -> Result<(), ServerRefusal> {
     if head.method == Method::CONNECT {
-        return Err(bad("CONNECT: this is no proxy\n"));
+        return Err(bad("method", "must not be CONNECT: this is no proxy"));
     }
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target > limits.target_bytes {
-        return Err(TARGET_TOO_LONG);
+        return Err(ServerRefusal::TargetTooLong);
     }
     let path = head.uri.path();
     let asterisk = path == "*" && head.method == Method::OPTIONS;
     if !path.starts_with('/') && !asterisk {
-        return Err(bad("the request target must be a path\n"));
+        return Err(bad("request target", "must be a path"));
     }
     if let Some(authority) = head.uri.authority()
         && !is_host(authority.as_str().as_bytes())
     {
-        return Err(bad("the authority of the request target is malformed\n"));
+        return Err(bad("authority", HOST_FORM));
     }
     if head.version == Version::HTTP_2 { check_http2(head, limits) } else { check_http1(head) }
 }
 
-fn check_http1(head: &request::Parts) -> Result<(), Refusal> {
+fn check_http1(head: &request::Parts) -> Result<(), ServerRefusal> {
     let mut hosts = head.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) if head.version < Version::HTTP_11 => {}
-        (None, _) => return Err(bad("Host is missing\n")),
-        (Some(_), Some(_)) => return Err(bad("there is more than one Host\n")),
-        (Some(host), None) if !is_host(host.as_bytes()) => return Err(bad("Host is malformed\n")),
+        (None, _) => return Err(bad("Host", "is required")),
+        (Some(_), Some(_)) => return Err(bad("Host", ONCE)),
+        (Some(host), None) if !is_host(host.as_bytes()) => return Err(bad("Host", HOST_FORM)),
         (Some(_), None) => {}
     }
     let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
@@ -64,27 +58,26 @@ fn check_http1(head: &request::Parts) -> Result<(), Refusal> {
     match (codings.next(), codings.next()) {
         (None, _) => Ok(()),
         (Some(coding), None) if chunked(coding) => Ok(()),
-        _ => Err(bad("the only transfer coding is chunked\n")),
+        _ => Err(bad("Transfer-Encoding", "must be chunked, and sent once")),
     }
 }
 
 /// HTTP/2 frames its bodies itself, and h2 knows no limits on fields but their sum with the path.
-fn check_http2(head: &request::Parts, limits: &Limits) -> Result<(), Refusal> {
+fn check_http2(head: &request::Parts, limits: &Limits) -> Result<(), ServerRefusal> {
     let mut hosts = head.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next(), head.uri.authority()) {
-        (None, _, None) => return Err(bad("neither :authority nor host is given\n")),
-        (Some(_), Some(_), _) => return Err(bad("there is more than one host\n")),
-        (Some(host), None, _) if !is_host(host.as_bytes()) => return Err(bad("host is malformed\n")),
+        (None, _, None) => return Err(bad(":authority", "is required, or host")),
+        (Some(_), Some(_), _) => return Err(bad("host", ONCE)),
+        (Some(host), None, _) if !is_host(host.as_bytes()) => return Err(bad("host", HOST_FORM)),
         (Some(host), None, Some(authority)) if !is_same(host, authority) => {
-            return Err(bad("host differs from :authority\n"));
+            return Err(bad("host", "must be the same as :authority"));
         }
         _ => {}
     }
     let fields = head.headers.len();
     let bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if fields > limits.header_fields || bytes > limits.header_bytes {
-        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return Err(Refusal { status, reason: "the header fields are too many or too large\n" });
+        return Err(ServerRefusal::fields(limits));
     }
     Ok(())
 }
@@ -132,6 +125,8 @@ fn is_name(host: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
 
     #[test]
@@ -149,7 +144,7 @@ mod tests {
         }
     }
 
-    fn http2(uri: &str, hosts: &[&str]) -> Result<(), Refusal> {
+    fn http2(uri: &str, hosts: &[&str]) -> Result<(), ServerRefusal> {
         let mut builder = http::Request::builder().version(Version::HTTP_2).uri(uri);
         for host in hosts {
             builder = builder.header(HOST, *host);
@@ -165,7 +160,7 @@ mod tests {
         for (uri, hosts) in
             [("/", &[][..]), ("https://a.example/", &["b.example"]), ("/", &["a", "a"]), ("/", &["a b"])]
         {
-            assert_eq!(http2(uri, hosts).unwrap_err().status, StatusCode::BAD_REQUEST, "{uri} {hosts:?}");
+            assert_eq!(http2(uri, hosts).unwrap_err().status(), StatusCode::BAD_REQUEST, "{uri} {hosts:?}");
         }
     }
 }

@@ -5,7 +5,6 @@
 //! part can change it. A connection takes the certificate that is in force at its handshake; connections that stand
 //! are not touched by an exchange.
 
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,51 +13,20 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use tokio::net::TcpStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
-/// Why a certificate or its key cannot be used. Each names the file.
+use crate::certificate::{self, PairError};
+
+/// Why a listener cannot speak TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The file cannot be read.
-    #[error("{}: cannot be read: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// The file is not PEM.
-    #[error("{}: is not valid PEM: {source}", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: pem::Error,
-    },
-    /// The file has no section of the kind that it is configured for.
-    #[error("{}: holds no {expected}", path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-        /// `certificate` or `private key`.
-        expected: &'static str,
-    },
-    /// The key is of no kind that is supported, or is not that of the first certificate in its file.
-    #[error("{}: does not serve for the certificate in {}: {source}", key.display(), certificate.display())]
-    Unusable {
-        /// The certificate's file.
-        certificate: PathBuf,
-        /// The key's file.
-        key: PathBuf,
-        /// What rustls says.
-        source: rustls::Error,
-    },
+    /// The certificate or its key cannot be used; it names the file.
+    #[error(transparent)]
+    Pair(#[from] PairError),
     /// TLS itself cannot be set up; no file's fault.
     #[error("TLS cannot be set up: {0}")]
     Setup(#[source] rustls::Error),
@@ -168,31 +136,7 @@ impl Files {
         })
     }
 
-    fn load(&self, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
-        let pem = read(&self.chain)?;
-        let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-        let chain = chain.map_err(|source| fault(&self.chain, "certificate", source))?;
-        if chain.is_empty() {
-            return Err(TlsError::Missing { path: self.chain.clone(), expected: "certificate" });
-        }
-        let pem = zeroize::Zeroizing::new(read(&self.key)?);
-        let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|source| fault(&self.key, "private key", source))?;
-        CertifiedKey::from_der(chain, key, provider).map_err(|source| TlsError::Unusable {
-            certificate: self.chain.clone(),
-            key: self.key.clone(),
-            source,
-        })
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path).map_err(|source| TlsError::Unreadable { path: path.to_owned(), source })
-}
-
-fn fault(path: &Path, expected: &'static str, source: pem::Error) -> TlsError {
-    let path = path.to_owned();
-    match source {
-        pem::Error::NoItemsFound => TlsError::Missing { path, expected },
-        source => TlsError::Malformed { path, source },
+    fn load(&self, provider: &CryptoProvider) -> Result<CertifiedKey, PairError> {
+        certificate::load(&self.chain, &self.key, provider)
     }
 }

@@ -1,9 +1,9 @@
 //! The byte stream that hyper reads and writes: the socket, plus what was read before hyper came, minus what hyper
 //! must not see. It tells the [`Link`] how things stand. Knows nothing of requests beyond their boundaries.
 //!
-//! When the framing finds a fault, the wire withholds the rest of the stream and gives hyper a few bytes instead that
-//! hyper itself refuses with the right status, or that bring the request to where the bridge refuses it. So the answer
-//! comes in its turn behind the answers of pipelined requests, without a second HTTP writer.
+//! When the framing finds a fault, the wire withholds the rest of the stream and gives hyper a few bytes instead
+//! (`substitute`) that bring the request to where the bridge refuses it, or that hyper itself refuses with the right
+//! status. So the answer comes in its turn behind the answers of pipelined requests, without a second HTTP writer.
 //!
 //! Shutting down lingers: a socket that is closed with unread bytes in it sends a reset, which can destroy the
 //! answer on its way (RFC 9112 section 9.6). So after the last byte is out the rest is read and thrown away for
@@ -20,8 +20,9 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::Frames;
-use super::framing::{Cut, Fault, Framing, Position};
+use super::framing::{Cut, Framing, Position};
 use super::link::Link;
+use super::substitute::substitute;
 
 /// How long a closed connection is read from at most.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
@@ -35,8 +36,6 @@ pub(super) struct Wire<T> {
     /// Bytes that come before those of the socket.
     first: Bytes,
     bounds: Bounds,
-    /// The last byte that passed.
-    last: u8,
     /// After a fault nothing comes behind `first`.
     fault: Option<Position>,
     shut: bool,
@@ -46,11 +45,11 @@ pub(super) struct Wire<T> {
 impl<T> Wire<T> {
     pub(super) fn http1(io: T, first: Bytes, link: Arc<Link>) -> Self {
         let bounds = Bounds::Messages(Framing::new(link.common.framing()));
-        Self { io, link, first, bounds, last: 0, fault: None, shut: false, discarded: 0 }
+        Self { io, link, first, bounds, fault: None, shut: false, discarded: 0 }
     }
 
     pub(super) const fn http2(io: T, first: Bytes, link: Arc<Link>) -> Self {
-        Self { io, link, first, bounds: Bounds::Frames(Frames::new()), last: 0, fault: None, shut: false, discarded: 0 }
+        Self { io, link, first, bounds: Bounds::Frames(Frames::new()), fault: None, shut: false, discarded: 0 }
     }
 
     /// The socket, and the bytes that were not yet taken.
@@ -67,12 +66,10 @@ impl<T> Wire<T> {
                 let before = framing.heads();
                 let outcome = framing.scan(fresh);
                 self.link.read(framing.heads().wrapping_sub(before), framing.position());
-                let passed = outcome.map_or_else(|cut| cut.passed, |()| fresh.len());
-                self.last = fresh.split_at(passed).0.last().copied().unwrap_or(self.last);
-                let Err(Cut { fault, .. }) = outcome else { return };
+                let Err(Cut { passed, fault }) = outcome else { return };
                 tracing::debug!(peer = %self.link.socket, ?fault, "request refused");
-                let fields = self.link.common.settings.limits.header_fields;
-                (passed, substitute(fault, self.last, fields), framing.position())
+                self.link.cut(fault);
+                (passed, substitute(fault, framing.faulty_field()), framing.position())
             }
             Bounds::Frames(frames) => {
                 let outcome = frames.scan(fresh);
@@ -102,25 +99,6 @@ enum Bounds {
 
 /// A PING on a stream, which is an error of the connection (RFC 9113 section 6.7): h2 says goodbye.
 const MISPLACED_PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
-
-/// What hyper gets to read instead of the rest of a faulty request, after the byte `last` of it.
-fn substitute(fault: Fault, last: u8, fields: usize) -> Bytes {
-    match fault {
-        // No part of a message may hold a NUL.
-        Fault::Framing => Bytes::from_static(b"\0\r\n\r\n"),
-        // The cut line gets a version. The bridge refuses a head whose end the framing did not see.
-        Fault::TargetTooLong => Bytes::from_static(b" HTTP/1.0\r\n\r\n"),
-        // One field too many.
-        Fault::FieldsTooLarge => {
-            let end = match last {
-                b'\n' => "",
-                b'\r' => "\n",
-                _ => "\r\n",
-            };
-            Bytes::from([end, &"a:\r\n".repeat(fields + 1), "\r\n"].concat())
-        }
-    }
-}
 
 impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -215,18 +193,5 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<T> {
             self.shut = true;
         }
         self.linger(cx).map(Ok)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn substitutes_end_the_line_that_was_cut() {
-        let text = |last| String::from_utf8(substitute(Fault::FieldsTooLarge, last, 2).to_vec()).unwrap();
-        assert_eq!(text(b'x'), "\r\na:\r\na:\r\na:\r\n\r\n");
-        assert_eq!(text(b'\r'), "\na:\r\na:\r\na:\r\n\r\n");
-        assert_eq!(text(b'\n'), "a:\r\na:\r\na:\r\n\r\n");
     }
 }

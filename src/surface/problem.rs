@@ -77,6 +77,8 @@ pub enum ProblemCode {
     QuotaExceeded,
     /// 429: too many failed authentications from this address.
     TooManyFailures,
+    /// 431: the header fields are too many, or too large together.
+    HeadersTooLarge,
     /// 500: a fault of the gateway.
     Internal,
     /// 503: the store refuses or does not answer; nothing was done.
@@ -117,6 +119,7 @@ impl ProblemCode {
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::QuotaExceeded => "quota_exceeded",
             Self::TooManyFailures => "too_many_failures",
+            Self::HeadersTooLarge => "headers_too_large",
             Self::Internal => "internal",
             Self::Unavailable => "unavailable",
             Self::Unanswered => "unanswered",
@@ -152,6 +155,7 @@ impl ProblemCode {
             Self::IdempotencyKeyReused => "The idempotency key belongs to another request",
             Self::QuotaExceeded => "The quota is exceeded",
             Self::TooManyFailures => "Too many failed authentications",
+            Self::HeadersTooLarge => "The header fields are too large",
             Self::Internal => "Internal error",
             Self::Unavailable => "Temporarily unavailable",
             Self::Unanswered => "It may have been done",
@@ -166,7 +170,7 @@ pub struct ProblemFault {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pointer: Option<String>,
-    /// Name of a query parameter.
+    /// Name of a query parameter, or of a header field.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     parameter: Option<String>,
@@ -317,6 +321,11 @@ impl Dialect for Native {
             Refusal::NotFound => ProblemCode::NotFound,
             Refusal::MethodNotAllowed => ProblemCode::MethodNotAllowed,
             Refusal::UriTooLong(_) => ProblemCode::UriTooLong,
+            Refusal::FieldsTooLarge { .. } => ProblemCode::HeadersTooLarge,
+            Refusal::MalformedHead { name, detail } => {
+                let at = Place::Parameter((*name).to_owned());
+                return Problem::invalid(vec![Fault { at, detail: (*detail).to_owned() }]).answer(stamp);
+            }
             Refusal::BodyTooLarge(_) => ProblemCode::BodyTooLarge,
             Refusal::BodyTooSlow => ProblemCode::BodyTooSlow,
             Refusal::BodyUnreadable => ProblemCode::InvalidRequest,

@@ -35,6 +35,10 @@ pub fn words(refusal: &Refusal) -> String {
         Refusal::NotFound => "No operation has this path; /openapi.json lists all of them.".to_owned(),
         Refusal::MethodNotAllowed => "The header Allow names the methods of this path.".to_owned(),
         Refusal::UriTooLong(limit) => format!("The path and query may have at most {limit} bytes."),
+        Refusal::FieldsTooLarge { fields, bytes } => {
+            format!("The header fields may be at most {fields} and have at most {bytes} bytes.")
+        }
+        Refusal::MalformedHead { name, detail } => format!("{name} {detail}."),
         Refusal::BodyTooLarge(limit) => format!("The body may have at most {limit} bytes."),
         Refusal::BodyTooSlow => "The body did not arrive in time.".to_owned(),
         Refusal::BodyUnreadable => "The body broke off or is not framed by the rules of HTTP.".to_owned(),
@@ -74,6 +78,8 @@ pub const fn status(refusal: &Refusal) -> StatusCode {
         Refusal::NotFound => StatusCode::NOT_FOUND,
         Refusal::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Refusal::UriTooLong(_) => StatusCode::URI_TOO_LONG,
+        Refusal::FieldsTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Refusal::MalformedHead { .. } => StatusCode::BAD_REQUEST,
         Refusal::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
         Refusal::BodyUnreadable => StatusCode::BAD_REQUEST,

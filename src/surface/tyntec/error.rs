@@ -255,6 +255,8 @@ impl Dialect for Tyntec {
             Refusal::NotFound => Cause::NotFound,
             Refusal::MethodNotAllowed => Cause::MethodNotAllowed,
             Refusal::UriTooLong(_)
+            | Refusal::FieldsTooLarge { .. }
+            | Refusal::MalformedHead { .. }
             | Refusal::BodyTooLarge(_)
             | Refusal::BodyTooSlow
             | Refusal::BodyUnreadable

@@ -114,6 +114,10 @@ causes! {
     BodyIncomplete = 104_205,
     /// The body is of another media type.
     UnsupportedMediaType = 104_206,
+    /// The header fields are too many, or too large together.
+    HeadersTooLarge = 104_207,
+    /// A header field that every request has to have, as Host, is missing or wrong.
+    MalformedHead = 104_208,
     /// The quota is used up.
     RateLimitExceeded = 104_301,
     /// Too many failed authentications from this address.
@@ -245,6 +249,8 @@ impl Dialect for Unimatrix {
             Refusal::NotFound => Cause::NotFound,
             Refusal::MethodNotAllowed => Cause::MethodNotAllowed,
             Refusal::UriTooLong(_) => Cause::AddressTooLong,
+            Refusal::FieldsTooLarge { .. } => Cause::HeadersTooLarge,
+            Refusal::MalformedHead { .. } => Cause::MalformedHead,
             Refusal::BodyTooLarge(_) => Cause::BodyTooLarge,
             Refusal::BodyTooSlow | Refusal::BodyUnreadable => Cause::BodyIncomplete,
             Refusal::UnsupportedMediaType => Cause::UnsupportedMediaType,

@@ -71,7 +71,11 @@ async fn heads_are_checked_as_on_http1() {
         ("101 fields", (0..101).fold(request("/"), |head, index| with(head, &format!("x{index}"), "y")), 431),
     ] {
         client.ready().await.unwrap();
-        assert_eq!(client.send_request(head).await.unwrap().status().as_u16(), expected, "{what}");
+        let answer = client.send_request(head).await.unwrap();
+        assert_eq!(answer.status().as_u16(), expected, "{what}");
+        if expected == 431 {
+            assert!(text(answer).await.contains("at most 100 and have at most 16384 bytes"), "{what}");
+        }
     }
 }
 
@@ -167,7 +171,7 @@ async fn the_limits_are_announced() {
         let mut settings = settings.chunks(6).filter(|setting| setting[..2] == id.to_be_bytes());
         settings.next().map(|setting| u32::from_be_bytes(setting[2..].try_into().unwrap()))
     };
-    assert_eq!((setting(3), setting(4), setting(6)), (Some(100), Some(65_536), Some(32_768)));
+    assert_eq!((setting(3), setting(4), setting(6)), (Some(100), Some(65_536), Some(65_536)));
 }
 
 #[tokio::test]
