@@ -1,14 +1,38 @@
 //! How a command fails: one variant a cause, each with its exit code and one line that says what, where, and what would
 //! be right. The table of codes is in the module above.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError, SecretUrl, StoreUrl};
 use crate::otp::store::{StoreError, WriteError};
+
+/// Where the store is, for messages.
+#[derive(Clone, Copy, Debug)]
+pub enum StoreAt<'a> {
+    /// The embedded one, in this directory.
+    Directory(&'a Path),
+    /// A shared one.
+    Shared(&'a SecretUrl),
+}
+
+impl<'a> StoreAt<'a> {
+    /// The store that the configuration names.
+    #[must_use]
+    pub fn of(config: &'a Config) -> Self {
+        match &config.store.url {
+            StoreUrl::Sqlite => Self::Directory(&config.data_dir),
+            StoreUrl::Redis(url) => Self::Shared(url),
+        }
+    }
+}
 
 /// Why a command failed. The codes are those of BSD's `sysexits.h`, where it has one that fits.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
+    /// Who read standard output has gone, as `head` does: no failure, 0, and nobody is told.
+    #[error("nobody reads standard output any more")]
+    ReaderGone,
     /// A linted connector breaks rules: 1.
     #[error("{0}")]
     Findings(String),
@@ -29,6 +53,14 @@ pub enum CliError {
     /// The shared store takes neither user nor password: 67.
     #[error("store.url: {store}: {problem}; write them into the address: redis://user:password@host")]
     StorePassword {
+        /// Its address, without a password.
+        store: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The shared store's user lacks a right: 67.
+    #[error("store.url: {store}: {problem}; give it to the user (ACL SETUSER), or name another one in the address")]
+    StoreRight {
         /// Its address, without a password.
         store: String,
         /// What is wrong.
@@ -59,7 +91,7 @@ pub enum CliError {
         problem: String,
     },
     /// The shared store is a cluster that is down: 71.
-    #[error("store.url: {store}: {problem}; bring the missing nodes back (redis-cli --cluster check)")]
+    #[error("store.url: {store}: {problem}; bring what is missing back (redis-cli --cluster check)")]
     ClusterDown {
         /// Its address, without a password.
         store: String,
@@ -122,6 +154,14 @@ pub enum CliError {
     /// Something that should not happen: 70.
     #[error("{0}")]
     Internal(String),
+    /// What is shown once could not be shown: 70.
+    #[error("standard output cannot be written: {problem}; {remedy}")]
+    Unshown {
+        /// What is wrong.
+        problem: String,
+        /// Where things stand, and what to do.
+        remedy: String,
+    },
     /// The data directory cannot be made, read or written: 73.
     #[error("data_dir: {}: {problem}; choose another one with --data-dir, or make it writable for this user", directory.display())]
     DataDirectory {
@@ -143,6 +183,14 @@ pub enum CliError {
     StoreFailed {
         /// The data directory.
         directory: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The shared store failed, at a command or while serving: 74.
+    #[error("store.url: {store}: {problem}")]
+    SharedStoreFailed {
+        /// Its address, without a password.
+        store: String,
         /// What is wrong.
         problem: String,
     },
@@ -186,18 +234,19 @@ impl CliError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
+            Self::ReaderGone => 0,
             Self::Findings(_) => 1,
             Self::Usage(_) => 64,
             Self::Data(_) => 65,
             Self::StoreEmptied { .. } => 66,
-            Self::StorePassword { .. } => 67,
+            Self::StorePassword { .. } | Self::StoreRight { .. } => 67,
             Self::StoreAway { .. } => 68,
             Self::ClusterDown { .. } => 71,
             Self::StoreTooOld { .. } => 72,
             Self::PortInUse { .. } | Self::Listener { .. } | Self::NotReady(_) => 69,
-            Self::Internal(_) => 70,
+            Self::Internal(_) | Self::Unshown { .. } => 70,
             Self::DataDirectory { .. } | Self::Output { .. } => 73,
-            Self::StoreFailed { .. } | Self::Copy(_) => 74,
+            Self::StoreFailed { .. } | Self::SharedStoreFailed { .. } | Self::Copy(_) => 74,
             Self::InUse { .. } => 75,
             Self::NewerSchema { .. } | Self::StoreTooNew { .. } => 76,
             Self::WrongMasterKey { .. } | Self::MasterKey(_) => 77,
@@ -207,38 +256,63 @@ impl CliError {
         }
     }
 
-    /// A failure of the store in `directory`.
+    /// For a command with a verdict, which holds whoever reads it: that the reader has gone is nothing.
+    ///
+    /// # Errors
+    /// [`CliError::Internal`] where standard output cannot be written otherwise.
+    pub fn unless_gone(written: std::io::Result<()>) -> Result<(), Self> {
+        match written.map_err(Self::from) {
+            Err(Self::ReaderGone) => Ok(()),
+            written => written,
+        }
+    }
+
+    /// A failure of the store.
     #[must_use]
-    pub fn store(directory: PathBuf, error: StoreError) -> Self {
+    pub fn store(at: StoreAt<'_>, error: StoreError) -> Self {
+        let shared = matches!(at, StoreAt::Shared(_));
         let problem = match error {
+            StoreError::Full if shared => "the store is out of memory; raise its maxmemory, then try again",
             StoreError::Full => "no room is left on its disk; make room, then try again",
             // No quota counts what the command line does.
             StoreError::Unavailable | StoreError::NotAdmitted => {
                 "it did not answer in time; try again, and see whether the server is overloaded"
             }
             StoreError::Unanswered => "it did not answer in time, and may have done it: look before you try again",
+            StoreError::Failed if shared => {
+                "a read or write failed, or it was made anew with another keyring; see the log"
+            }
             StoreError::Failed => "a read or write failed; see the log and the disk's health (dmesg)",
         };
-        Self::StoreFailed { directory, problem: problem.to_owned() }
+        Self::failed(at, problem)
     }
 
-    /// A write that was not done, in `directory`.
+    /// A write that was not done.
     #[must_use]
-    pub fn write(directory: PathBuf, error: WriteError) -> Self {
+    pub fn write(at: StoreAt<'_>, error: WriteError) -> Self {
         match error {
-            WriteError::Store(error) => Self::store(directory, error),
-            WriteError::Conflict => Self::StoreFailed {
-                directory,
-                problem: "somebody else kept changing the same thing; try again".to_owned(),
-            },
+            WriteError::Store(error) => Self::store(at, error),
+            WriteError::Conflict => Self::failed(at, "somebody else kept changing the same thing; try again"),
+        }
+    }
+
+    fn failed(at: StoreAt<'_>, problem: &str) -> Self {
+        let problem = problem.to_owned();
+        match at {
+            StoreAt::Directory(directory) => Self::StoreFailed { directory: directory.to_owned(), problem },
+            StoreAt::Shared(url) => Self::SharedStoreFailed { store: url.redacted(), problem },
         }
     }
 }
 
-/// Standard output could not be written.
+/// Standard output could not be written. Commands do what they have to do before they say so; what is lost when nobody reads it goes
+/// through [`crate::cli::once`].
 impl From<std::io::Error> for CliError {
     fn from(error: std::io::Error) -> Self {
-        Self::Internal(format!("standard output cannot be written: {error}"))
+        match error.kind() {
+            ErrorKind::BrokenPipe => Self::ReaderGone,
+            _ => Self::Internal(format!("standard output cannot be written: {error}")),
+        }
     }
 }
 
@@ -256,7 +330,7 @@ mod tests {
             CliError::PortInUse { key: "listen", address: String::new(), flag: "--listen" },
             CliError::Internal(String::new()),
             CliError::DataDirectory { directory: directory.clone(), problem: String::new() },
-            CliError::store(directory.clone(), StoreError::Failed),
+            CliError::store(StoreAt::Directory(&directory), StoreError::Failed),
             CliError::InUse { directory: directory.clone() },
             CliError::NewerSchema { directory: directory.clone(), found: 2, known: 1 },
             CliError::WrongMasterKey { file: directory.clone(), directory },

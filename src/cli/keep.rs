@@ -59,6 +59,7 @@ async fn init(config: &Config, out: &mut dyn Write) -> Result<(), CliError> {
     let said = match done {
         Initialised::Made => "the store was empty and is made; keys, applications and codes that were in it are gone",
         Initialised::Again => "the store is ours again; every quota begins fully charged",
+        Initialised::Charged => "the store is whole, and ours from now on; every quota begins fully charged",
         Initialised::Already => "the store is whole; nothing was done",
     };
     Ok(writeln!(out, "{said}")?)

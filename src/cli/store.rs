@@ -1,12 +1,12 @@
 //! Opens the store that the configuration names. The only file of the command line that may name an adapter.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::app::Backing;
-use crate::cli::{CliError, Desk};
+use crate::cli::{CliError, Desk, StoreAt};
 use crate::clock::Clock;
 use crate::config::{Config, SecretUrl, StoreUrl};
+use crate::otp::store::StoreError;
 use crate::secret::{MasterKey, Secret, SystemEntropy};
 use crate::store::Store;
 use crate::store::redis::{self, Address, ConnectError, Known, RedisStore};
@@ -20,8 +20,8 @@ pub struct OpenedStore {
 
 impl OpenedStore {
     /// The tools for a command.
-    pub fn desk<'a>(&'a self, clock: &'a dyn Clock, directory: &'a Path) -> Desk<'a> {
-        desk(&*self.store, &self.keyring, clock, directory)
+    pub fn desk<'a>(&'a self, clock: &'a dyn Clock, at: StoreAt<'a>) -> Desk<'a> {
+        desk(&*self.store, &self.keyring, clock, at)
     }
 }
 
@@ -30,7 +30,7 @@ pub fn desk<'a>(
     store: &'a dyn Store,
     keyring: &'a crate::secret::Keyring,
     clock: &'a dyn Clock,
-    directory: &'a Path,
+    at: StoreAt<'a>,
 ) -> Desk<'a> {
     Desk {
         connections: store,
@@ -41,7 +41,7 @@ pub fn desk<'a>(
         keyring,
         entropy: &SystemEntropy,
         clock,
-        directory,
+        at,
     }
 }
 
@@ -126,11 +126,14 @@ pub fn refused(error: &ConnectError, config: &Config, url: &SecretUrl) -> CliErr
     let store = url.redacted();
     let problem = error.to_string();
     match error {
-        ConnectError::Unreachable(_) | ConnectError::Replica | ConnectError::UnknownMaster { .. } => {
-            CliError::StoreAway { store, problem }
-        }
+        ConnectError::Unreachable(_)
+        | ConnectError::NotAStore
+        | ConnectError::NoDatabase { .. }
+        | ConnectError::Replica
+        | ConnectError::UnknownMaster { .. } => CliError::StoreAway { store, problem },
         ConnectError::Untrusted(_) => CliError::StoreUntrusted { store, problem },
-        ConnectError::Refused(_) => CliError::StorePassword { store, problem },
+        ConnectError::Refused(_) | ConnectError::NoPassword => CliError::StorePassword { store, problem },
+        ConnectError::Forbidden(_) => CliError::StoreRight { store, problem },
         ConnectError::TooOld { .. } => CliError::StoreTooOld { store, problem },
         ConnectError::ClusterDown(_) => CliError::ClusterDown { store, problem },
         ConnectError::Uninitialised => CliError::StoreEmptied { store, problem },
@@ -143,7 +146,8 @@ pub fn refused(error: &ConnectError, config: &Config, url: &SecretUrl) -> CliErr
         }
         ConnectError::Unfinished => CliError::StoreUnfinished { store, problem },
         ConnectError::TooNew { .. } => CliError::StoreTooNew { store, problem },
-        ConnectError::Unexpected(_) => CliError::StoreFailed { directory: store.into(), problem },
+        ConnectError::Full => CliError::store(StoreAt::Shared(url), StoreError::Full),
+        ConnectError::Unexpected(_) => CliError::SharedStoreFailed { store, problem },
     }
 }
 

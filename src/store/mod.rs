@@ -57,9 +57,6 @@ pub trait Store:
     /// The keys that everything in it is hashed and sealed with.
     fn keyring(&self) -> Arc<Keyring>;
 
-    /// Whether this process made it.
-    fn first_start(&self) -> bool;
-
     /// Ends when nothing that this process does can be kept any more: it has to end.
     fn failed(&self) -> Later<'static, ()>;
 

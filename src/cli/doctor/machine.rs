@@ -7,6 +7,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::certificate::{PairError, Part, faults};
 use crate::cli::doctor::Finding;
 use crate::cli::store::named;
 use crate::clock::{Clock as _, SystemClock};
@@ -72,13 +73,33 @@ fn judged_room(place: &str, free: u64, read_only: bool) -> Finding {
     }
 }
 
-/// The certificate of the public listener.
-pub(super) fn certificate(config: &Config) -> Option<Finding> {
-    let (chain, _) = config.tls.files()?;
+/// The certificate of the public listener, and its key.
+pub(super) fn certificate(config: &Config) -> Vec<Finding> {
+    let Some((chain, key)) = config.tls.files() else { return Vec::new() };
+    let wrong = |error: &PairError| {
+        let (setting, right) = match error.part() {
+            Part::Certificate => ("tls.certificate", "give a chain in PEM"),
+            Part::Key => ("tls.key", "give the certificate's own key in PEM"),
+        };
+        Finding::wrong(format!("{setting}: {error}; {right}; no server starts with it"))
+    };
+    let mut findings: Vec<_> = faults(chain, key).iter().map(wrong).collect();
+    match validity(chain) {
+        Some(finding) => findings.push(finding),
+        None if findings.is_empty() => findings.push(Finding::wrong(format!(
+            "tls.certificate: {}: until when it is valid cannot be read; give a chain in PEM",
+            chain.display()
+        ))),
+        None => {}
+    }
+    findings
+}
+
+/// Until when a chain's first certificate is valid. None where it cannot be read.
+fn validity(chain: &Path) -> Option<Finding> {
     let shown = chain.display();
-    let read = |what: &str| Finding::wrong(format!("tls.certificate: {shown}: {what}; give a chain in PEM"));
-    let Ok(first) = CertificateDer::from_pem_file(chain) else { return Some(read("holds no certificate")) };
-    let Ok((_, parsed)) = X509Certificate::from_der(&first) else { return Some(read("cannot be read")) };
+    let first = CertificateDer::from_pem_file(chain).ok()?;
+    let (_, parsed) = X509Certificate::from_der(&first).ok()?;
     let ends = parsed.validity().not_after.timestamp();
     let begins = parsed.validity().not_before.timestamp();
     let now = i64::try_from(SystemClock::new().now().0 / 1_000).unwrap_or(i64::MAX);

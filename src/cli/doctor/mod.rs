@@ -65,7 +65,16 @@ pub fn run(args: DoctorArgs, environment: Environment, out: &mut dyn Write) -> R
             runtime.block_on(all(&config))
         }
     };
-    for Finding { weight, text } in &findings {
+    CliError::unless_gone(print(&findings, out))?;
+    match findings.iter().filter(|finding| finding.weight == Weight::Wrong).count() {
+        0 => Ok(()),
+        1 => Err(CliError::Findings("1 thing is wrong".to_owned())),
+        wrong => Err(CliError::Findings(format!("{wrong} things are wrong"))),
+    }
+}
+
+fn print(findings: &[Finding], out: &mut dyn Write) -> std::io::Result<()> {
+    for Finding { weight, text } in findings {
         let weight = match weight {
             Weight::Ok => "ok   ",
             Weight::Note => "note ",
@@ -73,11 +82,7 @@ pub fn run(args: DoctorArgs, environment: Environment, out: &mut dyn Write) -> R
         };
         writeln!(out, "{weight} {text}")?;
     }
-    match findings.iter().filter(|finding| finding.weight == Weight::Wrong).count() {
-        0 => Ok(()),
-        1 => Err(CliError::Findings("1 thing is wrong".to_owned())),
-        wrong => Err(CliError::Findings(format!("{wrong} things are wrong"))),
-    }
+    Ok(())
 }
 
 async fn all(config: &Config) -> Vec<Finding> {

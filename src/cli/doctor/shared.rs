@@ -101,7 +101,20 @@ fn judged(server: &Inspected, wait: u32) -> Vec<Finding> {
         findings.push(Finding::wrong(format!("{name}: its last write to disk failed; see its log and its disk")));
     }
     findings.extend(replicas(server, wait));
+    findings.extend(cut_off(server, wait));
     findings
+}
+
+/// Whether a primary that was replaced, and does not know it, goes on taking writes.
+fn cut_off(server: &Inspected, wait: u32) -> Option<Finding> {
+    let name = &server.version;
+    let alone = wait == 0 && server.least_replicas == Some(0) && !server.replicas.is_empty();
+    alone.then(|| {
+        Finding::note(format!(
+            "{name}: min-replicas-to-write is 0, as is store.wait_replicas: a primary that is cut off from its replicas goes on \
+             taking writes, which a failover loses; set either to 1"
+        ))
+    })
 }
 
 fn replicas(server: &Inspected, wait: u32) -> Option<Finding> {

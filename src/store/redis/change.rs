@@ -292,7 +292,7 @@ impl RedisStore {
             Subject::Message(message) => {
                 let (id, place) = (message.id, Place::of_otp(message.id.otp));
                 let call = Call::new(&WITH_MESSAGE, place).key(Kind::Otp, &id.otp.bytes());
-                let call = call.key(Kind::Messages, &id.otp.bytes()).arg(records::message_field(id).to_vec());
+                let call = call.key(Kind::Messages, &id.otp.bytes()).arg(records::message_field(id));
                 let [otp, message] = two(self.link.run(call).await?)?;
                 let message = Some((id, SeenMessage::read(id, message.as_deref())));
                 Snapshot { id: Some(id.otp), otp: SeenOtp::read(otp.as_deref())?, message, ..nothing }

@@ -1,103 +1,41 @@
 //! How a connection comes about: from the seeds to the server that takes writes, whatever stands there, and whether it is the
-//! store that this process opened. One error per cause.
+//! store that this process opened.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClientBuilder;
-use redis::{AsyncConnectionConfig, Cmd, FromRedisValue as _, RedisError, Value};
+use redis::{Cmd, FromRedisValue as _, RedisError, Value};
 
 use crate::secret::{Keyring, MasterKey};
-use crate::store::redis::address::{Address, Seed};
+use crate::store::redis::address::{Address, As, Seed};
 use crate::store::redis::batch::Batched;
+use crate::store::redis::contact::told;
+use crate::store::redis::known::Known;
 use crate::store::redis::link::{Connection, Live};
+use crate::store::redis::past::Past;
 use crate::store::redis::place::{Kind, Place};
+use crate::store::redis::sentinels::Sentinels;
+pub(super) use crate::store::redis::trouble::ConnectError;
 
-/// The oldest release with every command that the scripts use (`GETEX`-era options of `SET` and `ZADD`).
-pub(super) const OLDEST: (u32, u32) = (6, 2);
 /// The layout of what lies in the store.
 pub(super) const LAYOUT: u32 = 1;
 /// What the description calls how far a copy into this store has come; there is none once it is finished.
 pub(super) const UNFINISHED: &str = "copying";
 
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// Nothing answers there.
-    #[error("nothing answers: {0}")]
-    Unreachable(String),
-    /// It has no certificate that this process trusts for the name in the address.
-    #[error("its certificate is not trusted: {0}")]
-    Untrusted(String),
-    /// User or password are wrong, or missing.
-    #[error("the store refuses the user or the password: {0}")]
-    Refused(String),
-    /// It is too old.
-    #[error("the store is version {found}; at least {}.{} is needed", OLDEST.0, OLDEST.1)]
-    TooOld {
-        /// What it says.
-        found: String,
-    },
-    /// It is a cluster, and parts of it are missing.
-    #[error("the cluster is down: {0}")]
-    ClusterDown(String),
-    /// It takes no writes.
-    #[error("the server is a replica: give the address of the primary, of the sentinels or of the cluster")]
-    Replica,
-    /// The sentinels know no such primary.
-    #[error("the sentinels know no primary called {name}; name it in the address: ?master=NAME")]
-    UnknownMaster {
-        /// What was asked for.
-        name: String,
-    },
-    /// There is no marker: nobody initialised it, or it was emptied.
-    #[error(
-        "the store has no marker: it was emptied, another one took its place, or nobody has made it yet; restore it, or make it anew with: otpgate store init"
-    )]
-    Uninitialised,
-    /// A copy into it was not finished.
-    #[error("a copy into this store was not finished: run it again")]
-    Unfinished,
-    /// The master key does not open its keyring.
-    #[error("the master key is not the one that the store was made with")]
-    WrongMasterKey,
-    /// It was made anew since this process opened it.
-    #[error("the store was made anew with another keyring")]
-    OtherKeyring,
-    /// A newer release has written it.
-    #[error("its layout is version {found}, this otpgate knows {LAYOUT}; run a newer otpgate")]
-    TooNew {
-        /// What it says.
-        found: u32,
-    },
-    /// It answered something else than it should.
-    #[error("the store answered something unexpected: {0}")]
-    Unexpected(String),
-}
-
-impl ConnectError {
-    pub(super) fn of(error: &RedisError) -> Self {
-        let text = error.to_string();
-        if matches!(error.kind(), redis::ErrorKind::AuthenticationFailed)
-            || ["WRONGPASS", "NOAUTH", "NOPERM"].iter().any(|word| text.contains(word))
-        {
-            Self::Refused(error.category().to_owned())
-        } else if let Some((_, why)) = text.split_once("invalid peer certificate: ") {
-            Self::Untrusted(why.to_owned())
-        } else if text.contains("CLUSTERDOWN") {
-            Self::ClusterDown(text)
-        } else if error.is_io_error()
-            || error.is_timeout()
-            || error.is_cluster_error()
-            || error.kind() == redis::ErrorKind::ClusterConnectionNotFound
-        {
-            Self::Unreachable(text)
-        } else {
-            Self::Unexpected(text)
-        }
-    }
+/// What stands at a seed.
+enum Found {
+    /// A server of data, and how one writes to it.
+    One(MultiplexedConnection),
+    /// A node of a cluster.
+    Cluster,
+    /// A sentinel.
+    Sentinel(MultiplexedConnection),
 }
 
 /// What the store says of itself, under the settings.
@@ -126,12 +64,28 @@ pub(super) struct Connector {
     pub(super) replicas: u32,
     /// Looks at them so far.
     pub(super) looks: AtomicU8,
+    /// Who says where the primary is, where it is said by sentinels.
+    pub(super) sentinels: Sentinels,
+    /// What was seen of the store, to know whether it is put back in time.
+    pub(super) past: Past,
+    /// Where a process that serves notes it, and under which name.
+    pub(super) known: Option<(Known, String)>,
 }
 
 impl Connector {
     /// For the store at `address`; `timeout` is how long a call to it may take.
     pub(super) const fn new(address: Address, timeout: Duration, master: Arc<MasterKey>) -> Self {
-        Self { address, timeout, keyring: None, master, replicas: 0, looks: AtomicU8::new(0) }
+        Self {
+            address,
+            timeout,
+            keyring: None,
+            master,
+            replicas: 0,
+            looks: AtomicU8::new(0),
+            sentinels: Sentinels::new(),
+            past: Past::new(),
+            known: None,
+        }
     }
 
     /// A connection to the store that this process opened, within the time that a connection has.
@@ -141,7 +95,7 @@ impl Connector {
     }
 
     /// To connect takes several turns: it has longer than a call.
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         self.timeout.max(Duration::from_secs(1))
     }
 
@@ -160,8 +114,7 @@ impl Connector {
         }
         let live = Live { connection, marker: Arc::from(meta.marker), charged_at: meta.charged_at };
         self.probe(&live).await?;
-        self.replicated(&live, Place::shards()).await?;
-        Ok(live)
+        self.trusted(live).await
     }
 
     /// A connection to a server or a cluster that takes writes and is new enough.
@@ -170,51 +123,76 @@ impl Connector {
     }
 
     async fn reach_for(&self, turn: Duration) -> Result<Connection, ConnectError> {
-        let mut last = ConnectError::Unreachable("no address".to_owned());
-        for seed in &self.address.seeds {
-            match self.reach_by(seed, turn).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => last = error,
+        if self.sentinels.are_known() {
+            return self.by_sentinels(turn).await;
+        }
+        let seeds = self.address.seeds.iter().cloned().enumerate();
+        let look = |(at, seed): (usize, Seed)| async move { (at, self.look_at(&seed, turn).await, seed) };
+        let mut looks: FuturesUnordered<_> = seeds.map(look).collect();
+        let (mut plain, mut next) = (BTreeMap::new(), 0);
+        let mut trouble = ConnectError::Unreachable("no address".to_owned());
+        while let Some((at, found, seed)) = looks.next().await {
+            match found {
+                Ok(Found::Cluster) => return self.cluster().await,
+                Ok(Found::Sentinel(line)) => {
+                    self.sentinels.begin(&self.address.seeds, seed, line);
+                    return self.by_sentinels(turn).await;
+                }
+                Ok(Found::One(connection)) => plain.insert(at, Ok(connection)),
+                Err(error) => plain.insert(at, Err(error)),
+            };
+            // Of several servers it is always the first that takes writes: every gateway has to choose the same one.
+            while let Some(found) = plain.remove(&next) {
+                next += 1;
+                let error = match found {
+                    Ok(connection) => match self.primary_only(connection).await {
+                        Ok(connection) => return Ok(connection),
+                        Err(error) => error,
+                    },
+                    Err(error) => error,
+                };
+                // What one of them says tells more than that another one is silent.
+                if matches!(trouble, ConnectError::Unreachable(_)) {
+                    trouble = error;
+                }
             }
         }
-        Err(last)
+        Err(trouble)
     }
 
-    async fn reach_by(&self, seed: &Seed, turn: Duration) -> Result<Connection, ConnectError> {
-        // A sentinel may not know the password of the data.
-        let (mut connection, info) = self.server(seed, turn).await?;
+    async fn look_at(&self, seed: &Seed, turn: Duration) -> Result<Found, ConnectError> {
+        let (mut connection, info) = self.greet(seed, turn).await?;
         match info.get("redis_mode").map(String::as_str) {
-            Some("cluster") => self.cluster().await,
-            Some("sentinel") => {
-                let seed = self.primary(&mut connection).await?;
-                let (connection, _) = self.server(&seed, turn).await?;
-                primary_only(connection).await
+            Some("cluster") if self.address.database == 0 => {
+                let info = told(&mut connection, &["CLUSTER", "INFO"]).await?;
+                cluster_stands(&all_texts(&info)).map(|()| Found::Cluster)
             }
-            _ => primary_only(connection).await,
+            Some("cluster") => Err(ConnectError::NoDatabase {
+                database: self.address.database,
+                said: "a cluster has the database 0 alone".to_owned(),
+            }),
+            Some("sentinel") => Ok(Found::Sentinel(connection)),
+            _ => Ok(Found::One(connection)),
         }
     }
 
-    /// One server, and what it says of itself; `turn` is how long it may take for an answer.
-    async fn server(&self, seed: &Seed, turn: Duration) -> Result<(Connection, HashMap<String, String>), ConnectError> {
-        let failed = |error: RedisError| ConnectError::of(&error);
-        let client = self.address.client(seed).map_err(failed)?;
-        let settings =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(self.patience())).set_response_timeout(Some(turn));
-        let connection = client.get_multiplexed_async_connection_with_config(&settings).await.map_err(failed)?;
+    /// The connection to the database of the address, where the server takes writes.
+    pub(super) async fn primary_only(&self, mut connection: MultiplexedConnection) -> Result<Connection, ConnectError> {
+        let database = self.address.database;
+        if database != 0 {
+            told(&mut connection, &["SELECT", &database.to_string()]).await.map_err(|error| match error {
+                ConnectError::Unexpected(said) => ConnectError::NoDatabase { database, said },
+                error => error,
+            })?;
+        }
         let mut connection = Connection::One(Batched::new(connection));
-        let mut ask = Cmd::new();
-        ask.arg("INFO").arg("server");
-        let text = connection.send(ask).await.map_err(failed)?;
-        let text = String::from_redis_value(text).map_err(|error| ConnectError::Unexpected(error.to_string()))?;
-        let pairs = text.lines().filter_map(|line| line.trim().split_once(':'));
-        let info: HashMap<_, _> = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        new_enough(&info)?;
-        Ok((connection, info))
+        if role(&mut connection).await? == "master" { Ok(connection) } else { Err(ConnectError::Replica) }
     }
 
     async fn cluster(&self) -> Result<Connection, ConnectError> {
         let failed = |error: RedisError| ConnectError::of(&error);
-        let seeds: Result<Vec<_>, _> = self.address.seeds.iter().map(|seed| self.address.server(seed)).collect();
+        let seeds: Result<Vec<_>, _> =
+            self.address.seeds.iter().map(|seed| self.address.server(seed, As::Data)).collect();
         // No retries: a script that may have run must not run again. What moved is sent again by the link.
         let mut client = ClusterClientBuilder::new(seeds.map_err(failed)?)
             .connection_timeout(self.patience())
@@ -228,30 +206,18 @@ impl Connector {
         let mut ask = Cmd::new();
         ask.arg("CLUSTER").arg("INFO");
         let text = connection.send(ask).await.map_err(failed)?;
-        let text = all_texts(&text);
-        if text.contains("cluster_state:ok") {
-            Ok(connection)
-        } else {
-            Err(ConnectError::ClusterDown("cluster_state is not ok".to_owned()))
-        }
+        cluster_stands(&all_texts(&text)).map(|()| connection)
     }
+}
 
-    /// Where the sentinels say that the primary is.
-    async fn primary(&self, sentinel: &mut Connection) -> Result<Seed, ConnectError> {
-        let name = &self.address.master;
-        let mut ask = Cmd::new();
-        ask.arg("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-        let answer = sentinel.send(ask).await.map_err(|error| ConnectError::of(&error))?;
-        let unknown = || ConnectError::UnknownMaster { name: name.clone() };
-        let found = Vec::<String>::from_redis_value(answer).map_err(|_| unknown())?;
-        match found.as_slice() {
-            [host, port] => {
-                let port = port.parse().map_err(|_| unknown())?;
-                Ok(Seed { host: host.clone(), port })
-            }
-            _ => Err(unknown()),
-        }
+/// Whether a cluster that says this of itself serves.
+fn cluster_stands(info: &str) -> Result<(), ConnectError> {
+    if info.contains("cluster_state:ok") {
+        return Ok(());
     }
+    let assigned = info.lines().find_map(|line| line.trim().strip_prefix("cluster_slots_assigned:"));
+    let assigned = assigned.unwrap_or("some");
+    Err(ConnectError::ClusterDown(format!("cluster_state is not ok, {assigned} of its 16384 slots are assigned")))
 }
 
 /// What the store says of itself; none where nobody has initialised it.
@@ -291,17 +257,6 @@ pub(super) async fn role(connection: &mut Connection) -> Result<String, ConnectE
     }
 }
 
-async fn primary_only(mut connection: Connection) -> Result<Connection, ConnectError> {
-    if role(&mut connection).await? == "master" { Ok(connection) } else { Err(ConnectError::Replica) }
-}
-
-fn new_enough(info: &HashMap<String, String>) -> Result<(), ConnectError> {
-    let found = info.get("redis_version").ok_or_else(|| ConnectError::Unexpected("it names no version".to_owned()))?;
-    let mut parts = found.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-    if version >= OLDEST { Ok(()) } else { Err(ConnectError::TooOld { found: found.clone() }) }
-}
-
 /// Every text within an answer: a cluster answers for each of its nodes.
 fn all_texts(value: &Value) -> String {
     match value {
@@ -310,20 +265,5 @@ fn all_texts(value: &Value) -> String {
         Value::Array(values) => values.iter().map(all_texts).collect::<Vec<_>>().join("\n"),
         Value::Map(pairs) => pairs.iter().map(|(_, value)| all_texts(value)).collect::<Vec<_>>().join("\n"),
         _ => String::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_old_server_is_told_from_a_new_one() {
-        let info = |version: &str| HashMap::from([("redis_version".to_owned(), version.to_owned())]);
-        for (version, fits) in [("6.0.16", false), ("5.0.1", false), ("6.2.0", true), ("7.0.15", true), ("10.1", true)]
-        {
-            assert_eq!(new_enough(&info(version)).is_ok(), fits, "{version}");
-        }
-        assert!(new_enough(&HashMap::new()).is_err());
     }
 }

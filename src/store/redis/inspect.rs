@@ -43,6 +43,8 @@ pub struct Inspected {
     pub write_failed: bool,
     /// Its replicas.
     pub replicas: Vec<Replica>,
+    /// With fewer of them it takes no writes; none where it may not be asked.
+    pub least_replicas: Option<u32>,
 }
 
 /// Whose store it is.
@@ -87,18 +89,18 @@ pub async fn inspect(link: &RedisTransfer, master: &MasterKey, clock: &dyn Clock
             let mut missing = usize::from(!meta.whole);
             let places = Place::shards().chain([Place::Settings]);
             let looks = places.map(|place| (place, command(&[b"GET", &place.key(Kind::Marker, b"")])));
-            let found = link.all(looks.collect()).await.map_err(|error| ConnectError::Unexpected(error.to_string()))?;
+            let found = link.all(looks.collect()).await.map_err(ConnectError::unexpected)?;
             missing += found.iter().filter(|found| **found != Value::BulkString(meta.marker.clone())).count();
             if missing == 0 { Ownership::Ours } else { Ownership::Lost(missing) }
         }
     };
     let mut servers = Vec::new();
-    let unread = |error: crate::store::transfer::TransferError| ConnectError::Unexpected(error.to_string());
-    for slot in link.servers().await.map_err(unread)? {
-        let info = text(&link.on(slot, command(&[b"INFO"])).await.map_err(unread)?);
+    for slot in link.servers().await.map_err(ConnectError::unexpected)? {
+        let info = text(&link.on(slot, command(&[b"INFO"])).await.map_err(ConnectError::unexpected)?);
         // An operator's own user may not be allowed to ask.
-        let save = link.on(slot, command(&[b"CONFIG", b"GET", b"save"])).await.ok();
-        servers.push(read(&info, save.and_then(setting)));
+        let save = link.on(slot, command(&[b"CONFIG", b"GET", b"save"])).await.ok().and_then(setting);
+        let least = link.on(slot, command(&[b"CONFIG", b"GET", b"min-replicas-to-write"])).await.ok().and_then(setting);
+        servers.push(Inspected { least_replicas: least.and_then(|least| least.parse().ok()), ..read(&info, save) });
     }
     Ok(Inspection { servers, ownership, clock_off })
 }
@@ -153,6 +155,7 @@ fn read(info: &str, snapshots: Option<String>) -> Inspected {
         snapshots,
         write_failed: failed("rdb_last_bgsave_status") || failed("aof_last_write_status"),
         replicas: replicas.collect(),
+        least_replicas: None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a gateway remembers of the stores that it has served from, in its data directory: a store that it knew and that is empty
 //! now was lost, and is no place for a first start. Where there is no directory that it may write to, it remembers nothing.
 //!
-//! The file has a line for each: the marker that stood there last, a space, and the address without anything secret.
+//! The file has a line for each: the marker that stood there last, a colon and a beat that must not be gone, a space, and the
+//! address without anything secret. Earlier releases wrote no beat.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -12,6 +13,15 @@ use std::path::PathBuf;
 const NAME: &str = "known-stores";
 /// Stores that are remembered; the one that was not seen for longest is forgotten first.
 const MOST: usize = 32;
+
+/// What is remembered of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Remembered {
+    /// What stood under its markers.
+    pub(super) marker: String,
+    /// A beat that was there, in its milliseconds; 0 for none.
+    pub(super) beat: u64,
+}
 
 /// A memory, in a directory.
 #[derive(Clone, Debug)]
@@ -26,33 +36,37 @@ impl Known {
         Self { directory }
     }
 
-    /// The marker of the store at this address, where it is known.
-    pub(super) fn marker(&self, address: &str) -> Option<String> {
-        self.lines().into_iter().find(|(_, known)| known == address).map(|(marker, _)| marker)
+    /// The store at this address, where it is known.
+    pub(super) fn of(&self, address: &str) -> Option<Remembered> {
+        let (found, _) = self.lines().into_iter().find(|(_, known)| known == address)?;
+        let (marker, beat) = found.split_once(':').unwrap_or((found.as_str(), ""));
+        Some(Remembered { marker: marker.to_owned(), beat: beat.parse().unwrap_or_default() })
     }
 
-    /// The store at this address bears this marker.
-    pub(super) fn remember(&self, address: &str, marker: &[u8]) {
-        let marker = String::from_utf8_lossy(marker).into_owned();
+    /// The store at this address bears this marker, and this beat is in it. Whether that is remembered.
+    pub(super) fn remember(&self, address: &str, marker: &[u8], beat: u64) -> bool {
+        let found = format!("{}:{beat}", String::from_utf8_lossy(marker));
         let mut lines = self.lines();
-        if lines.first().is_some_and(|(found, known)| known == address && *found == marker) {
-            return;
+        if lines.first().is_some_and(|(first, known)| known == address && *first == found) {
+            return true;
         }
         lines.retain(|(_, known)| known != address);
-        lines.insert(0, (marker, address.to_owned()));
+        lines.insert(0, (found, address.to_owned()));
         lines.truncate(MOST);
-        let text: String = lines.into_iter().map(|(marker, address)| format!("{marker} {address}\n")).collect();
-        if let Err(error) = self.write(&text) {
+        let text: String = lines.into_iter().map(|(found, address)| format!("{found} {address}\n")).collect();
+        let written = self.write(&text);
+        if let Err(error) = &written {
             let directory = self.directory.display();
             tracing::info!(%error, %directory, "which store this is cannot be remembered: an empty one would be taken for a new one");
         }
+        written.is_ok()
     }
 
     /// What cannot be read is not remembered.
     fn lines(&self) -> Vec<(String, String)> {
         let text = fs::read_to_string(self.directory.join(NAME)).unwrap_or_default();
         let pairs = text.lines().filter_map(|line| line.split_once(' '));
-        pairs.map(|(marker, address)| (marker.to_owned(), address.to_owned())).collect()
+        pairs.map(|(found, address)| (found.to_owned(), address.to_owned())).collect()
     }
 
     /// The whole file at once: a crash leaves the old one or the new one.
@@ -75,17 +89,23 @@ mod tests {
     fn a_store_is_known_by_its_address_and_the_newest_marker_counts() {
         let folder = tempfile::tempdir().unwrap();
         let known = Known::new(folder.path().join("not/there"));
-        assert_eq!(known.marker("a:1/0"), None);
-        known.remember("a:1/0", b"one");
-        known.remember("b:2/0", b"two");
-        known.remember("a:1/0", b"three");
+        let remembered = |marker: &str, beat| Some(Remembered { marker: marker.to_owned(), beat });
+        assert_eq!(known.of("a:1/0"), None);
+        assert!(known.remember("a:1/0", b"one", 1));
+        assert!(known.remember("b:2/0", b"two", 2));
+        assert!(known.remember("a:1/0", b"three", 3));
         let again = Known::new(folder.path().join("not/there"));
-        assert_eq!((again.marker("a:1/0").as_deref(), again.marker("b:2/0").as_deref()), (Some("three"), Some("two")));
-        assert_eq!(again.marker("a:1/1"), None);
+        assert_eq!((again.of("a:1/0"), again.of("b:2/0")), (remembered("three", 3), remembered("two", 2)));
+        assert_eq!(again.of("a:1/1"), None);
+        assert!(known.remember("a:1/0", b"three", 4));
+        assert_eq!(again.of("a:1/0"), remembered("three", 4));
         for number in 0..MOST {
-            known.remember(&format!("c:{number}/0"), b"many");
+            assert!(known.remember(&format!("c:{number}/0"), b"many", 0));
         }
-        assert_eq!((known.marker("a:1/0"), known.lines().len()), (None, MOST));
+        assert_eq!((known.of("a:1/0"), known.lines().len()), (None, MOST));
+        // As an earlier release wrote it.
+        fs::write(folder.path().join("not/there").join(NAME), "five a:1/0\n").unwrap();
+        assert_eq!(known.of("a:1/0"), remembered("five", 0));
     }
 
     #[test]
@@ -94,7 +114,7 @@ mod tests {
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         let known = Known::new(file);
-        known.remember("a:1/0", b"one");
-        assert_eq!(known.marker("a:1/0"), None);
+        assert!(!known.remember("a:1/0", b"one", 1));
+        assert_eq!(known.of("a:1/0"), None);
     }
 }

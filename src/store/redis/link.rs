@@ -5,8 +5,8 @@
 //! what is proven not to have run is. Must not know what a script does.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -20,6 +20,7 @@ use crate::deadline::{Late, is_call, within};
 use crate::otp::store::StoreError;
 use crate::quota::charge;
 use crate::store::redis::batch::Batched;
+use crate::store::redis::beat::Look;
 use crate::store::redis::connect::{ConnectError, Connector};
 use crate::store::redis::fault::Fault;
 use crate::store::redis::place::Place;
@@ -324,8 +325,41 @@ impl Link {
         }
     }
 
+    /// Connects again; what was without its marker has forgotten calls, also where it has its marker again.
+    async fn connect(&self, connector: &Connector) -> Result<Live, ConnectError> {
+        if *self.health.borrow() == Health::Uninitialised {
+            connector.past.lost();
+        }
+        connector.connect().await
+    }
+
+    /// From this instant on every quota counts as fully charged, on the same connection.
+    fn recharge(&self, live: &Arc<Live>, charged_at: u64) {
+        let again = Live { connection: live.connection.clone(), marker: Arc::clone(&live.marker), charged_at };
+        let _before = self.live.compare_and_swap(&Some(Arc::clone(live)), Some(Arc::new(again)));
+    }
+
     /// Watches over the link for as long as somebody holds it.
-    pub(super) async fn watch(link: std::sync::Weak<Self>, connector: Connector) {
+    pub(super) async fn watch(link: Weak<Self>, connector: Connector) {
+        tokio::select! {
+            () = Self::tend(&link, &connector) => {}
+            () = Self::follow(&link, &connector) => {}
+        }
+    }
+
+    /// Leaves a primary that the sentinels have replaced. It may not know that it was, and what it takes will be lost.
+    async fn follow(link: &Weak<Self>, connector: &Connector) {
+        loop {
+            connector.replaced().await;
+            let Some(this) = link.upgrade() else { return };
+            if let Some(live) = this.live.load_full() {
+                this.withdraw(&live, Health::Away);
+                this.trouble.notify_one();
+            }
+        }
+    }
+
+    async fn tend(link: &Weak<Self>, connector: &Connector) {
         loop {
             let Some(this) = link.upgrade() else { return };
             if *this.health.borrow() == Health::Foreign {
@@ -333,11 +367,14 @@ impl Link {
             }
             match this.live.load_full() {
                 Some(live) => match tokio::time::timeout(this.timeout.max(PROBE), connector.look(&live)).await {
-                    Ok(Ok(())) => {}
+                    Ok(Ok(Look::Same)) => connector.note(),
+                    Ok(Ok(Look::Charged(charged_at))) => this.recharge(&live, charged_at),
+                    // It is connected anew, by whoever has every quota charged first.
+                    Ok(Ok(Look::WentBack)) => this.withdraw(&live, Health::Away),
                     Ok(Err(ConnectError::Uninitialised)) => this.withdraw(&live, Health::Uninitialised),
                     Ok(Err(_)) | Err(_) => this.withdraw(&live, Health::Away),
                 },
-                None => match connector.connect().await {
+                None => match this.connect(connector).await {
                     Ok(live) => {
                         this.live.store(Some(Arc::new(live)));
                         this.stands(Health::Ready);

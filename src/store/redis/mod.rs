@@ -1,6 +1,7 @@
 //! The shared store: Redis or Valkey, for many replicas of the gateway. One server, sentinels, or a cluster.
 //!
-//! - `address`, `connect`, `open`: from an address to a store that bears our marker; `probe`: whether it still is one; `known`: which ones this machine has known
+//! - `address`, `contact`, `connect`, `sentinels`, `open`: from an address to a store that bears our marker; `trouble`: why there is none; `probe`: whether it still is one; `known`: which ones this machine has known
+//! - `past`, `beat`: whether it was put back in time, and what then becomes of quotas
 //! - `batch`: one connection that many calls share
 //! - `link`: the one connection, and what becomes of calls when it breaks; `fault`: what an error means
 //! - `place`: where things lie; `script`: how a step is run there; `commit`: the one step that changes records
@@ -21,9 +22,11 @@
 mod address;
 mod answers;
 mod batch;
+mod beat;
 mod change;
 mod commit;
 mod connect;
+mod contact;
 mod counting;
 mod erase;
 mod events;
@@ -38,6 +41,7 @@ mod link;
 mod nonces;
 mod open;
 mod outbox;
+mod past;
 mod place;
 mod prepare;
 mod probe;
@@ -52,11 +56,13 @@ mod rings;
 mod row;
 mod script;
 mod seen;
+mod sentinels;
 mod settings;
 mod spend;
 mod standing;
 mod subscriptions;
 mod transfer;
+mod trouble;
 mod verifications;
 mod view;
 mod write;
@@ -93,13 +99,13 @@ use crate::store::redis::view::View;
 use crate::store::{PRUNE_STEP, first_day_kept, pruned};
 
 pub use address::{Address, MalformedAddress};
-pub use connect::ConnectError;
 pub use inspect::{Inspected, Inspection, Ownership, Replica, inspect};
 pub use known::Known;
 pub use link::Health;
 pub use open::{Initialised, Options, initialise};
 pub use quota::RedisQuota;
 pub use transfer::RedisTransfer;
+pub use trouble::ConnectError;
 
 /// How long what other replicas wrote for the sweeps may stay unseen.
 const LOOK: Duration = Duration::from_secs(5);

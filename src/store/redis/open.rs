@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use redis::{Cmd, FromRedisValue as _, Value};
 
 use crate::clock::{Clock, SystemClock};
@@ -15,12 +16,15 @@ use crate::otp::id::{AccountId, ApplicationId};
 use crate::secret::{Entropy, Keyring, MasterKey, SystemEntropy, to_hex};
 use crate::store::redis::address::Address;
 use crate::store::redis::connect::{ConnectError, Connector, LAYOUT, meta};
-use crate::store::redis::known::Known;
+use crate::store::redis::known::{Known, Remembered};
 use crate::store::redis::link::{Connection, Live};
+use crate::store::redis::past::Past;
 use crate::store::redis::place::{Kind, Place};
 
 /// How long a step of opening may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+/// Markers that are read or written at the same time.
+const AT_ONCE: usize = 64;
 /// Tries of the connection that calls will go by, and the pause between two.
 const TRIES: usize = 10;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -41,7 +45,8 @@ pub struct Options {
     pub cached_otps: u64,
     /// Whether an empty store is made; else that takes [`initialise`].
     pub create: bool,
-    /// The stores that were known here: one of them that is empty now is not made anew.
+    /// The stores that were known here: one of them that is empty now is not made anew, and one that another took the place of,
+    /// or that was put back in time, is told from it.
     pub known: Option<Known>,
     /// Whether this process hands out messages and events: a gateway does, a command does not.
     pub server: bool,
@@ -72,9 +77,9 @@ impl Options {
 }
 
 impl Options {
-    /// Whether this machine has served from it.
-    fn is_known(&self) -> bool {
-        self.known.as_ref().is_some_and(|known| known.marker(&self.address.name()).is_some())
+    /// What this machine remembers of it, if it has served from it.
+    fn remembered(&self) -> Option<Remembered> {
+        self.known.as_ref()?.of(&self.address.name())
     }
 }
 
@@ -93,6 +98,9 @@ pub enum Initialised {
     Made,
     /// It had lost markers: they were written anew, and every quota begins fully charged.
     Again,
+    /// It was whole, as a first start had made it, perhaps in the place of one that was emptied: every quota begins fully charged,
+    /// and whoever waits because he knew another one serves from it.
+    Charged,
     /// It was whole: nothing was done.
     Already,
 }
@@ -109,10 +117,11 @@ pub(super) async fn open(options: &Options) -> Result<Opened, ConnectError> {
     let timeout = options.timeout.max(PATIENCE);
     let mut connector = Connector::new(options.address.clone(), timeout, master);
     let mut connection = connector.reach().await?;
+    let remembered = options.remembered();
     let (found, first_start) = match meta(&mut connection).await? {
         Some(found) => (found, false),
         // It was here and is gone: what it held, and what its quotas had admitted, would be forgotten silently.
-        None if !options.create || options.is_known() => return Err(ConnectError::Uninitialised),
+        None if !options.create || remembered.is_some() => return Err(ConnectError::Uninitialised),
         None => {
             let made = begin(&mut connection, options, &connector.master, 0).await?;
             (meta(&mut connection).await?.ok_or(ConnectError::Uninitialised)?, made)
@@ -123,6 +132,12 @@ pub(super) async fn open(options: &Options) -> Result<Opened, ConnectError> {
     }
     let keyring = Keyring::unwrap(&connector.master, &found.keyring).map_err(|_| ConnectError::WrongMasterKey)?;
     let keyring = Arc::new(keyring);
+    if let Some(Remembered { marker, beat }) = remembered {
+        connector.past = Past::remembered(marker, beat);
+    }
+    if connector.past.is_strange(&found.marker, found.charged_at) {
+        return Err(ConnectError::Uninitialised);
+    }
     if !found.whole {
         mark(&mut connection, &found.marker).await?;
     }
@@ -132,7 +147,7 @@ pub(super) async fn open(options: &Options) -> Result<Opened, ConnectError> {
     let mut live = connector.connect().await;
     for _ in 0..TRIES {
         match &live {
-            Err(ConnectError::Unreachable(_)) => {
+            Err(ConnectError::Unreachable(_) | ConnectError::ClusterDown(_)) => {
                 tokio::time::sleep(PAUSE).await;
                 live = connector.connect().await;
             }
@@ -143,7 +158,10 @@ pub(super) async fn open(options: &Options) -> Result<Opened, ConnectError> {
     // A gateway that starts without them is not ready until they are there.
     connector.replicas = options.wait_replicas;
     if let Some(known) = options.known.as_ref().filter(|_| options.server) {
-        known.remember(&options.address.name(), &live.marker);
+        let name = options.address.name();
+        if known.remember(&name, &live.marker, connector.past.settled()) {
+            connector.known = Some((known.clone(), name));
+        }
     }
     Ok(Opened { live, keyring, connector, first_start })
 }
@@ -168,13 +186,17 @@ pub async fn initialise(options: &Options) -> Result<Initialised, ConnectError> 
     }
     Keyring::unwrap(&master, &found.keyring).map_err(|_| ConnectError::WrongMasterKey)?;
     let live = Live { connection: connection.clone(), marker: Arc::from(found.marker.clone()), charged_at: 0 };
+    let (charged, meta_key) = (now.to_string(), Place::Settings.key(Kind::Meta, b""));
     if found.whole && all_marked(&connector, &live).await? {
-        return Ok(Initialised::Already);
+        // Where quotas were charged once, everybody who knew another store knows this one.
+        if found.charged_at > 0 {
+            return Ok(Initialised::Already);
+        }
+        send(&mut connection, "HSET", &[&meta_key, b"charged_at", charged.as_bytes()]).await?;
+        return Ok(Initialised::Charged);
     }
     let marker = new_marker(&*options.entropy);
-    send(&mut connection, "HDEL", &[&Place::Settings.key(Kind::Meta, b""), b"whole"]).await?;
-    let charged = now.to_string();
-    let meta_key = Place::Settings.key(Kind::Meta, b"");
+    send(&mut connection, "HDEL", &[&meta_key, b"whole"]).await?;
     send(&mut connection, "HSET", &[&meta_key, b"marker", marker.as_bytes(), b"charged_at", charged.as_bytes()])
         .await?;
     mark(&mut connection, marker.as_bytes()).await?;
@@ -182,9 +204,7 @@ pub async fn initialise(options: &Options) -> Result<Initialised, ConnectError> 
 }
 
 async fn all_marked(connector: &Connector, live: &Live) -> Result<bool, ConnectError> {
-    for place in Place::shards().chain([Place::Settings]) {
-        let mut connection = live.connection.clone();
-        let found = send(&mut connection, "GET", &[&place.key(Kind::Marker, b"")]).await?;
+    for found in everywhere(&live.connection, "GET", None).await? {
         if Option::<Vec<u8>>::from_redis_value(found).ok().flatten().as_deref() != Some(&*live.marker) {
             return Ok(false);
         }
@@ -225,10 +245,27 @@ async fn begin(
 
 /// Writes every marker, and then that they are.
 pub(super) async fn mark(connection: &mut Connection, marker: &[u8]) -> Result<(), ConnectError> {
-    for place in Place::shards().chain([Place::Settings]) {
-        send(connection, "SET", &[&place.key(Kind::Marker, b""), marker]).await?;
-    }
+    everywhere(connection, "SET", Some(marker)).await?;
     send(connection, "HSET", &[&Place::Settings.key(Kind::Meta, b""), b"whole", b"1"]).await.map(drop)
+}
+
+/// Sends a command for the marker of each place; so many at a time, because a store that is far away is asked for hundreds.
+async fn everywhere(connection: &Connection, name: &str, value: Option<&[u8]>) -> Result<Vec<Value>, ConnectError> {
+    let places: Vec<_> = Place::shards().chain([Place::Settings]).collect();
+    let mut answers = Vec::with_capacity(places.len());
+    for some in places.chunks(AT_ONCE) {
+        let ask = |place: Place| {
+            let mut connection = connection.clone();
+            async move {
+                let key = place.key(Kind::Marker, b"");
+                let mut words = vec![key.as_slice()];
+                words.extend(value);
+                send(&mut connection, name, &words).await
+            }
+        };
+        answers.extend(try_join_all(some.iter().copied().map(ask)).await?);
+    }
+    Ok(answers)
 }
 
 /// The store's clock, in milliseconds since 1970.

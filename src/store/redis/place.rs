@@ -77,6 +77,8 @@ pub(super) enum Kind {
     /// Verifications: the record, and when to look at it.
     Verification = b'v',
     VerificationDue = b'V',
+    /// When somebody last looked whether this place is still ours: a hash.
+    Beat = b'h',
     /// Of the settings: the store itself, its generation, applications, connections, their names, subscriptions.
     Meta = b'0',
     Generation = b'1',

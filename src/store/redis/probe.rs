@@ -1,20 +1,17 @@
-//! Whether a link is good: it leads to the store that was opened, which takes writes, and has as many replicas as verdicts wait
-//! for. Must not know how a connection comes about, or what becomes of one that is not good.
+//! Whether a link is good: it leads to the store that was opened, which takes writes, has as many replicas as verdicts wait for,
+//! and was not put back in time. Must not know how a connection comes about, or what becomes of one that is not good.
 
 use std::sync::atomic::Ordering;
 
-use redis::{Cmd, FromRedisValue as _, Value};
+use redis::{Cmd, FromRedisValue as _};
 
+use crate::store::redis::beat::{Look, charged_at};
 use crate::store::redis::connect::{ConnectError, Connector, role};
-use crate::store::redis::link::{Connection, Live, wait_for};
+use crate::store::redis::link::{Connection, Live};
 use crate::store::redis::place::{Kind, Place};
-use crate::store::redis::script::{Call, Lazy, Lua};
 
-/// Shards whose servers are asked about their replicas at a time. It divides their number.
+/// Shards whose servers are asked about their past and their replicas at a time. It divides their number.
 const SHARDS_A_LOOK: u8 = 32;
-
-/// Writes what stands there.
-static AS_IT_STANDS: Lazy = Lazy::new(|| Lua::guarded("redis.call('SET',KEYS[1],ARGV[1]) return 1"));
 
 impl Connector {
     /// Whether the link is good: every place that is looked at bears the marker, and writes are taken.
@@ -37,38 +34,15 @@ impl Connector {
     }
 
     /// As [`Connector::probe`], and whether verdicts can be given: what is written has to reach the replicas that they wait
-    /// for.
-    pub(super) async fn look(&self, live: &Live) -> Result<(), ConnectError> {
-        self.probe(live).await?;
+    /// for, and what was written has to be there.
+    pub(super) async fn look(&self, live: &Live) -> Result<Look, ConnectError> {
         // Some of the shards each time: all of them within a second.
         let from = self.looks.fetch_add(SHARDS_A_LOOK, Ordering::Relaxed);
-        self.replicated(live, (0..SHARDS_A_LOOK).map(|shard| Place::Shard(from.wrapping_add(shard)))).await
-    }
-
-    /// Whether a write in each of these places reaches as many replicas as it has to: the marker is written as it stands. One
-    /// server has all places.
-    pub(super) async fn replicated(
-        &self,
-        live: &Live,
-        places: impl Iterator<Item = Place>,
-    ) -> Result<(), ConnectError> {
-        if self.replicas == 0 {
-            return Ok(());
-        }
-        let write = |place: Place| {
-            let mut connection = live.connection.clone();
-            let written = Call::new(&AS_IT_STANDS, place).command(&live.marker, true);
-            let waited = wait_for(self.replicas, self.timeout);
-            async move { connection.send_both(place, written, waited).await }
-        };
-        let places = places.take(if live.connection.is_cluster() { usize::MAX } else { 1 });
-        for answer in futures_util::future::join_all(places.map(write)).await {
-            let (_, reached) = answer.map_err(|error| ConnectError::of(&error))?;
-            if !matches!(reached, Ok(Value::Int(count)) if count >= i64::from(self.replicas)) {
-                return Err(ConnectError::Unreachable("too few of its replicas have what is written".to_owned()));
-            }
-        }
-        Ok(())
+        let some = (0..SHARDS_A_LOOK).map(|shard| Place::Shard(from.wrapping_add(shard)));
+        // At the same time: a look has no longer than a call.
+        let (probed, charged_at, beats) = tokio::join!(self.probe(live), charged_at(live), self.beat(live, some));
+        probed?;
+        Ok(self.compare(live, charged_at?, &beats?))
     }
 }
 

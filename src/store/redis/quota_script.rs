@@ -9,7 +9,8 @@
 //! Keys: the marker, the ring. Arguments: the marker; the calls and the period (s) of the policy, 16 bits each, the highest byte
 //! first, because Lua reads a byte faster than a digit; and since when (ms) every quota counts as fully charged. A ring that is
 //! there was written under the marker, so the marker is only looked at where there is none. That is also where a quota may be
-//! fully charged. A script that does more than count has them last of all.
+//! fully charged; a ring whose newest call was before that instant counts as none, because the store that holds it was put back
+//! in time and has forgotten calls. A script that does more than count has them last of all.
 
 use crate::quota::Policy;
 use crate::store::redis::script::{GUARD, Lazy, Lua};
@@ -44,7 +45,7 @@ if v then
  last=high*65536+low
  local idle=now-last
  if idle<0 then now,idle=last,0 end
- if idle>=keeps then
+ if idle>=keeps or since and last<since+0 then
   v=false
  elseif idle<period then
   local limit,back,len=period-idle

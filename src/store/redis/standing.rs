@@ -14,10 +14,6 @@ impl Store for RedisStore {
         Self::keyring(self)
     }
 
-    fn first_start(&self) -> bool {
-        Self::first_start(self)
-    }
-
     /// A store that is away comes back; only one that was made anew with another keyring never fits this process again.
     fn failed(&self) -> Later<'static, ()> {
         let mut health = self.health();

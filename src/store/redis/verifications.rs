@@ -168,7 +168,7 @@ impl RedisStore {
 }
 
 impl VerificationStore for RedisStore {
-    fn verification(&self, id: VerificationId) -> Later<'_, Result<Option<Verification>, StoreError>> {
+    fn read_verification(&self, id: VerificationId) -> Later<'_, Result<Option<Verification>, StoreError>> {
         Box::pin(async move { Ok(self.kept_verification(id).await?.0) })
     }
 

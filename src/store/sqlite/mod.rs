@@ -239,10 +239,6 @@ impl crate::store::Store for SqliteStore {
         Self::keyring(self)
     }
 
-    fn first_start(&self) -> bool {
-        Self::first_start(self)
-    }
-
     fn failed(&self) -> Later<'static, ()> {
         Box::pin(Self::failed(self))
     }

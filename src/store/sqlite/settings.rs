@@ -82,6 +82,24 @@ impl SqliteStore {
             .map(|made| made.is_some())
     }
 
+    /// Writes the first connection of all, and its account with the default application where they are not there. Nothing where
+    /// any connection is there already, also one that is revoked. Whether it was written.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn put_first_connection(&self, first: Connection) -> Result<bool, StoreError> {
+        let (entropy, now) = (Arc::clone(&self.entropy), self.shared.clock.now());
+        let written = self.alone(Reach::Settings, move |sql| {
+            let any: bool = sql.query_row("SELECT EXISTS (SELECT 1 FROM connection)", [], |row| row.get(0))?;
+            if any {
+                return Ok(None);
+            }
+            found_account(sql, &first.account, &*entropy, now)?;
+            Ok(put_connection(sql, &first)?.then_some(()))
+        });
+        written.await.map(|written| written.is_some())
+    }
+
     /// The accounts, by name.
     ///
     /// # Errors

@@ -74,12 +74,13 @@ pub(super) fn erase(
 }
 
 impl VerificationStore for SqliteStore {
-    fn verification(&self, id: VerificationId) -> Later<'_, Result<Option<Verification>, StoreError>> {
+    fn recall_verification(&self, id: VerificationId) -> Option<Verification> {
+        self.shared.looks.recall(id)
+    }
+
+    fn read_verification(&self, id: VerificationId) -> Later<'_, Result<Option<Verification>, StoreError>> {
         Box::pin(async move {
             let looks = &self.shared.looks;
-            if let Some(known) = looks.recall(id) {
-                return Ok(Some(known));
-            }
             let (keyring, ticket) = (self.keyring(), looks.ticket());
             let found = self.readers.read(move |sql| verification(sql, &keyring, id)).await?;
             if let Some(found) = &found {

@@ -431,3 +431,34 @@ async fn an_emptied_store_admits_nobody_until_its_quotas_are_charged_off() {
         assert!(quota.check(key, &short).get().await.unwrap().is_admitted());
     }
 }
+
+#[tokio::test]
+async fn a_ring_from_before_quotas_were_charged_is_none() {
+    let ground = Ground::new(Redis::start());
+    let store = ground.store().await;
+    let time = Told::at(START);
+    let quota = || RedisQuota::with_time(&store, Arc::clone(&time) as Arc<dyn Clock>);
+    let (before, across, five) = (ConnectionKey(1), ConnectionKey(2), policy(5, 60));
+    for key in [before, across] {
+        assert!(quota().check(key, &five).get().await.unwrap().is_admitted());
+    }
+    time.put(START + 1_500);
+    assert!(quota().check(across, &five).get().await.unwrap().is_admitted());
+    // As whoever finds that the store was put back in time has it; the link finds it by itself.
+    ground.redis.cli(&["hset", "og{s}0", "charged_at", &(START + 1_000).to_string()]);
+    time.put(START + 2_000);
+    while quota().peek(before, &five).get().await.unwrap().remaining > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let standing = Standing { remaining: 0, resets_in_ms: 59_000 };
+    assert_eq!(quota().peek(before, &five).get().await.unwrap(), standing);
+    assert_eq!(quota().check(before, &five).get().await.unwrap(), Decision::Refused { wait_ms: 59_000 });
+    assert_eq!(quota().peek(across, &five).get().await.unwrap().remaining, 3, "what was admitted since counts");
+    time.put(START + 60_999);
+    assert_eq!(quota().check(before, &five).get().await.unwrap(), Decision::Refused { wait_ms: 1 });
+    time.put(START + 61_000);
+    for _ in 0..5 {
+        assert!(quota().check(before, &five).get().await.unwrap().is_admitted());
+    }
+    assert_eq!(quota().check(before, &five).get().await.unwrap(), Decision::Refused { wait_ms: 60_000 });
+}

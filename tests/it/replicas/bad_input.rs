@@ -1,6 +1,6 @@
 //! A shared store that cannot be had: one clear line, an exit code of its own, and no port bound.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
@@ -24,6 +24,24 @@ fn refused(folder: &Path, store: &str) -> (i32, String) {
     let (desk, _, said) = command(&folder.join("data"), &["key", "list", "--config", file.to_str().unwrap()]);
     assert_eq!((desk, said.lines().count()), (code, 1), "a command says the same: {said}");
     (code, stderr)
+}
+
+/// Something that is no Redis, and says so.
+fn web_server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut asked = [0; 4_096];
+                let _ = socket.read(&mut asked);
+                let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+                // It is closed by whoever asked: what was written arrives.
+                while socket.read(&mut asked).is_ok_and(|count| count > 0) {}
+            });
+        }
+    });
+    address
 }
 
 /// A server that speaks as much of the protocol as a release of 2018 would.
@@ -87,7 +105,53 @@ fn each_trouble_with_the_store_has_a_line_and_a_code() {
     for wrong in ["", "default:hunter2@", "nobody:hunter2@"] {
         let (code, line) = refused(folder, &format!("redis://{wrong}127.0.0.1:{}", closed.port()));
         assert_eq!((code, line.contains("password")), (67, true), "{wrong}: {line}");
+        assert_eq!(line.contains("was given none (NOAUTH)"), wrong.is_empty(), "{line}");
     }
+    let (code, line) = refused(folder, &format!("redis://{}", web_server()));
+    assert_eq!((code, line.contains("something else than a Redis")), (68, true), "{line}");
+}
+
+#[test]
+fn a_database_that_is_not_there_is_a_wrong_address() {
+    let (redis, folder) = (Redis::start(), tempfile::tempdir().unwrap());
+    let (code, line) = refused(folder.path(), &format!("{}/99", redis.address()));
+    assert_eq!((code, line.contains("no database 99")), (68, true), "{line}");
+    let (code, line) = refused(folder.path(), &format!("{}/-1", redis.address()));
+    assert_eq!(code, 78, "{line}");
+    let cluster = Redis::cluster(3);
+    let (code, line) = refused(folder.path(), &format!("{}/3", cluster.address()));
+    assert_eq!((code, line.contains("a cluster has the database 0 alone")), (68, true), "{line}");
+}
+
+#[test]
+fn a_user_who_lacks_a_right_is_told_which() {
+    let (redis, folder) = (Redis::start(), tempfile::tempdir().unwrap());
+    let store = |user: &str| format!("redis://{user}:hunter2@127.0.0.1:{}", redis.port());
+    let may = |user: &str, rights: &[&str]| {
+        let words = [&["acl", "setuser", user, "on", ">hunter2", "~*"][..], rights].concat();
+        assert_eq!(redis.cli(&words), "OK");
+    };
+    may("reader", &["+@read", "+info", "+role"]);
+    let (code, line) = refused(folder.path(), &store("reader"));
+    assert_eq!((code, line.contains("lacks a right"), line.contains("' command")), (67, true, true), "{line}");
+    may("plain", &["+@all", "-@dangerous", "-@admin"]);
+    let (code, line) = refused(folder.path(), &store("plain"));
+    assert_eq!((code, line.contains("'info' command")), (67, true), "{line}");
+}
+
+#[test]
+fn a_store_without_memory_is_named_and_not_a_directory() {
+    let (redis, folder) = (Redis::start(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, config(folder.path(), &redis.address(), "", "")).unwrap();
+    let run =
+        |words: &[&str]| command(&folder.path().join("data"), &[words, &["--config", file.to_str().unwrap()]].concat());
+    assert_eq!(run(&["store", "init"]).0, 0);
+    assert_eq!(redis.cli(&["config", "set", "maxmemory", "1mb"]), "OK");
+    let (code, _, line) = run(&["key", "create", "--name", "x"]);
+    assert_eq!((code, line.lines().count()), (74, 1), "{line}");
+    assert!(line.contains(&redis.address()) && line.contains("raise its maxmemory"), "{line}");
+    assert!(!line.contains("disk") && !line.contains(folder.path().to_str().unwrap()), "{line}");
 }
 
 #[test]
@@ -108,6 +172,10 @@ fn a_cluster_that_is_down_is_no_store() {
     while redis.everywhere(&["cluster", "info"]).iter().all(|info| info.contains("cluster_state:ok")) {}
     let (code, line) = refused(folder.path(), &redis.address());
     assert_eq!((code, line.contains("cluster")), (71, true), "{line}");
+    // Nobody has made a cluster of it yet.
+    let alone = Redis::with(&["--cluster-enabled", "yes", "--cluster-port", &free_port().to_string()]);
+    let (code, line) = refused(folder.path(), &alone.address());
+    assert_eq!((code, line.contains("0 of its 16384 slots are assigned")), (71, true), "{line}");
 }
 
 #[test]

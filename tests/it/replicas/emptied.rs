@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::fleet::{Fleet, PATIENT, config};
+use crate::support::proxy::Proxy;
 use crate::support::redis::Redis;
 use crate::support::{Client, Options, Server, command};
 
@@ -169,6 +170,54 @@ fn a_gateway_that_knew_the_store_does_not_make_an_empty_one_in_its_place() {
     // A store at another address is another one: there it is the first start.
     let other = Redis::start();
     drop(Fleet::start(1, &other.address()));
+}
+
+#[test]
+fn a_store_that_another_first_start_made_is_not_taken_for_the_one_that_was_lost() {
+    let redis = Redis::start();
+    let mut fleet = Fleet::start(2, &redis.address());
+    assert_eq!(redis.cli(&["flushall"]), "OK");
+    fleet.until_ready_is(503);
+    // It has never heard of a store there, and makes one.
+    let fresh = Fleet::start(1, &redis.address());
+    fresh.until_ready_is(200);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(fleet.ready(), [503, 503]);
+    refused_everywhere(&fleet);
+    fleet.replicas[1].kill();
+    let (code, said) = refused_at_the_start(&fleet, 1);
+    assert_eq!((code, said.contains("otpgate store init")), (Some(66), true), "{said}");
+    // What was made meanwhile stays.
+    let (code, said, log) = fleet.command(&["store", "init"]);
+    assert_eq!((code, said.contains("every quota begins fully charged")), (0, true), "{log}{said}");
+    fleet.replicas[1] = fleet.try_launch(1).unwrap();
+    fleet.until_ready_is(200);
+    fresh.client(0).get("/v1/connection").expect(200);
+    let made = fleet.create_key(&["--calls", "5", "--period", "3600"]);
+    for replica in fleet.replicas.iter().chain(&fresh.replicas) {
+        replica.client(made["key"].as_str().unwrap()).get("/v1/connection").expect(429);
+    }
+    let (code, said, log) = fleet.command(&["store", "init"]);
+    assert_eq!((code, said.contains("nothing was done")), (0, true), "{log}{said}");
+}
+
+#[test]
+fn a_store_far_away_is_made_and_made_anew_within_seconds() {
+    let (redis, folder) = (Redis::start(), tempfile::tempdir().unwrap());
+    let far = Proxy::far_before(redis.port(), Duration::from_millis(40));
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, config(folder.path(), &far.store(), PATIENT, "")).unwrap();
+    let words = ["store", "init", "--config", file.to_str().unwrap()];
+    for said in ["the store was empty and is made", "nothing was done", "ours again"] {
+        if said == "ours again" {
+            redis.cli(&["del", "og{a7}M"]);
+        }
+        let began = Instant::now();
+        let (code, found, log) = command(&folder.path().join("data"), &words);
+        assert_eq!((code, found.contains(said)), (0, true), "{found}{log}");
+        // It has 257 markers: one after the other they take ten.
+        assert!(began.elapsed() < Duration::from_secs(6), "{said}: {:?}", began.elapsed());
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::support::redis::Redis;
 use crate::support::{Client, free_port};
 
 /// A replica of what listens on `port`, once it is one.
-fn replica_of(port: u16) -> Redis {
+pub(super) fn replica_of(port: u16) -> Redis {
     let replica = Redis::start();
     assert_eq!(replica.cli(&["replicaof", "127.0.0.1", &port.to_string()]), "OK");
     while figure(&replica, "master_link_status") != "up" {
@@ -23,27 +23,27 @@ fn replica_of(port: u16) -> Redis {
 }
 
 /// A line of `info replication`.
-fn figure(redis: &Redis, name: &str) -> String {
+pub(super) fn figure(redis: &Redis, name: &str) -> String {
     let text = redis.cli(&["info", "replication"]);
     let line = text.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'));
     line.unwrap_or_default().to_owned()
 }
 
 /// Waits until the replica has what the primary has by now.
-fn level(primary: &Redis, replica: &Redis) {
+pub(super) fn level(primary: &Redis, replica: &Redis) {
     let wanted: u64 = figure(primary, "master_repl_offset").parse().unwrap();
     while figure(replica, "slave_repl_offset").parse::<u64>().unwrap() < wanted {
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-fn send(fleet: &Fleet, number: usize) -> String {
+pub(super) fn send(fleet: &Fleet, number: usize) -> String {
     let body = json!({"number": format!("+4915112345{number:03}"), "otpCode": "4711"});
     fleet.client(number).post_json("/v1/otp", &body).expect(200).json()["otpId"].as_str().unwrap().to_owned()
 }
 
 /// What a replica says of the right code; none where it cannot say.
-fn verify(fleet: &Fleet, replica: usize, otp: &str) -> Option<Value> {
+pub(super) fn verify(fleet: &Fleet, replica: usize, otp: &str) -> Option<Value> {
     let answer = fleet.client(replica).post_json(&format!("/v1/otp/{otp}/verify"), &json!({"otpCode": "4711"}));
     (answer.status != 503).then(|| answer.expect(200).json())
 }
@@ -157,12 +157,12 @@ fn without_one_the_loss_is_what_the_replication_lagged_behind() {
 /// A sentinel, gone with the test. Two of three agree on who is away, and elect who acts.
 pub(super) struct Sentinel {
     child: Child,
-    port: u16,
+    pub(super) port: u16,
     _folder: TempDir,
 }
 
 impl Sentinel {
-    fn of(primary: u16) -> Self {
+    pub(super) fn of(primary: u16) -> Self {
         Self::with(primary, &[])
     }
 
@@ -202,13 +202,7 @@ fn the_gateways_follow_whom_the_sentinels_choose() {
     let mut primary = Redis::start();
     let replica = replica_of(primary.port());
     let mut sentinels: Vec<_> = (0..3).map(|_| Sentinel::of(primary.port())).collect();
-    for sentinel in &sentinels {
-        while !sentinel.ask(&["sentinel", "replicas", "main"]).contains(&replica.port().to_string())
-            || !sentinel.ask(&["sentinel", "master", "main"]).contains("num-other-sentinels\n2")
-        {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
+    acquainted(&sentinels, &replica);
     let hosts: Vec<_> = sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
     let fleet = Fleet::start(2, &format!("redis://{}?master=main", hosts.join(",")));
     let used = send(&fleet, 1);
@@ -247,6 +241,18 @@ fn the_gateways_follow_whom_the_sentinels_choose() {
     assert_eq!(figure(&replica, "role"), "master");
     assert_eq!(verify(&fleet, 1, &used).unwrap()["verified"], false);
     assert_eq!(verify(&fleet, 1, &open).unwrap()["verified"], true);
+}
+
+/// Waits until each of these sentinels knows the replica and the others.
+pub(super) fn acquainted(sentinels: &[Sentinel], replica: &Redis) {
+    let others = format!("num-other-sentinels\n{}", sentinels.len() - 1);
+    for sentinel in sentinels {
+        while !sentinel.ask(&["sentinel", "replicas", "main"]).contains(&replica.port().to_string())
+            || !sentinel.ask(&["sentinel", "master", "main"]).contains(&others)
+        {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
 }
 
 #[test]

@@ -203,6 +203,38 @@ fn the_same_key_at_both_at_once_is_one_verification_and_one_message() {
     assert!(messages.values().all(|count| *count == 1), "{messages:?}");
 }
 
+/// A retry of the platform that comes late, at whichever replica, and after the verification ended.
+#[test]
+fn a_retry_after_the_end_is_one_verification_and_one_message() {
+    let redis = Redis::start();
+    let fleet = Fleet::with(2, &redis.address(), PATIENT, CONFIG);
+    let flow = Receiver::start();
+    let [verified, cancelled] = ["+4915112003001", "+4915112003002"];
+    for number in [verified, cancelled] {
+        let body = json!({"callback": flow.url(&format!("/{number}")), "verification": {"number": number}}).to_string();
+        let headers = [
+            ("Content-Type", "application/json"),
+            ("x-ms-workflow-run-id", number),
+            ("x-ms-workflow-operation-name", "Send_and_wait"),
+        ];
+        let call = |replica: usize| fleet.client(replica).call("POST", WAIT, &headers, &body).expect(201);
+        let first = call(0);
+        let code = code(&fleet, number);
+        if number == verified {
+            press(&fleet, 1, &page(&first.json()), &format!("action=enter&turn=3.2&code={code}"));
+            flow.wait(|seen| !seen.is_empty());
+        } else {
+            person(&fleet, 1).delete(&path(first.header("location").unwrap())).expect(204);
+        }
+        for again in [call(0), call(1)] {
+            assert_eq!((&again.body, again.header("location")), (&first.body, first.header("location")));
+        }
+    }
+    std::thread::sleep(SETTLED);
+    assert_eq!(messages(&fleet), BTreeMap::from([verified, cancelled].map(|number| (number.to_owned(), 1))));
+    assert_eq!(flow.seen().len(), 1);
+}
+
 #[test]
 fn two_presses_at_two_replicas_are_one_step() {
     const PAGES: usize = 12;

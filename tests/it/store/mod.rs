@@ -157,6 +157,7 @@ mod conformance {
     );
     conformance!(settings:
         a_setting_is_written_over_what_it_names,
+        languages_of_older_releases_are_kept_and_count,
         aliases_and_the_default_are_unique,
         accounts_do_not_share_applications,
         a_connection_is_found_by_its_names,

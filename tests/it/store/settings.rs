@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use otpgate::access::connection::{Connection, NewConnection, QuotaSetting};
+use otpgate::access::connection::{Connection, KEYS, NewConnection, QuotaSetting};
 use otpgate::access::key::KeyName;
 use otpgate::access::scope::Scopes;
 use otpgate::access::store::ConnectionStore;
-use otpgate::otp::application::{Application, ApplicationName};
+use otpgate::otp::application::{Application, ApplicationName, ApplicationRef, TEMPLATES_PER_APPLICATION};
+use otpgate::otp::catalogue::{Catalogue, CatalogueError};
+use otpgate::otp::channel::Channel;
 use otpgate::otp::id::{AccountId, ApplicationId};
+use otpgate::otp::language::Language;
 use otpgate::otp::store::{ApplicationStore, WriteError};
+use otpgate::otp::template::Template;
 use otpgate::secret::SystemEntropy;
 
 use super::world::{Store, World};
@@ -58,6 +62,32 @@ pub(crate) async fn a_setting_is_written_over_what_it_names<S: Store>(world: &Wo
     assert!(!store.delete_application(&team, first.id).await.unwrap());
     assert_eq!(store.put_application(Some(first.clone()), first).await, Err(WriteError::Conflict), "it is gone");
     assert!(store.applications(&team).await.unwrap().is_empty());
+}
+
+/// Earlier releases took any two letters for a language.
+pub(crate) async fn languages_of_older_releases_are_kept_and_count<S: Store>(world: &World, store: &Arc<S>) {
+    let team = account("team");
+    let mut first = application(world, &team, 1, "default");
+    let letters = || b'a'..=b'z';
+    let codes = letters().flat_map(|one| letters().map(move |two| format!("{}{}", char::from(one), char::from(two))));
+    let text = Template::parse("{{OTP}}").unwrap();
+    for code in codes.take(TEMPLATES_PER_APPLICATION) {
+        first.templates.set(Language::of_store(&code).unwrap(), Channel::Sms, text.clone());
+    }
+    store.put_application(None, first.clone()).await.unwrap();
+    assert_eq!(store.applications(&team).await.unwrap(), [first]);
+    let catalogue = Catalogue::new(Arc::clone(store) as _, Arc::clone(&world.clock) as _, Arc::new(SystemEntropy));
+    let german: Language = "de".parse().unwrap();
+    let odd = Language::of_store("aq").unwrap();
+    let one_more = |application: &mut Application| application.templates.set(german, Channel::Voice, text.clone());
+    let refused = catalogue.edit(&team, ApplicationRef::Default, one_more).await;
+    assert_eq!(refused.map(|_| ()), Err(CatalogueError::TooManyTemplates));
+    let instead = |application: &mut Application| {
+        assert!(application.templates.drop_one(odd, Channel::Sms));
+        application.templates.set(german, Channel::Voice, text.clone());
+    };
+    let edited = catalogue.edit(&team, ApplicationRef::Default, instead).await.unwrap();
+    assert_eq!(edited.templates.len(), TEMPLATES_PER_APPLICATION);
 }
 
 pub(crate) async fn aliases_and_the_default_are_unique<S: Store>(world: &World, store: &Arc<S>) {
@@ -114,10 +144,21 @@ pub(crate) async fn a_connection_is_found_by_its_names<S: Store>(world: &World, 
     }
     assert_eq!(store.by_key(&KeyName::from_stored("nobody")).await.unwrap(), None);
     let mut rotated = first.clone();
-    for _ in 0..2 {
-        let _key = rotated.rotate(Duration::from_secs(60), &world.keyring, &SystemEntropy, world.now());
+    let rotate = |connection: &mut Connection| {
+        connection.rotate(Duration::from_secs(60), &world.keyring, &SystemEntropy, world.now()).map(drop).unwrap();
+    };
+    for _ in 1..KEYS {
+        rotate(&mut rotated);
     }
     store.put_connection(Some(first.clone()), rotated.clone()).await.unwrap();
+    assert_eq!((rotated.keys.len(), &rotated.keys[0].name), (KEYS, &old));
+    for key in &rotated.keys {
+        assert_eq!(store.by_key(&key.name).await.unwrap().as_deref(), Some(&rotated), "each of them is kept");
+    }
+    world.clock.advance(Duration::from_secs(60));
+    let before = rotated.clone();
+    rotate(&mut rotated);
+    store.put_connection(Some(before), rotated.clone()).await.unwrap();
     assert_eq!(store.by_key(&old).await.unwrap(), None, "a key that was rotated away finds nothing");
     assert_eq!(store.by_key(&rotated.keys[1].name).await.unwrap().as_deref(), Some(&rotated));
     assert_eq!(store.put_connection(Some(first), rotated.clone()).await, Err(WriteError::Conflict));

@@ -11,8 +11,11 @@ use otpgate::otp::store::{
     ApplicationStore, Changes, Eraser as _, OtpStore as _, Outbox as _, Records, StoreError, Subject, Touch, change,
 };
 use otpgate::store::sqlite::{Mode, SqliteStore};
+use otpgate::verification::record::Verification;
+use otpgate::verification::store::VerificationStore as _;
 
 use super::settings::connection;
+use super::verifications::verification;
 use super::world::{CODE, World, delete, e164};
 
 fn open(dir: &Path) -> (World, Arc<SqliteStore>) {
@@ -30,6 +33,26 @@ async fn within_a_second(what: &str, mut holds: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("not within a second: {what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verification_is_remembered_until_it_is_written_and_read_where_it_lies() {
+    let dir = tempfile::tempdir().unwrap();
+    let (world, store) = open(dir.path());
+    let made = verification(&world, 1);
+    store.put_verification(None, Some(made.clone())).await.unwrap();
+    assert_eq!(store.recall_verification(made.id), None, "nobody has read it");
+    assert_eq!(store.verification(made.id).await.unwrap().as_ref(), Some(&made));
+    assert_eq!(store.recall_verification(made.id).as_ref(), Some(&made));
+    let after = Verification { sends: 2, ..made.clone() };
+    store.put_verification(Some(made), Some(after.clone())).await.unwrap();
+    assert_eq!(store.recall_verification(after.id), None, "what was read is old");
+    assert_eq!(store.read_verification(after.id).await.unwrap().as_ref(), Some(&after));
+    // Whatever is remembered, a read reads.
+    let beside = rusqlite::Connection::open(dir.path().join("otpgate.db")).unwrap();
+    beside.busy_timeout(Duration::from_secs(10)).unwrap();
+    assert_eq!(beside.execute("DELETE FROM verification", []).unwrap(), 1);
+    assert_eq!(store.read_verification(after.id).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

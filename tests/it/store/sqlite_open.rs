@@ -5,11 +5,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use otpgate::access::store::ConnectionStore as _;
 use otpgate::otp::id::AccountId;
 use otpgate::otp::store::ApplicationStore as _;
 use otpgate::secret::{MasterKey, Purpose, SystemEntropy};
 use otpgate::store::sqlite::{Mode, OpenError, Options, SqliteStore};
 
+use super::settings::connection;
 use super::world::World;
 
 fn open(dir: &Path, mode: Mode) -> Result<SqliteStore, OpenError> {
@@ -75,6 +77,26 @@ async fn many_first_starts_at_once_make_one_store() {
             assert_eq!(store.applications(&AccountId::default_account()).await.unwrap().len(), 1);
         }
     }
+}
+
+#[tokio::test]
+async fn one_first_connection_is_made_whoever_else_asks_for_one() {
+    let (world, dir) = (World::new(), tempfile::tempdir().unwrap());
+    let modes = [Mode::Server, Mode::Beside, Mode::Beside, Mode::Beside];
+    let stores = modes.map(|mode| open(dir.path(), mode).unwrap());
+    let asked = stores.iter().map(|store| store.put_first_connection(connection(&world, "first")));
+    let made = futures_util::future::join_all(asked).await;
+    assert_eq!(made.iter().filter(|made| **made == Ok(true)).count(), 1, "{made:?}");
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+    let first = stores[0].connections().await.unwrap();
+    assert_eq!(first.len(), 1);
+    assert_eq!(stores[0].applications(&first[0].account).await.unwrap().len(), 1, "with its account's application");
+    // One that is revoked has been there.
+    let mut revoked = first[0].clone();
+    revoked.revoked = Some(world.now());
+    stores[0].put_connection(first.into_iter().next(), revoked.clone()).await.unwrap();
+    assert_eq!(stores[1].put_first_connection(connection(&world, "second")).await, Ok(false));
+    assert_eq!(stores[1].connections().await.unwrap(), [revoked]);
 }
 
 #[tokio::test]

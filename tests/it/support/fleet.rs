@@ -73,7 +73,7 @@ impl Fleet {
         for _ in 0..10 {
             match self.try_launch(index) {
                 Ok(replica) => return replica,
-                Err((status, _)) if status.code() == Some(68) => {}
+                Err((status, _)) if matches!(status.code(), Some(68 | 71)) => {}
                 Err((status, log)) => panic!("the replica ended with {status}: {log}"),
             }
         }
