@@ -6,14 +6,13 @@ use serde_json::Value;
 
 use crate::carrier::compile::{Carrier, Check};
 use crate::carrier::description::{AnswerRule, Meaning, Submission};
-use crate::delivery::provider::{Failure, Outgoing, Receipt};
+use crate::delivery::provider::{Failure, Outgoing, PAUSE_AT_MOST, Receipt};
 use crate::delivery::receipt::CarrierId;
+use crate::delivery::words;
 
-/// The longest wait that a carrier may ask for: the longest life of a code is two hours.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 /// Bytes of an error code.
 const CODE_BYTES: usize = 48;
-/// Digits in a row that an error code may have: a longer run may be a number or a code.
+/// Digits in a row that an error code may have: a longer run may be a number.
 const CODE_DIGITS: usize = 6;
 
 /// An answer.
@@ -152,7 +151,7 @@ impl Carrier {
             }
             // A wait of zero would be none at all.
             Meaning::Retryable => {
-                let wait = answer.retry_after.map(|wait| wait.clamp(Duration::from_secs(1), LONGEST_WAIT));
+                let wait = answer.retry_after.map(|wait| wait.clamp(Duration::from_secs(1), PAUSE_AT_MOST));
                 Err(Failure::Retryable(wait.unwrap_or_default()))
             }
             Meaning::Unknown => Err(Failure::Unknown),
@@ -171,13 +170,11 @@ pub(super) fn find(body: &Value, pointers: &[String]) -> Option<String> {
 
 /// An error code that may be shown: short, plain, and nothing of the message. Of an address its last part.
 fn error_code(text: &str, message: &Outgoing) -> Option<String> {
-    plain_code(text).filter(|code| {
-        let number = message.number.as_str().trim_start_matches('+');
-        !code.contains(message.code.expose()) && !code.contains(number)
-    })
+    plain_code(text).filter(|code| !words::tell(code, &message.code, &message.number))
 }
 
-/// As [`error_code`], where the message is not at hand: no run of digits that could be a number or a code.
+/// As [`error_code`], where the message is not at hand: no run of digits that could be a number. Whoever files the report
+/// compares it with the code.
 pub(super) fn plain_code(text: &str) -> Option<String> {
     let code = text.rsplit('/').next().unwrap_or_default();
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -188,7 +185,17 @@ pub(super) fn plain_code(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use zeroize::Zeroizing;
+
     use super::*;
+    use crate::carrier::compile::{Given, compile};
+    use crate::delivery::receipt::Ticket;
+    use crate::otp::channel::Channel;
+    use crate::otp::code::Code;
+    use crate::otp::id::OtpId;
+    use crate::otp::outbox::MessageId;
+    use crate::otp::phone::Phone;
+    use crate::secret::{Keyring, Secret, SystemEntropy};
 
     #[test]
     fn an_error_code_is_short_and_plain_and_no_number() {
@@ -205,6 +212,57 @@ mod tests {
             (&"x".repeat(CODE_BYTES + 1), None),
         ] {
             assert_eq!(plain_code(text).as_deref(), shown, "{text}");
+        }
+    }
+
+    fn message() -> Outgoing {
+        let keyring = Keyring::generate(&SystemEntropy);
+        let id = MessageId { otp: OtpId::from_bytes([7; 16]), number: 1 };
+        Outgoing {
+            id,
+            ticket: Ticket::new(&keyring, id, 1),
+            number: Phone::parse("+4915112345678", None).unwrap().number,
+            channel: Channel::Sms,
+            sender: None,
+            caller: None,
+            language: "en".parse().unwrap(),
+            text: Zeroizing::new("519786".to_owned()),
+            code: Code::parse_own("519786").unwrap(),
+            life: Duration::from_secs(300),
+        }
+    }
+
+    fn carrier() -> Carrier {
+        let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned());
+        let credentials = std::iter::once(("secret".to_owned(), secret)).collect();
+        compile(Given { preset: Some("webhook"), url: Some("https://h/"), credentials, ..Given::default() }).unwrap()
+    }
+
+    #[test]
+    fn a_carrier_is_left_alone_as_long_as_it_asks_within_bounds() {
+        let (carrier, message) = (carrier(), message());
+        for (asked, waits) in
+            [(None, Duration::ZERO), (Some(0), Duration::from_secs(1)), (Some(300), Duration::from_secs(300))]
+        {
+            let answer = Answer { status: 429, retry_after: asked.map(Duration::from_secs), body: b"", whole: true };
+            assert_eq!(carrier.judge(&message, &answer), Err(Failure::Retryable(waits)));
+        }
+        let answer = Answer { status: 429, retry_after: Some(Duration::from_secs(3_600)), body: b"", whole: true };
+        assert_eq!(carrier.judge(&message, &answer), Err(Failure::Retryable(PAUSE_AT_MOST)));
+    }
+
+    #[test]
+    fn an_error_code_made_of_the_code_or_the_number_is_not_repeated() {
+        let (carrier, message) = (carrier(), message());
+        for (code, shown) in [
+            ("E-17", "the carrier refused it: E-17"),
+            ("519786", "the carrier refused it with status 400"),
+            ("x-519.786", "the carrier refused it with status 400"),
+            ("to-49151-1234", "the carrier refused it with status 400"),
+        ] {
+            let body = serde_json::json!({ "code": code }).to_string();
+            let answer = Answer { status: 400, retry_after: None, body: body.as_bytes(), whole: true };
+            assert_eq!(carrier.judge(&message, &answer), Err(Failure::Refused(shown.to_owned())), "{code}");
         }
     }
 

@@ -13,8 +13,9 @@ use crate::carrier::place::fits_header;
 use crate::carrier::preset;
 use crate::carrier::report::Reading;
 use crate::carrier::request::{Body, Call, Node};
-use crate::carrier::template::{Name, Template};
+use crate::carrier::template::{Field, Name, Template};
 use crate::carrier::values::Credentials;
+use crate::otp::application::{Caller, Sender};
 use crate::otp::channel::Channel;
 use crate::otp::language::Language;
 use crate::secret::Secret;
@@ -66,6 +67,8 @@ pub(super) struct Check<'c> {
     pub(super) credentials: &'c Credentials,
     pub(super) names: Vec<&'c str>,
     pub(super) faults: Vec<Fault>,
+    /// What of a message the templates of a call have told so far.
+    told: Vec<Field>,
 }
 
 impl Check<'_> {
@@ -79,10 +82,29 @@ impl Check<'_> {
 
     pub(super) fn template(&mut self, place: &str, text: &str) -> Option<Template> {
         match Template::parse(text, &self.names) {
-            Ok(template) => Some(template),
+            Ok(template) => {
+                self.note(&template);
+                Some(template)
+            }
             Err(error) => {
                 self.wrong(place, error.to_string());
                 None
+            }
+        }
+    }
+
+    /// Notes what a template tells of a message.
+    fn note(&mut self, template: &Template) {
+        let credentials = self.credentials;
+        let given = |name: &str| credentials.contains_key(name);
+        for hole in template.holes().filter(|hole| !hole.unless.as_deref().is_some_and(given)) {
+            for name in &hole.names {
+                match name {
+                    Name::Field(field) => self.told.push(*field),
+                    // What stands behind it is never written.
+                    Name::Credential(name) if given(name) => break,
+                    Name::Credential(_) => {}
+                }
             }
         }
     }
@@ -95,7 +117,10 @@ impl Check<'_> {
                 Name::Field(_) => true,
                 Name::Credential(name) => self.credentials.contains_key(&**name),
             };
-            if let (false, Some(Name::Credential(name))) = (hole.names.iter().any(given), hole.names.first()) {
+            // Of several that would do, one is enough; who has been told of one is not told of the next.
+            let is_told = |name: &Name| matches!(name, Name::Credential(name) if self.is_missing(name));
+            let is_settled = hole.names.iter().any(|name| given(name) || is_told(name));
+            if let (false, Some(Name::Credential(name))) = (is_settled, hole.names.first()) {
                 let name = name.clone();
                 self.missing(&name);
             }
@@ -114,11 +139,15 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn missing(&mut self, name: &str) {
+    fn is_missing(&self, name: &str) -> bool {
         let place = format!("http.credentials.{name}");
-        if !self.faults.iter().any(|fault| fault.place == place) {
+        self.faults.iter().any(|fault| fault.place == place)
+    }
+
+    pub(super) fn missing(&mut self, name: &str) {
+        if !self.is_missing(name) {
             self.wrong(
-                place,
+                format!("http.credentials.{name}"),
                 format!("missing; write it as a reference, such as {name} = \"${{env:CARRIER_SECRET}}\""),
             );
         }
@@ -155,7 +184,7 @@ pub fn compile(given: Given<'_>) -> Result<Carrier, Vec<Fault>> {
     let known = description.required.iter().chain(&description.optional).map(String::as_str);
     let names: Vec<_> =
         if preset.is_some() { known.collect() } else { credentials.keys().map(String::as_str).collect() };
-    let mut check = Check { credentials: &credentials, names, faults: Vec::new() };
+    let mut check = Check { credentials: &credentials, names, faults: Vec::new(), told: Vec::new() };
     for name in credentials.keys() {
         if !check.names.contains(&name.as_str()) {
             let problem =
@@ -166,6 +195,9 @@ pub fn compile(given: Given<'_>) -> Result<Carrier, Vec<Fault>> {
     for name in description.required.iter().filter(|name| !credentials.contains_key(*name)) {
         check.missing(name);
     }
+    if preset.is_some() {
+        check_origins(&mut check);
+    }
     let channels = served(&description, channels, preset, &mut check);
     let wanted = |channel| channels.contains(&channel);
     let described = |channel: Channel| match channel {
@@ -174,7 +206,7 @@ pub fn compile(given: Given<'_>) -> Result<Carrier, Vec<Fault>> {
     };
     let mut call = |channel: Channel, name: &str| {
         let submission = described(channel).filter(|_| wanted(channel))?;
-        compile_call(submission, &format!("http.{name}"), url, preset.is_some(), &mut check)
+        compile_call(submission, channel, &format!("http.{name}"), url, preset.is_some(), &mut check)
     };
     let (sms, voice) = (call(Channel::Sms, "sms"), call(Channel::Voice, "voice"));
     let languages = languages(&description.languages, &mut check);
@@ -245,13 +277,46 @@ fn languages(written: &BTreeMap<String, String>, check: &mut Check<'_>) -> BTree
     languages
 }
 
+/// What messages come from and calls show, where the carrier's account says it: as what a caller may ask for.
+fn check_origins(check: &mut Check<'_>) {
+    let given = |name: &str| check.credentials.get(name).map(Secret::expose);
+    let sender = given("sms_from").and_then(|text| Sender::parse(text).err()).map(|error| error.to_string());
+    let caller = given("voice_from").and_then(|text| Caller::parse(text).err()).map(|error| error.to_string());
+    for (name, problem) in [("sms_from", sender), ("voice_from", caller)] {
+        if let Some(problem) = problem {
+            check.wrong(format!("http.credentials.{name}"), format!("must be {problem}"));
+        }
+    }
+}
+
+/// A call that names nobody, or that brings no code, is not one to make.
+fn check_told(channel: Channel, place: &str, check: &mut Check<'_>) {
+    let told = |fields: &[Field]| check.told.iter().any(|field| fields.contains(field));
+    let (code, words) = match channel {
+        Channel::Sms => (told(&[Field::Text, Field::Code]), "{{text}} or {{code}}"),
+        Channel::Voice => {
+            (told(&[Field::Text, Field::Code, Field::SpokenCode]), "{{text}}, {{code}} or {{spoken_code}}")
+        }
+    };
+    let number = told(&[Field::Number]);
+    if !code {
+        check.wrong(place, format!("the carrier is not told the code; write {words} where the message stands"));
+    }
+    if !number {
+        check.wrong(place, "the carrier is not told whom it goes to; write {{number}} where the receiver stands");
+    }
+}
+
 fn compile_call(
     submission: &Submission,
+    channel: Channel,
     place: &str,
     url: Option<&str>,
     preset: bool,
     check: &mut Check<'_>,
 ) -> Option<Call> {
+    let faults = check.faults.len();
+    check.told.clear();
     let address = compile_address(submission, place, url, preset, check);
     let method = match submission.method.as_deref().unwrap_or("POST") {
         "POST" => Method::POST,
@@ -267,6 +332,10 @@ fn compile_call(
         check.wrong(format!("{place}.method"), "a GET has no body");
     }
     let headers = compile_headers(submission, place, check);
+    // Where something cannot be read, it is not known what is told.
+    if check.faults.len() == faults {
+        check_told(channel, place, check);
+    }
     let proof = submission.authentication.as_ref().and_then(|written| Proof::compile(written, place, check));
     let answers = Answers::compile(submission, place, check);
     Some(Call { method, address: address?, headers, body: body?, proof, answers })

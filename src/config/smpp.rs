@@ -113,7 +113,8 @@ pub enum SmppReceiptIds {
     Hexadecimal,
 }
 
-/// A message centre, as `smpp://user:password@host:port` or `smpps://…` names it. User and password are percent-decoded.
+/// A message centre, as `smpp://user:password@host:port` or `smpps://…` names it. User and password are percent-decoded; that
+/// there is no password is said by an empty one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SmppUrl {
     /// Whether the connection has TLS.
@@ -138,7 +139,9 @@ impl SmppUrl {
         let (scheme, rest) = url.expose().split_once("://").ok_or_else(form)?;
         let tls = scheme == "smpps";
         let (user, place) = rest.rsplit_once('@').ok_or_else(|| format!("has no user; {}", form()))?;
-        let (user, password) = user.split_once(':').unwrap_or((user, ""));
+        let no_password =
+            || "has no password; write smpp://user:password@host:port, or smpp://user:@host for none".to_owned();
+        let (user, password) = user.split_once(':').ok_or_else(no_password)?;
         let place = place.strip_suffix('/').unwrap_or(place);
         if place.contains(['/', '?', '#']) {
             return Err(format!("a message centre has no path; {}", form()));
@@ -182,7 +185,7 @@ mod tests {
             ("smpp://user:password@host:2775", false, "host", 2_775, "user", "password"),
             ("smpps://user:p%40ss%2Fw%3A@smsc.example.com", true, "smsc.example.com", 3_550, "user", "p@ss/w:"),
             ("smpp://u:p@[2001:db8::1]:5000/", false, "2001:db8::1", 5_000, "u", "p"),
-            ("smpp://u@[::1]", false, "::1", 2_775, "u", ""),
+            ("smpp://u:@[::1]", false, "::1", 2_775, "u", ""),
             ("smpp://fifteen-letters:p:@ss@10.0.0.1:1", false, "10.0.0.1", 1, "fifteen-letters", "p:@ss"),
         ] {
             let url = parse(text).unwrap();
@@ -195,6 +198,7 @@ mod tests {
     fn what_no_centre_can_be_is_refused_without_showing_it() {
         for (text, problem) in [
             ("smpp://host:2775", "has no user"),
+            ("smpp://hunter2@host", "has no password; write smpp://user:password@host:port, or smpp://user:@host"),
             ("smpp://:hunter2@host", "its user must be 1 to 15"),
             ("smpp://sixteen-letters-:hunter2@host", "its user must be 1 to 15"),
             ("smpp://%C3%A4:hunter2@host", "its user"),

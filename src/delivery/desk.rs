@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::delivery::receipt::{About, Fate, Receipts, Report};
 use crate::delivery::rules::{Rules, is_news};
 use crate::delivery::slip::{self, Slip};
+use crate::delivery::words;
 use crate::idempotency::ReplayKey;
 use crate::otp::outbox::MessageId;
 use crate::otp::store::{Changes, Later, OtpStore, StoreError, Subject, Touch, change};
@@ -38,7 +39,7 @@ pub trait DeskObserver: Send + Sync + 'static {
 pub struct Desk {
     /// Where OTPs and slips are.
     pub store: Arc<dyn OtpStore>,
-    /// For slips.
+    /// For slips, and for the codes that no words may tell.
     pub keyring: Arc<Keyring>,
     /// The present.
     pub clock: Arc<dyn Clock>,
@@ -91,6 +92,7 @@ impl Desk {
             None => self.store.otp(id.otp).await?,
         };
         let Some(otp) = found.filter(|otp| is_news(otp, id.number, submission, &fate)) else { return Ok(Filed::Old) };
+        let fate = words::shown(fate, &otp, &self.keyring);
         let (rules, now) = (self.rules, self.clock.now());
         let spend = rules.ceiling.key(&otp.account, otp.country, now);
         let touch = Touch { subject: Subject::OtpAlone(id.otp), spend, answer: None };

@@ -4,7 +4,7 @@
 //! - `courier`, `submission`: which messages are worked on, and one message's way
 //! - `routes`, `breaker`: who is given it
 //! - `rules`: what becomes of it, pure
-//! - `desk`, `slip`: what carriers say afterwards, and by which name
+//! - `desk`, `slip`: what carriers say afterwards, and by which name; `words`: what of it may be shown
 //! - `sandbox`: a provider without a carrier; `smpp`: carriers by SMPP
 
 pub mod breaker;
@@ -18,3 +18,4 @@ pub mod sandbox;
 pub mod slip;
 pub mod smpp;
 mod submission;
+pub mod words;

@@ -14,6 +14,10 @@ use crate::otp::outbox::MessageId;
 use crate::otp::phone::E164;
 use crate::otp::store::Later;
 
+/// The longest that a carrier is left alone because it asked for it. Other carriers serve meanwhile; where there are none, it
+/// is asked again in time for whoever asks for a new code.
+pub const PAUSE_AT_MOST: Duration = Duration::from_secs(10 * 60);
+
 /// A message, rendered.
 pub struct Outgoing {
     /// Which one it is.
@@ -75,7 +79,8 @@ impl Receipt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// It certainly did not take it, and may later: it was not reached, or it said so (a throttle, a 5xx that promises that
-    /// nothing happened). Not before this time; zero where it named none, which also speaks against its health.
+    /// nothing happened). Not before this time, [`PAUSE_AT_MOST`]; zero where it named none, which also speaks against its
+    /// health.
     Retryable(Duration),
     /// It certainly did not take it and never will: this message, not the carrier, is at fault. The words are for the
     /// operator and for events: no number, no code, nothing of the carrier's answer but its own error code.

@@ -71,6 +71,15 @@ pub struct Place<'a> {
     _permit: OwnedSemaphorePermit,
 }
 
+/// Who is known to have had a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'m> {
+    /// They will not take it.
+    pub refused: &'m [String],
+    /// They may have taken it, and did not say so.
+    pub doubted: &'m [String],
+}
+
 /// Where a message goes next.
 pub enum Next<'a> {
     /// There.
@@ -110,32 +119,36 @@ impl Routes {
         lanes.filter(move |lane| lane.provider.channels().contains(&channel))
     }
 
-    /// Where a message goes at `now`, given who refused it for good and who was tried in vain just now.
+    /// Where a message goes at `now`, given who refused it for good, who may have it already, and who was tried in vain just
+    /// now. Who may have it is asked again only where nobody else can be asked.
     #[must_use]
     pub fn next<'a>(
         &'a self,
         (channel, country, number): (Channel, Option<Country>, &E164),
-        refused: &[String],
+        Known { refused, doubted }: Known<'_>,
         tried: &[String],
         now: UnixMillis,
     ) -> Next<'a> {
         let is_in = |names: &[String], lane: &Lane| names.iter().any(|name| name == lane.provider.name());
         let mut wait: Option<UnixMillis> = None;
-        for lane in self.of(channel, country, number).filter(|lane| !is_in(refused, lane)) {
-            let until = if is_in(tried, lane) {
-                now
-            } else {
-                match Arc::clone(&lane.places).try_acquire_owned() {
-                    Ok(permit) => match lane.breaker.admit(now) {
-                        Ok(()) => return Next::Lane(Place { lane, _permit: permit }),
-                        Err(until) => until,
-                    },
-                    Err(_) if lane.breaker.is_open(now) => UnixMillis(now.0 + BUSY_MILLIS),
-                    // It works and is full: what comes now waits for it, and does not turn to the next one.
-                    Err(_) => return Next::Wait(UnixMillis(now.0 + BUSY_MILLIS)),
-                }
-            };
-            wait = Some(wait.map_or(until, |wait| wait.min(until)));
+        for is_doubted in [false, true] {
+            let lanes = self.of(channel, country, number).filter(|lane| !is_in(refused, lane));
+            for lane in lanes.filter(|lane| is_in(doubted, lane) == is_doubted) {
+                let until = if is_in(tried, lane) {
+                    now
+                } else {
+                    match Arc::clone(&lane.places).try_acquire_owned() {
+                        Ok(permit) => match lane.breaker.admit(now) {
+                            Ok(()) => return Next::Lane(Place { lane, _permit: permit }),
+                            Err(until) => until,
+                        },
+                        Err(_) if lane.breaker.is_open(now) => UnixMillis(now.0 + BUSY_MILLIS),
+                        // It works and is full: what comes now waits for it, and does not turn to the next one.
+                        Err(_) => return Next::Wait(UnixMillis(now.0 + BUSY_MILLIS)),
+                    }
+                };
+                wait = Some(wait.map_or(until, |wait| wait.min(until)));
+            }
         }
         wait.map_or(Next::Nobody, Next::Wait)
     }
@@ -181,6 +194,8 @@ mod tests {
         (phone.country, phone.number)
     }
 
+    const NOBODY: Known<'static> = Known { refused: &[], doubted: &[] };
+
     fn taken<'a>(next: &Next<'a>) -> Option<&'a str> {
         if let Next::Lane(place) = next { Some(place.lane.provider.name()) } else { None }
     }
@@ -195,7 +210,7 @@ mod tests {
         let routes = Routes::new(lanes, vec![prefix, german, calls]);
         let go = |text: &str, channel| {
             let (country, number) = number(text);
-            taken(&routes.next((channel, country, &number), &[], &[], NOW)).map(str::to_owned)
+            taken(&routes.next((channel, country, &number), NOBODY, &[], NOW)).map(str::to_owned)
         };
         assert_eq!(go("+4915112345678", Channel::Sms).as_deref(), Some("c"));
         assert_eq!(go("+4915112345678", Channel::Voice), None, "the first route that fits is the one");
@@ -212,7 +227,8 @@ mod tests {
         let (country, number) = number("+4915112345678");
         let next = |refused: &[&str], tried: &[&str]| {
             let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-            routes.next((Channel::Sms, country, &number), &own(refused), &own(tried), NOW)
+            let (refused, tried) = (own(refused), own(tried));
+            routes.next((Channel::Sms, country, &number), Known { refused: &refused, ..NOBODY }, &tried, NOW)
         };
         assert_eq!(taken(&next(&["a"], &[])), Some("b"));
         assert_eq!(taken(&next(&[], &["a"])), Some("b"));
@@ -227,5 +243,28 @@ mod tests {
             routes.lanes()[0].breaker.failed(NOW);
         }
         assert_eq!(taken(&next(&[], &[])), Some("b"), "who is broken is passed over");
+    }
+
+    #[test]
+    fn who_may_have_it_is_asked_again_only_where_nobody_else_can_be() {
+        let lanes = vec![lane("a", &[Channel::Sms], 1), lane("b", &[Channel::Sms], 1), lane("c", &[Channel::Voice], 1)];
+        let routes = Routes::new(lanes, Vec::new());
+        let (country, number) = number("+4915112345678");
+        let next = |refused: &[&str], tried: &[&str]| {
+            let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+            let (refused, doubted, tried) = (own(refused), own(&["a"]), own(tried));
+            routes.next((Channel::Sms, country, &number), Known { refused: &refused, doubted: &doubted }, &tried, NOW)
+        };
+        let held = next(&[], &[]);
+        assert_eq!(taken(&held), Some("b"));
+        assert!(matches!(next(&[], &[]), Next::Wait(_)), "who works and is full is waited for");
+        drop(held);
+        assert_eq!(taken(&next(&["b"], &[])), Some("a"));
+        assert_eq!(taken(&next(&[], &["b"])), Some("a"));
+        for _ in 0..FAILURES {
+            routes.lanes()[1].breaker.failed(NOW);
+        }
+        assert_eq!(taken(&next(&[], &[])), Some("a"), "the other one is broken");
+        assert!(matches!(next(&["a", "b"], &[]), Next::Nobody));
     }
 }

@@ -12,6 +12,7 @@ use crate::clock::UnixMillis;
 use crate::delivery::receipt::Fate;
 use crate::otp::channel::Channel;
 use crate::otp::event::EventKind;
+use crate::otp::news::EventName;
 use crate::otp::outbox::{Message, MessageId, SUBMISSIONS, Stage};
 use crate::otp::record::{Delivery, Fates, Otp, OtpStatus};
 use crate::otp::service::MESSAGES_PER_OTP;
@@ -97,7 +98,7 @@ impl Rules {
         }
         let Some(otp) = records.otp.as_deref() else { return over() };
         let number = message.id.number;
-        let open = otp.status_at(now) == OtpStatus::Active && !otp.fates.ended(number);
+        let open = otp.status_at(now) == OtpStatus::Active && !otp.fates.over(number);
         if !open || message.body.submissions >= SUBMISSIONS {
             return over();
         }
@@ -130,7 +131,8 @@ impl Rules {
         let settled = Changes { outbox: OutboxChange::Settle(message.id), ..Changes::default() };
         let Some(mut otp) = records.otp.as_deref().cloned() else { return settled };
         let number = message.id.number;
-        let alive = otp.status_at(now) == OtpStatus::Active && !otp.fates.ended(number);
+        let alive = otp.status_at(now) == OtpStatus::Active && !otp.fates.over(number);
+        let arrived_otherwise = otp.fates.arrived_otherwise(number);
         let outbox = match ending {
             Ending::Over => return settled,
             Ending::PutOff(_) | Ending::Overdue if !alive => return settled,
@@ -142,12 +144,16 @@ impl Rules {
             }
             Ending::Delivered(provider) => {
                 // Also where the carrier says at once that the phone has it: who waits for SENT is not left waiting.
-                otp.news.add(crate::otp::news::EventName::Sent);
+                if !arrived_otherwise {
+                    otp.news.add(EventName::Sent);
+                }
                 otp.note_delivery(number, Delivery::Delivered, Some(provider.clone()), now);
                 OutboxChange::Settle(message.id)
             }
             Ending::Taken(provider) => {
-                otp.news.add(crate::otp::news::EventName::Sent);
+                if !arrived_otherwise {
+                    otp.news.add(EventName::Sent);
+                }
                 otp.note_delivery(number, Delivery::Sent, Some(provider.clone()), now);
                 if alive && otp.awaits(number) && otp.second.is_some() {
                     OutboxChange::Put(at(message, Stage::Taken(provider.clone()), now + self.receipt_within))
@@ -172,7 +178,9 @@ impl Rules {
         let due = now + self.receipt_within;
         match self.on_unknown {
             _ if !alive => OutboxChange::Settle(message.id),
-            OnUnknown::Repeat if again => OutboxChange::Put(at(message, Stage::Queued, now)),
+            OnUnknown::Repeat if again => {
+                OutboxChange::Put(once_more(at(message, Stage::Unknown(provider.to_owned()), now)))
+            }
             _ if again || otp.second.is_some() => {
                 OutboxChange::Put(at(message, Stage::Unknown(provider.to_owned()), due))
             }
@@ -196,7 +204,7 @@ impl Rules {
         let taken =
             matches!(message.body.stage, Stage::Taken(_)) || number == otp.messages && otp.delivery == Delivery::Sent;
         let outbox = if !taken && message.body.submissions < SUBMISSIONS && number == otp.messages {
-            OutboxChange::Put(at(message, Stage::Queued, now))
+            OutboxChange::Put(once_more(Message { due: now, ..message.clone() }))
         } else {
             OutboxChange::Settle(message.id)
         };
@@ -204,7 +212,7 @@ impl Rules {
         Changes { otp, outbox, ..Changes::default() }
     }
 
-    /// It will not arrive: the second channel is tried, or the OTP says so.
+    /// It will not arrive: the second channel is tried, or the OTP says so, unless another message may still arrive.
     fn fail(&self, records: &Records, mut otp: Otp, id: MessageId, words: &str, now: UnixMillis) -> Changes {
         let Some((second, spent)) = self.second(records, &mut otp, id.number, now) else {
             otp.note_delivery(id.number, Delivery::Undeliverable, Some(words.to_owned()), now);
@@ -226,7 +234,7 @@ impl Rules {
         let channel: Channel = otp.second.filter(|_| open)?;
         let spent = self.ceiling.spend(records.spent, now).ok()?;
         otp.second = None;
-        Some((otp.queue(channel, None, None, now), self.ceiling.0.is_some().then_some(spent)))
+        Some((otp.queue_second(channel, now), self.ceiling.0.is_some().then_some(spent)))
     }
 
     /// Records what a carrier reported about the `submission`-th submission of message `id`.
@@ -296,5 +304,11 @@ fn at(message: &Message, stage: Stage, due: UnixMillis) -> Message {
     let mut message = message.clone();
     message.due = due;
     message.body.stage = stage;
+    message
+}
+
+/// The message, to be given to a carrier once more: to another one than before, where there is one.
+fn once_more(mut message: Message) -> Message {
+    message.body.doubt();
     message
 }

@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use crate::delivery::courier::{Answered, Courier, Outcome, STORE_REST};
-use crate::delivery::provider::{Failure, Outgoing, Reached, Receipt};
+use crate::delivery::provider::{Failure, Outgoing, PAUSE_AT_MOST, Reached, Receipt};
 use crate::delivery::receipt::{CarrierId, Ticket};
-use crate::delivery::routes::{Lane, Next};
+use crate::delivery::routes::{Known, Lane, Next};
 use crate::delivery::rules::{Begun, Ending};
 use crate::delivery::slip::{self, Slip};
+use crate::delivery::words;
 use crate::otp::application::{Application, ApplicationRef};
 use crate::otp::outbox::{Message, SUBMISSIONS, Stage};
 use crate::otp::record::{Otp, OtpStatus, SealedContent};
@@ -19,8 +20,6 @@ use crate::secret::Secret;
 
 /// Waits between tries of a message that no provider would take: the last one repeats.
 const BACKOFF_SECONDS: [u64; 5] = [1, 2, 5, 10, 30];
-/// The longest that a carrier is obeyed when it asks to be left alone.
-const PAUSE_AT_MOST: Duration = Duration::from_secs(60);
 /// By then every provider has answered or given up by a deadline of its own; who has not is taken to be silent.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -94,7 +93,8 @@ impl Courier {
         let (mut tried, mut words) = (Vec::new(), "no provider offers this channel".to_owned());
         loop {
             let to = (message.body.channel, otp.country, number);
-            match self.routes.next(to, &message.body.refused, &tried, self.clock.now()) {
+            let known = Known { refused: &message.body.refused, doubted: &message.body.doubted };
+            match self.routes.next(to, known, &tried, self.clock.now()) {
                 Next::Nobody => return Ok((Ending::Undeliverable(words), None)),
                 Next::Wait(until) if tried.is_empty() => {
                     self.outbox.put_back(message.id, until.min(otp.expire)).await?;
@@ -141,8 +141,14 @@ impl Courier {
     /// Gives one message to one provider, and tells its circuit breaker how that went.
     async fn hand_over(&self, lane: &Lane, outgoing: Outgoing) -> Result<Receipt, Failure> {
         let (name, id) = (lane.provider.name(), outgoing.id);
+        let (code, number) = (outgoing.code.clone(), outgoing.number.clone());
         let delivering = tokio::time::timeout(PATIENCE, lane.provider.deliver(outgoing));
-        let result = delivering.await.unwrap_or(Err(Failure::Unknown));
+        let result = match delivering.await.unwrap_or(Err(Failure::Unknown)) {
+            Err(Failure::Refused(said)) if words::tell(&said, &code, &number) => {
+                Err(Failure::Refused("it was refused".to_owned()))
+            }
+            result => result,
+        };
         let now = self.clock.now();
         let (answered, failed) = match &result {
             Ok(_) => (Answered::Taken, false),
@@ -183,9 +189,10 @@ impl Courier {
             Some(otp) => Some(otp),
             None => self.store.otp(message.id.otp).await?,
         };
-        let Some(otp) = found.filter(|otp| otp.status_at(self.clock.now()) == OtpStatus::Active) else {
-            return Ok(Err(Ending::Over));
-        };
+        let now = self.clock.now();
+        let is_open =
+            |otp: &std::sync::Arc<Otp>| otp.status_at(now) == OtpStatus::Active && !otp.fates.over(message.id.number);
+        let Some(otp) = found.filter(is_open) else { return Ok(Err(Ending::Over)) };
         let applications = self.catalogue.of(&otp.account).await?;
         let Some(application) = applications.find(ApplicationRef::Id(otp.application)).cloned() else {
             return Ok(Err(Ending::Undeliverable("its application was deleted".to_owned())));
@@ -299,6 +306,7 @@ impl Courier {
                 let submission = message.body.submissions.max(1);
                 let early = records.kept.as_ref().and_then(|kept| Slip::open(&kept.answer, &keyring));
                 if let Some(Slip::Early(fate)) = early {
+                    let fate = words::shown(fate, otp, &keyring);
                     rules.report_on_top(&mut changes, records, message.id, submission, &fate, now);
                 }
                 let known = Slip::Known { message: message.id, submission };

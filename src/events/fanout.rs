@@ -14,7 +14,7 @@ use crate::events::queue::{About, Address, EventId, Notice, Other, Queued};
 use crate::events::subscription::{Subscription, SubscriptionId};
 use crate::otp::id::{AccountId, ApplicationId};
 use crate::otp::news::{EventName, EventNames, Tally};
-use crate::otp::record::Otp;
+use crate::otp::record::{Delivery, Otp};
 use crate::secret::Entropy;
 
 /// What a subscription is interested in.
@@ -164,7 +164,7 @@ impl Fanout {
             let wanted = interests.iter().filter(|interest| interest.wants(name, otp.application));
             let inside = concerns(otp, name).then_some(INSIDE);
             let wanted = wanted.map(|interest| interest.id).chain(inside);
-            let about = || About::Otp(Box::new(snapshot(otp)));
+            let about = || About::Otp(Box::new(as_it_stood(otp, name, news)));
             let notice = || Notice { name, at, detail: detail.map(str::to_owned), about: about() };
             rows.extend(self.rows(wanted, notice, until, now, &room));
         }
@@ -196,6 +196,16 @@ impl Fanout {
         }
         rows
     }
+}
+
+/// The OTP as it stood when `name` happened, in a change that brought all of `news`.
+fn as_it_stood(otp: &Otp, name: EventName, news: EventNames) -> Otp {
+    let mut otp = snapshot(otp);
+    let went_on = news.contains(EventName::Delivered) || news.contains(EventName::Undeliverable);
+    if name == EventName::Sent && went_on {
+        otp.delivery = Delivery::Sent;
+    }
+    otp
 }
 
 /// The OTP without its code and its history: nobody is told of them.

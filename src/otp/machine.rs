@@ -1,4 +1,5 @@
-//! The state machine of an OTP: every legal transition, pure. It decides; the service words, the store keeps.
+//! The state machine of an OTP: every legal transition, pure. It decides; the service words, the store keeps. What becomes of
+//! its messages is next door, in `deliveries`.
 //!
 //! Verify follows kratos' order: count the attempt, cap, compare in constant time, consume where not yet used. All of it
 //! is one transition, so no verdict can leave before the commit that counts it.
@@ -7,13 +8,9 @@ use std::time::Duration;
 
 use crate::abuse::NumberRecord;
 use crate::clock::UnixMillis;
-use crate::otp::application::{Caller, Sender};
-use crate::otp::channel::Channel;
 use crate::otp::code::EnteredCode;
 use crate::otp::event::EventKind;
-use crate::otp::news::EventName;
-use crate::otp::outbox::{Message, MessageBody, MessageId};
-use crate::otp::record::{Delivery, Fates, Otp, OtpStatus, Recipient, SealedContent};
+use crate::otp::record::{Otp, OtpStatus, Recipient, SealedContent};
 use crate::secret::Keyring;
 
 /// What a check found. Exactly one check of an OTP ever finds [`Verdict::Verified`].
@@ -100,60 +97,6 @@ impl Otp {
         active
     }
 
-    /// Queues one more message of it, which becomes the one that speaks for its delivery. `sender` and `caller` where they
-    /// differ from those that it was sent with.
-    pub fn queue(
-        &mut self,
-        channel: Channel,
-        sender: Option<Sender>,
-        caller: Option<Caller>,
-        now: UnixMillis,
-    ) -> Message {
-        self.messages += 1;
-        self.channel = channel;
-        self.delivery = Delivery::Queued;
-        self.record(EventKind::DeliverOtpReq, now, Some(channel.as_str().to_owned()));
-        let sender = sender.or_else(|| self.sender.clone());
-        let caller = caller.or_else(|| self.caller.clone());
-        let id = MessageId { otp: self.id, number: self.messages };
-        Message { id, due: now, body: MessageBody::new(channel, sender, caller) }
-    }
-
-    /// Notes how the delivery of message `number` went. How a message ended never changes again, and only the newest one
-    /// speaks for the OTP. Whether this changed anything.
-    pub fn note_delivery(&mut self, number: u32, delivery: Delivery, text: Option<String>, now: UnixMillis) -> bool {
-        if self.fates.ended(number) {
-            return false;
-        }
-        let kind = match delivery {
-            Delivery::Queued => return false,
-            Delivery::Sent => {
-                self.news.add(EventName::Sent);
-                EventKind::DeliverOtpResSuccess
-            }
-            Delivery::Delivered => {
-                self.news.add(EventName::Delivered);
-                self.fates.delivered |= Fates::bit(number);
-                EventKind::DeliverOtpResSuccess
-            }
-            Delivery::Undeliverable => {
-                self.fates.failed |= Fates::bit(number);
-                EventKind::DeliverOtpResFail
-            }
-        };
-        if number == self.messages {
-            self.delivery = delivery;
-        }
-        self.record(kind, now, text);
-        true
-    }
-
-    /// Whether message `number` is the newest one and has not ended: then its delivery is still open.
-    #[must_use]
-    pub const fn awaits(&self, number: u32) -> bool {
-        number == self.messages && !self.fates.ended(number)
-    }
-
     /// Replaces the number by its keyed hash, once the OTP is final. Whether this changed anything.
     pub fn erase_number(&mut self) -> bool {
         let erasable = self.status != OtpStatus::Active && self.recipient != Recipient::Erased;
@@ -176,19 +119,22 @@ impl Otp {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::abuse::FAILURE_BUDGET;
+    use crate::otp::channel::Channel;
     use crate::otp::code::Code;
     use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId};
     use crate::otp::news::Tally;
     use crate::otp::phone::Phone;
+    use crate::otp::record::{Delivery, Fates};
     use crate::secret::SystemEntropy;
     use proptest::prelude::*;
 
-    const START: UnixMillis = UnixMillis(1_000_000);
+    pub(crate) const START: UnixMillis = UnixMillis(1_000_000);
 
-    fn otp(keyring: &Keyring, attempts_allowed: u32) -> Otp {
+    /// One that was sent just now, by a text message that waits.
+    pub(crate) fn otp(keyring: &Keyring, attempts_allowed: u32) -> Otp {
         let number = Phone::parse("+4915112345678", None).unwrap().number;
         let account = AccountId::default_account();
         let number_key = NumberKey::of(keyring, &account, &number);
@@ -290,19 +236,6 @@ mod tests {
         assert_eq!(compares, FAILURE_BUDGET);
         let mut fresh = otp(&keyring, 3);
         assert_eq!(check(&mut fresh, &mut number, &keyring, "012345", START), Verdict::Locked);
-    }
-
-    #[test]
-    fn a_final_delivery_never_goes_back() {
-        let keyring = Keyring::generate(&SystemEntropy);
-        let mut otp = otp(&keyring, 3);
-        otp.note_delivery(1, Delivery::Delivered, None, START);
-        otp.note_delivery(1, Delivery::Sent, None, START);
-        assert_eq!(otp.delivery, Delivery::Delivered);
-        otp.messages = 2;
-        otp.delivery = Delivery::Queued;
-        otp.note_delivery(1, Delivery::Undeliverable, None, START);
-        assert_eq!(otp.delivery, Delivery::Queued, "an older message does not speak for the newest");
     }
 
     proptest! {

@@ -55,6 +55,11 @@ pub struct MessageBody {
     /// The providers that will not take it.
     #[serde(default)]
     pub refused: Vec<String>,
+    /// The providers that may have taken it without saying so: fewer than [`SUBMISSIONS`]. Left out where there is none, so
+    /// that a record of the release before this one is written again byte for byte, by which a shared store knows it; whoever
+    /// adds a field behind it has to write it always.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubted: Vec<String>,
 }
 
 /// How often a carrier may be given a message and may have taken it: once, and once more where nobody knows of the first.
@@ -64,7 +69,27 @@ impl MessageBody {
     /// A message that nobody has tried to deliver.
     #[must_use]
     pub const fn new(channel: Channel, sender: Option<Sender>, caller: Option<Caller>) -> Self {
-        Self { channel, sender, caller, tries: 0, stage: Stage::Queued, submissions: 0, refused: Vec::new() }
+        Self {
+            channel,
+            sender,
+            caller,
+            tries: 0,
+            stage: Stage::Queued,
+            submissions: 0,
+            refused: Vec::new(),
+            doubted: Vec::new(),
+        }
+    }
+
+    /// Nobody knows whether the provider that it was given took it: it is given to a provider once more, rather to another one.
+    pub fn doubt(&mut self) {
+        let provider = match std::mem::take(&mut self.stage) {
+            Stage::Queued => return,
+            Stage::Submitting(provider) | Stage::Taken(provider) | Stage::Unknown(provider) => provider,
+        };
+        if !self.doubted.contains(&provider) {
+            self.doubted.push(provider);
+        }
     }
 }
 
@@ -85,4 +110,58 @@ pub enum Stage {
     /// This provider may have it; a receipt is waited for until the message is due.
     #[serde(rename = "U")]
     Unknown(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the release before this one keeps it.
+    #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+    struct Former {
+        channel: Channel,
+        sender: Option<Sender>,
+        caller: Option<Caller>,
+        tries: u32,
+        #[serde(default)]
+        stage: Stage,
+        #[serde(default)]
+        submissions: u8,
+        #[serde(default)]
+        refused: Vec<String>,
+    }
+
+    #[test]
+    fn a_message_of_the_former_release_is_written_again_as_it_was() {
+        let former = Former {
+            channel: Channel::Sms,
+            sender: Sender::parse("Shop").ok(),
+            caller: None,
+            tries: 2,
+            stage: Stage::Unknown("first".to_owned()),
+            submissions: 1,
+            refused: vec!["other".to_owned()],
+        };
+        let bytes = rmp_serde::to_vec(&former).unwrap();
+        let mut body: MessageBody = rmp_serde::from_slice(&bytes).unwrap();
+        assert_eq!((body.stage.clone(), body.doubted.len()), (former.stage.clone(), 0));
+        assert_eq!(rmp_serde::to_vec(&body).unwrap(), bytes);
+        assert_eq!(rmp_serde::from_slice::<Former>(&bytes).unwrap(), former);
+        // One of before there were stages.
+        let bytes = rmp_serde::to_vec(&(Channel::Sms, None::<Sender>, None::<Caller>, 0_u32)).unwrap();
+        assert_eq!(rmp_serde::from_slice::<MessageBody>(&bytes).unwrap(), MessageBody::new(Channel::Sms, None, None));
+        body.doubt();
+        assert_eq!((&body.stage, body.doubted.as_slice()), (&Stage::Queued, &["first".to_owned()][..]));
+        assert_eq!(rmp_serde::from_slice::<MessageBody>(&rmp_serde::to_vec(&body).unwrap()).unwrap(), body);
+    }
+
+    #[test]
+    fn who_is_in_doubt_is_noted_once() {
+        let mut body = MessageBody::new(Channel::Sms, None, None);
+        for stage in [Stage::Queued, Stage::Submitting("a".to_owned()), Stage::Taken("a".to_owned())] {
+            body.stage = stage;
+            body.doubt();
+        }
+        assert_eq!((body.stage, body.doubted), (Stage::Queued, vec!["a".to_owned()]));
+    }
 }

@@ -13,6 +13,7 @@ use crate::otp::channel::Channel;
 use crate::otp::code::{Code, EnteredCode};
 use crate::otp::context::Context;
 use crate::otp::event::{EventKind, OtpEvent};
+pub use crate::otp::fates::Fates;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey, OtpId, VerificationId};
 use crate::otp::language::Language;
 use crate::otp::life::Life;
@@ -157,31 +158,6 @@ pub struct Otp {
     /// The verification that it was sent for.
     #[serde(default)]
     pub verification: Option<VerificationId>,
-}
-
-/// How messages of one OTP ended, a bit for each: the first one's is the lowest. What is set stays set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fates {
-    /// The phone has them.
-    pub delivered: u64,
-    /// They will not arrive.
-    pub failed: u64,
-    /// A carrier was given them twice.
-    pub repeated: u64,
-}
-
-impl Fates {
-    /// The bit of message `number`, from 1. An OTP has [`crate::otp::service::MESSAGES_PER_OTP`] of them at most.
-    #[must_use]
-    pub const fn bit(number: u32) -> u64 {
-        1_u64.rotate_left(number.wrapping_sub(1))
-    }
-
-    /// Whether message `number` has ended.
-    #[must_use]
-    pub const fn ended(&self, number: u32) -> bool {
-        (self.delivered | self.failed) & Self::bit(number) != 0
-    }
 }
 
 impl Otp {

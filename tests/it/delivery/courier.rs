@@ -130,6 +130,59 @@ async fn an_unknown_outcome_is_waited_for_and_repeated_once() {
     office.close().await;
 }
 
+/// Nobody loses a code at the beginning of an outage while another carrier works.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_repeat_goes_to_another_provider_where_there_is_one() {
+    for on_unknown in [OnUnknown::Wait, OnUnknown::Repeat] {
+        let dir = tempfile::tempdir().unwrap();
+        let silent = Carrier::new("silent", SMS, |_, _| Answer::Now(Err(Failure::Unknown)));
+        let spare = Carrier::new("spare", SMS, |seen, _| Answer::Now(taken(seen)));
+        let plan = Plan { on_unknown, ..Plan::default() };
+        let office = Office::open(dir.path(), &plan, &[Arc::clone(&silent), Arc::clone(&spare)]).await;
+        for _ in 0..3 {
+            let id = office.send(MOBILE, Via::Auto).await;
+            office.settled().await;
+            assert_eq!(office.otp(id).await.delivery, Delivery::Sent);
+        }
+        let submissions =
+            |carrier: &Carrier| carrier.seen().iter().map(|seen| seen.ticket.submission).collect::<Vec<_>>();
+        assert_eq!((submissions(&silent), submissions(&spare)), (vec![1, 1, 1], vec![2, 2, 2]));
+        office.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_in_doubt_is_asked_again_where_the_other_refuses() {
+    let dir = tempfile::tempdir().unwrap();
+    let unsure = Carrier::new("unsure", SMS, |seen, before| {
+        Answer::Now(if before == 0 { Err(Failure::Unknown) } else { taken(seen) })
+    });
+    let strict = Carrier::new("strict", SMS, |_, _| Answer::Now(Err(Failure::Refused("no".to_owned()))));
+    let office = Office::open(dir.path(), &Plan::default(), &[Arc::clone(&unsure), Arc::clone(&strict)]).await;
+    let id = office.send(MOBILE, Via::Auto).await;
+    office.settled().await;
+    assert_eq!((unsure.seen().len(), strict.seen().len()), (2, 1));
+    assert_eq!(office.otp(id).await.delivery, Delivery::Sent);
+    office.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_crash_cut_off_goes_to_another_provider_where_there_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let hanging = Carrier::new("first", SMS, |_, _| Answer::Never);
+    let office = Office::open(dir.path(), &Plan::default(), &[Arc::clone(&hanging)]).await;
+    let id = office.send(MOBILE, Via::Auto).await;
+    office.until(async |_| !hanging.seen().is_empty()).await;
+    office.crash().await;
+    let first = Carrier::new("first", SMS, |seen, _| Answer::Now(taken(seen)));
+    let second = Carrier::new("second", SMS, |seen, _| Answer::Now(taken(seen)));
+    let office = Office::open(dir.path(), &Plan::default(), &[Arc::clone(&first), Arc::clone(&second)]).await;
+    office.settled().await;
+    assert_eq!((first.seen().len(), second.seen().len()), (0, 1));
+    assert_eq!(office.otp(id).await.delivery, Delivery::Sent);
+    office.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_receipt_spares_the_repeat() {
     for fate in [Fate::Delivered, Fate::OnItsWay] {
@@ -207,6 +260,58 @@ async fn a_receipt_decides_over_the_second_channel_before_its_time() {
     let tail: Vec<_> = events.iter().rev().take(3).rev().map(String::as_str).collect();
     assert_eq!(tail, ["DELIVER_OTP_RES_FAIL off", "DELIVER_OTP_REQ VOICE", "DELIVER_OTP_RES_SUCCESS calls"]);
     assert_eq!(calls.seen().len(), 1);
+    office.close().await;
+}
+
+/// A text message and the call that followed it are one delivery, in whichever order their receipts come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_arrived_by_one_channel_does_not_fail_by_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let texts = Carrier::new("texts", SMS, |seen, _| Answer::Now(taken(seen)));
+    let calls = Carrier::new("calls", VOICE, |seen, _| Answer::Now(taken(seen)));
+    let plan = Plan { second: Some(Channel::Voice), ..Plan::default() };
+    let office = Office::open(dir.path(), &plan, &[Arc::clone(&texts), Arc::clone(&calls)]).await;
+    let (arrived, failed) = (|| Fate::Delivered, || Fate::Failed("no-answer".to_owned()));
+    let (text, call) = ((&texts, Channel::Sms), (&calls, Channel::Voice));
+    for (steps, expected) in [
+        ([(text, arrived()), (call, failed())], (Delivery::Delivered, Channel::Sms)),
+        ([(call, failed()), (text, arrived())], (Delivery::Delivered, Channel::Sms)),
+        ([(text, failed()), (call, arrived())], (Delivery::Delivered, Channel::Voice)),
+        ([(call, arrived()), (text, failed())], (Delivery::Delivered, Channel::Voice)),
+        ([(text, failed()), (call, failed())], (Delivery::Undeliverable, Channel::Voice)),
+        ([(call, failed()), (text, failed())], (Delivery::Undeliverable, Channel::Sms)),
+    ] {
+        let id = office.send(MOBILE, Via::Auto).await;
+        office.settled().await;
+        let [first, second] = steps;
+        for ((carrier, channel), fate) in [first.clone(), second] {
+            let otp = office.otp(id).await;
+            assert!(otp.delivery != Delivery::Undeliverable, "{otp:?} by {channel:?}: one may still arrive");
+            let ticket = carrier.seen().iter().rev().find(|seen| seen.ticket.message.otp == id).unwrap().ticket;
+            office.report("any", About::Ticket(ticket), fate).await;
+        }
+        let otp = office.otp(id).await;
+        assert_eq!((otp.delivery, otp.channel), expected, "first {:?} by {:?}", first.1, first.0.1);
+        assert_eq!(otp.events.len(), 6, "both ends are in the history: {:?}", otp.events);
+    }
+    office.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_waits_is_not_made_once_the_text_has_arrived() {
+    let dir = tempfile::tempdir().unwrap();
+    let texts = Carrier::new("texts", SMS, |seen, _| Answer::Now(taken(seen)));
+    let calls = Carrier::new("calls", VOICE, |_, _| Answer::Now(Err(Failure::Retryable(Duration::ZERO))));
+    let plan = Plan { second: Some(Channel::Voice), ..Plan::default() };
+    let office = Office::open(dir.path(), &plan, &[Arc::clone(&texts), Arc::clone(&calls)]).await;
+    let id = office.send(MOBILE, Via::Auto).await;
+    office.until(async |_| !calls.seen().is_empty()).await;
+    office.report("texts", About::Ticket(texts.seen()[0].ticket), Fate::Delivered).await;
+    let asked = calls.seen().len();
+    office.settled().await;
+    // One may have been under way.
+    assert!(calls.seen().len() <= asked + 1, "{} after {asked}", calls.seen().len());
+    assert_eq!(office.otp(id).await.delivery, Delivery::Delivered);
     office.close().await;
 }
 

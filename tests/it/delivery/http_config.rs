@@ -69,6 +69,16 @@ fn every_fault_of_a_carrier_is_named_with_its_place() {
         (sms("answers = [{ values = [\"a\"], means = \"taken\" }]\n"), "http.sms.answers[0].values", "name the member"),
         (sms("answers = [{ means = \"fine\" }]\n"), "http.sms.answers", "unknown variant `fine`"),
         (sms("authentication = { scheme = \"basic\", user = \"{{user}}\", password = \"p\" }\n"), "http.sms.authentication.user", "{{user}} is no placeholder"),
+        (sms("json = '{\"to\": \"{{number}}\"}'\n"), "delivery.providers[0].http.sms", "not told the code; write {{text}} or {{code}}"),
+        (sms("json = '{\"to\": \"{{number}}\", \"say\": \"{{spoken_code}}\"}'\n"), "delivery.providers[0].http.sms", "not told the code"),
+        (sms("json = '{\"text\": \"{{text}}\"}'\n"), "delivery.providers[0].http.sms", "not told whom it goes to; write {{number}}"),
+        (sms("form = { to = \"{{number}}\", text = \"{{fixed or text}}\" }\n[delivery.providers.http.credentials]\nfixed = \"a\"\n"), "delivery.providers[0].http.sms", "not told the code"),
+        ("url = \"https://h\"\n[delivery.providers.http.voice]\nform = { to = \"{{number}}\" }\n".to_owned(), "delivery.providers[0].http.voice", "write {{text}}, {{code}} or {{spoken_code}}"),
+        (credentials("account = \"a\"\ntoken = \"t\"\nsms_from = \"This sender is far too long\"\n"), ":11:1: delivery.providers[0].http.credentials.sms_from", "must be 1 to 11 letters"),
+        (credentials("account = \"a\"\ntoken = \"t\"\nvoice_from = \"Shop\"\n"), ":11:1: delivery.providers[0].http.credentials.voice_from", "must be a number of 3 to 15 digits"),
+        ("preset = \"infobip\"\nurl = \"https://h\"\nhttp = { credentials = { apikey = \"a\", sms_from = \"Müller\" } }\n".to_owned(), "http.credentials.sms_from", "must be 1 to 11 letters"),
+        ("preset = \"tyntec\"\nhttp = { credentials = { apikey = \"a\", voice_from = \"Shop\" } }\n".to_owned(), "http.credentials.voice_from", "must be a number"),
+        ("preset = \"vonage\"\nchannels = [\"SMS\"]\nhttp = { credentials = { api_key = \"a\", api_secret = \"b\", sms_from = \"Müller\" } }\n".to_owned(), "http.credentials.sms_from", "must be 1 to 11 letters"),
         (sms("[delivery.providers.http.receipts]\nid = \"/id\"\n"), "http.receipts.state", "missing"),
         ("url = \"https://{{text}}.example.com/\"\n[delivery.providers.http.sms]\n".to_owned(), "delivery.providers[0].url", "without a placeholder in its host"),
         ("url = \"https://h/#a\"\n[delivery.providers.http.sms]\n".to_owned(), "delivery.providers[0].url", "character that addresses do not have"),
@@ -78,6 +88,14 @@ fn every_fault_of_a_carrier_is_named_with_its_place() {
         let found = stderr.lines().any(|line| line.contains(place) && line.contains(expected));
         assert!(found, "{lines}: {place} and {expected} in {stderr}");
         assert!(!stderr.contains("hunter2"), "{stderr}");
+    }
+    // What one of two credentials would do for is said of the one that has to be there.
+    for (given, missing, silent) in
+        [("account = \"a\"\n", "token", "api_secret"), ("token = \"t\"\n", "account", "api_key")]
+    {
+        let (_, _, stderr) = check(folder.path(), &format!("{HEAD}{}", credentials(given)), &[]);
+        assert!(stderr.contains(&format!("http.credentials.{missing}: missing")), "{stderr}");
+        assert!(!stderr.contains(silent), "{stderr}");
     }
     // The sandbox has neither preset nor description.
     let sandbox = "[[delivery.providers]]\nname = \"a\"\ntype = \"sandbox\"\nhttp = {}\n";
@@ -96,7 +114,8 @@ fn what_is_in_effect_shows_references_and_no_secret() {
     let lines = format!(
         "preset = \"twilio\"\n[delivery.providers.http.credentials]\naccount = \"hunter1\"\ntoken = \"${{env:T}}\"\n\
          api_key = \"${{file:{}}}\"\n[[delivery.providers]]\nname = \"own\"\ntype = \"http\"\nurl = \"https://h/?key=hunter4\"\n\
-         [delivery.providers.http.sms]\nheaders = {{ Authorization = \"Bearer hunter5\" }}\n",
+         [delivery.providers.http.sms]\nheaders = {{ Authorization = \"Bearer hunter5\" }}\n\
+         text = \"{{{{number}}}} {{{{text}}}}\"\n",
         file.display()
     );
     let (code, stdout, stderr) = check(folder.path(), &format!("{HEAD}{lines}"), &[("T", "hunter2")]);

@@ -25,7 +25,8 @@ use crate::support::carrier::form;
 fn carrier(lines: &str) -> Carrier {
     let own = toml::from_str(&format!("[sms]\n{lines}")).unwrap();
     let credentials = BTreeMap::from([("key".to_owned(), Secret::new("k&\"<{{text}}".to_owned()))]);
-    compile(Given { preset: None, url: Some("https://h/p?q={{text}}"), own, credentials, channels: None }).unwrap()
+    compile(Given { preset: None, url: Some("https://h/p?q={{text}}&to={{number}}"), own, credentials, channels: None })
+        .unwrap()
 }
 
 fn write(carrier: &Carrier, text: &str, sender: Option<&str>) -> Request {
@@ -122,7 +123,7 @@ proptest! {
         prop_assert_eq!(serde_json::from_slice::<Value>(&request.body).unwrap(), expected);
         let target = request.uri.path_and_query().unwrap().as_str();
         let read = form(&target.strip_prefix("/p?").unwrap().replace('+', "%2B"));
-        prop_assert_eq!(read, vec![("q".to_owned(), text.clone())]);
+        prop_assert_eq!(read, vec![("q".to_owned(), text.clone()), ("to".to_owned(), "+4915112345678".to_owned())]);
         prop_assert_eq!(request.uri.host(), Some("h"));
 
         let request = write(&carrier("form = { a = \"x{{text}}y\", b = \"{{key}}\", \"c&d\" = \"{{text|xml}}\" }"), &text, None);

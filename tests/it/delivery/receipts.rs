@@ -7,7 +7,7 @@ use std::time::Duration;
 use otpgate::delivery::receipt::{About, CarrierId, Fate, Ticket};
 use otpgate::otp::channel::{Channel, Via};
 use otpgate::otp::id::OtpId;
-use otpgate::otp::record::Delivery;
+use otpgate::otp::record::{Delivery, SealedContent};
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -64,6 +64,34 @@ async fn a_receipt_that_overtakes_the_answer_is_heeded_also_after_a_restart() {
     }
     assert_eq!(office.noted.filed.lock()["Old"], 2, "the names are known after a restart");
     assert_eq!(office.otp(fails).await.delivery, Delivery::Undeliverable);
+    office.close().await;
+}
+
+/// Whatever a carrier calls its error, the code and the number are in no history: by ticket, and where the receipt came early.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_s_words_tell_neither_the_code_nor_the_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let slow = Carrier::new("only", &[Channel::Sms], |seen, _| Answer::After(Duration::from_millis(500), taken(seen)));
+    let office = Office::open(dir.path(), &Plan::default(), &[Arc::clone(&slow)]).await;
+    for early in [false, true] {
+        for (what, told) in [("30003", true), ("CODE", false), ("x-CODE.49151", false), ("151.12345", false)] {
+            let id = office.send(MOBILE, Via::Auto).await;
+            office.until(async |_| slow.seen().iter().any(|seen| seen.ticket.message.otp == id)).await;
+            if !early {
+                office.settled().await;
+            }
+            let otp = office.otp(id).await;
+            let content = SealedContent::open(&office.store.keyring(), id, otp.sealed.as_ref().unwrap()).unwrap();
+            let words = format!("the carrier says: failed, {}", what.replace("CODE", content.code.expose()));
+            let ticket = slow.seen().iter().find(|seen| seen.ticket.message.otp == id).unwrap().ticket;
+            let about = if early { carrier_id(ticket) } else { About::Ticket(ticket) };
+            office.report("only", about, Fate::Failed(words.clone())).await;
+            office.settled().await;
+            let last = office.events(id).await.pop().unwrap();
+            let expected = if told { words } else { "the carrier says that it failed".to_owned() };
+            assert_eq!(last, format!("DELIVER_OTP_RES_FAIL {expected}"), "{what}");
+        }
+    }
     office.close().await;
 }
 

@@ -114,7 +114,7 @@ fn config(url: &str) -> String {
          [delivery]\ncountries = \"all\"\nmessages_per_day = \"none\"\nreceipt_within = \"2s\"\n\
          [[delivery.providers]]\nname = \"carrier\"\ntype = \"http\"\nurl = \"{url}\"\nchannels = [\"SMS\"]\n\
          [delivery.providers.http]\ntimeout = \"1s\"\n[delivery.providers.http.sms]\n\
-         json = '{{\"to\": \"{{{{number}}}}\", \"life\": \"{{{{life_milliseconds|number}}}}\"}}'\n"
+         json = '{{\"to\": \"{{{{number}}}}\", \"life\": \"{{{{life_milliseconds|number}}}}\", \"text\": \"{{{{text}}}}\"}}'\n"
     )
 }
 

@@ -72,6 +72,9 @@ fn every_kind_of_event_is_told_flat_and_signed() {
     assert_eq!((&verified["otpStatus"], &verified["referenceId"]), (&json!("VERIFIED"), &json!("order 7")));
     assert_eq!(told("DELETED", &otp)["otpStatus"], "VERIFIED", "its last state");
     assert_eq!(told("DELIVERED", &otp)["detail"], "texts");
+    for (name, otp) in [("SENT", &otp), ("DELIVERED", &otp), ("SENT", &lost), ("UNDELIVERABLE", &lost)] {
+        assert_eq!(told(name, otp)["deliveryStatus"], name, "as it stood then, also where one commit brought both");
+    }
     assert_eq!(told("UNDELIVERABLE", &lost)["detail"], "the sandbox' number that cannot be reached");
     let expired = told("EXPIRED", &expiring);
     assert_eq!(expired["occurredAt"], expired["timestampExpire"]);
