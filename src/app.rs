@@ -79,16 +79,17 @@ pub enum StartError {
 }
 
 impl Gateway {
-    /// Binds both listeners and begins to serve. `store` is open, `config` is checked.
+    /// Loads the certificate, binds both listeners and begins to serve. `store` is open, `config` is checked.
     ///
     /// # Errors
     /// [`StartError`]; nothing serves then.
     pub async fn start(config: &Config, backing: Backing) -> Result<Self, StartError> {
+        // Before any port is taken: the files may have changed since the configuration was checked.
+        let tls = config.tls.files().map(|(certificate, key)| Tls::load(certificate, key)).transpose()?;
         let bind = |key, address| Listener::bind(address).map_err(|error| StartError::Bind { key, error });
         let public = bind("listen", config.listen)?;
         let admin_listener = bind("admin_listen", config.admin_listen)?;
         let (public_address, admin_address) = (public.address(), admin_listener.address());
-        let tls = config.tls.files().map(|(certificate, key)| Tls::load(certificate, key)).transpose()?;
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
@@ -243,7 +244,6 @@ impl Gateway {
         let teller = Arc::new(Callbacks {
             verifications: verifying,
             store: Arc::clone(&store) as _,
-            connections: Arc::clone(&store) as _,
             backoff: Backoff::new(config.events.retries.clone()),
             wording: Arc::new(verifications::Worder),
             post: callbacks,

@@ -7,6 +7,7 @@ pub mod abuse;
 pub mod access;
 pub mod app;
 pub mod carrier;
+pub mod certificate;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -13,6 +13,9 @@ use crate::otp::id::AccountId;
 use crate::quota::{Allowance, Policy, PolicyError};
 use crate::secret::{Entropy, Keyring, Sealed, Secret, Unsealable, from_hex, to_hex};
 
+/// Keys of a connection that work at a time, at most: the newest, and those whose overlap is not over.
+pub const KEYS: usize = 4;
+
 /// A connection's id: 63 random bits, written `con_` and 16 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -124,6 +127,24 @@ pub struct KeySecret {
     pub expires: Option<UnixMillis>,
 }
 
+impl KeySecret {
+    /// Whether it opens anything at `now`.
+    #[must_use]
+    pub fn is_live(&self, now: UnixMillis) -> bool {
+        self.expires.is_none_or(|expires| now < expires)
+    }
+}
+
+/// As many keys work as may: a further one would need one of them to end before the instant that was promised for it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} keys of it work already, and the next of them ({name}) runs out at {}", KEYS, ends.to_rfc3339())]
+pub struct TooManyKeys {
+    /// The one that runs out next.
+    pub name: KeyName,
+    /// When it does.
+    pub ends: UnixMillis,
+}
+
 /// A connection as it is kept. It holds no key in clear.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Connection {
@@ -143,7 +164,7 @@ pub struct Connection {
     /// Whether its client id opens OneAccess' paths.
     #[serde(default)]
     pub allow_client_id: bool,
-    /// Its keys: the newest last, at most two that are live.
+    /// Its keys: the newest last, at most [`KEYS`] that are live.
     pub keys: Vec<KeySecret>,
     /// Unimatrix' access key id.
     pub access_key_id: String,
@@ -214,19 +235,35 @@ impl Connection {
         (connection, Credentials { key, access_key_secret: Secret::new(secret.to_string()) })
     }
 
-    /// Gives the connection a new key; the one in use goes on working for `overlap`, an older one stops now.
-    #[must_use]
-    pub fn rotate(&mut self, overlap: Duration, keyring: &Keyring, entropy: &dyn Entropy, now: UnixMillis) -> ApiKey {
-        let key = ApiKey::generate(entropy);
-        let newest = self.keys.pop();
-        self.keys.clear();
-        if let Some(mut newest) = newest {
+    /// Gives the connection a new key. The one in use goes on working for `overlap`, and an older one until the instant that was
+    /// promised when it was replaced; without an overlap all of them stop now.
+    ///
+    /// # Errors
+    /// [`TooManyKeys`] where as many work as may; the connection is as it was.
+    pub fn rotate(
+        &mut self,
+        overlap: Duration,
+        keyring: &Keyring,
+        entropy: &dyn Entropy,
+        now: UnixMillis,
+    ) -> Result<ApiKey, TooManyKeys> {
+        let mut keys: Vec<_> = self.keys.iter().filter(|key| key.is_live(now)).cloned().collect();
+        if overlap.is_zero() {
+            // Whoever leaves no overlap wants no old key to open anything, whatever was promised: one may be in wrong hands.
+            keys.drain(..keys.len().saturating_sub(1));
+        }
+        let next = keys.iter().filter_map(|key| Some((key.expires?, &key.name))).min();
+        if let (KEYS.., Some((ends, name))) = (keys.len(), next) {
+            return Err(TooManyKeys { name: name.clone(), ends });
+        }
+        if let Some(newest) = keys.last_mut() {
             let end = now + overlap;
             newest.expires = Some(newest.expires.map_or(end, |expires| expires.min(end)));
-            self.keys.push(newest);
         }
-        self.keys.push(KeySecret { name: key.name(), hash: key.hash(keyring), created: now, expires: None });
-        key
+        let key = ApiKey::generate(entropy);
+        keys.push(KeySecret { name: key.name(), hash: key.hash(keyring), created: now, expires: None });
+        self.keys = keys;
+        Ok(key)
     }
 
     /// Whether `hash` is that of a key that is live at `now`. Compares in constant time.
@@ -235,7 +272,7 @@ impl Connection {
         let mut opens = false;
         for key in &self.keys {
             let equal = crate::secret::equal(key.hash.bytes(), hash.bytes());
-            opens |= equal && key.expires.is_none_or(|expires| now < expires);
+            opens |= equal && key.is_live(now);
         }
         opens && self.revoked.is_none_or(|revoked| now < revoked)
     }
@@ -279,16 +316,49 @@ mod tests {
         let (mut connection, credentials) = connection(&keyring);
         let (id, old) = (connection.id, credentials.key.hash(&keyring));
         let now = UnixMillis(5_000);
-        let new = connection.rotate(Duration::from_secs(1), &keyring, &SystemEntropy, now).hash(&keyring);
+        let new = connection.rotate(Duration::from_secs(1), &keyring, &SystemEntropy, now).unwrap().hash(&keyring);
         assert_eq!(connection.id, id);
         assert!(connection.opens_with(&old, now) && connection.opens_with(&new, now));
         assert!(!connection.opens_with(&old, UnixMillis(6_000)) && connection.opens_with(&new, UnixMillis(6_000)));
-        let newest = connection.rotate(Duration::ZERO, &keyring, &SystemEntropy, now).hash(&keyring);
+        let newest = connection.rotate(Duration::ZERO, &keyring, &SystemEntropy, now).unwrap().hash(&keyring);
         assert!(
             !connection.opens_with(&new, now)
                 && !connection.opens_with(&old, now)
                 && connection.opens_with(&newest, now)
         );
+    }
+
+    #[test]
+    fn what_was_promised_to_a_key_holds_through_later_rotations() {
+        let keyring = Keyring::generate(&SystemEntropy);
+        let (mut connection, credentials) = connection(&keyring);
+        let hour = Duration::from_secs(3_600);
+        let mut hashes = vec![credentials.key.hash(&keyring)];
+        // One after the other, half a second apart.
+        for turn in 0..3 {
+            let now = UnixMillis(5_000 + turn * 500);
+            hashes.push(connection.rotate(hour, &keyring, &SystemEntropy, now).unwrap().hash(&keyring));
+            assert!(hashes.iter().all(|hash| connection.opens_with(hash, now)), "{turn}");
+        }
+        assert_eq!(connection.keys.len(), KEYS);
+        let full = connection.clone();
+        let refused = connection.rotate(hour, &keyring, &SystemEntropy, UnixMillis(7_000)).unwrap_err();
+        let (name, ends) = (credentials.key.name(), UnixMillis(3_605_000));
+        assert_eq!((connection.clone(), refused.clone()), (full, TooManyKeys { name, ends }));
+        assert!(refused.to_string().contains("runs out at 1970-01-01T01:00:05.000Z"), "{refused}");
+        // Each ends when it was said to, and makes room.
+        for (place, hash) in hashes.iter().take(3).enumerate() {
+            let ends = UnixMillis(3_605_000 + u64::try_from(place).unwrap() * 500);
+            assert!(connection.opens_with(hash, UnixMillis(ends.0 - 1)) && !connection.opens_with(hash, ends));
+        }
+        let mut later = connection.clone();
+        let _key = later.rotate(hour, &keyring, &SystemEntropy, ends).unwrap();
+        assert_eq!(later.keys.len(), KEYS);
+        assert!(!later.opens_with(&hashes[0], ends) && later.opens_with(&hashes[1], ends));
+        // Without an overlap there is room, and nothing old works on.
+        let now = UnixMillis(8_000);
+        let newest = connection.rotate(Duration::ZERO, &keyring, &SystemEntropy, now).unwrap().hash(&keyring);
+        assert!(hashes.iter().all(|hash| !connection.opens_with(hash, now)) && connection.opens_with(&newest, now));
     }
 
     #[test]

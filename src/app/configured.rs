@@ -184,6 +184,8 @@ pub(super) fn settings(config: &Config, tls: Option<Tls>) -> Settings {
         // Checked with the configuration.
         trusted_proxies: config.trusted_proxies.iter().filter_map(|text| text.parse::<Network>().ok()).collect(),
         tls,
+        // By src/layer/limits.rs.
+        hands_refusals: true,
     }
 }
 

@@ -1,9 +1,9 @@
-//! What the first start says: the key, once, and lines that can be pasted as they are: the indented ones. A pure function of its parts.
+//! What a start says that made the first connection: its key, once, and lines that can be pasted as they are: the indented ones. A pure function of its parts.
 
 /// The number of the example. It belongs to nobody: Germany keeps 0171 39200xx for films (Bundesnetzagentur).
 const NUMBER: &str = "+491713920000";
 
-/// What the first start has made.
+/// What was made, and where it is reached.
 #[derive(Clone, Copy, Debug)]
 pub struct FirstStart<'a> {
     /// What the API's addresses begin with, without a slash at the end.
@@ -21,7 +21,8 @@ pub fn first_start(made: &FirstStart<'_>) -> String {
     let number = NUMBER.replace('+', "%2B");
     format!(
         r#"
-This first start made the account "default", its default application and one connection. Its API key is shown this once.
+There was no connection yet, so this start made one, in the account "default" with its default application. Its API key is shown
+this once.
 These lines, pasted into a shell as they are, send a code, read it from the sandbox and verify it:
 
     KEY={key}

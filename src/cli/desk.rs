@@ -1,10 +1,8 @@
 //! What an operator's command works with: the ports of the store, the keyring, the time. Knows no adapter.
 
-use std::path::Path;
-
 use crate::access::connection::Connection;
 use crate::access::store::ConnectionStore;
-use crate::cli::CliError;
+use crate::cli::{CliError, StoreAt};
 use crate::clock::{Clock, UnixMillis};
 use crate::events::store::{EventQueue, SubscriptionStore};
 use crate::otp::application::Application;
@@ -34,8 +32,8 @@ pub struct Desk<'a> {
     pub entropy: &'a dyn Entropy,
     /// The time.
     pub clock: &'a dyn Clock,
-    /// The data directory, for messages.
-    pub directory: &'a Path,
+    /// Where the store is, for messages.
+    pub at: StoreAt<'a>,
 }
 
 impl Desk<'_> {
@@ -48,13 +46,13 @@ impl Desk<'_> {
     /// A failure of the store.
     #[must_use]
     pub fn failed(&self, error: StoreError) -> CliError {
-        CliError::store(self.directory.to_owned(), error)
+        CliError::store(self.at, error)
     }
 
     /// A write that was not done.
     #[must_use]
     pub fn not_written(&self, error: WriteError) -> CliError {
-        CliError::write(self.directory.to_owned(), error)
+        CliError::write(self.at, error)
     }
 
     /// All connections, oldest first.

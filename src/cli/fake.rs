@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::access::connection::{Connection, ConnectionId};
 use crate::access::key::KeyName;
 use crate::access::store::ConnectionStore;
-use crate::cli::Desk;
+use crate::cli::{Desk, StoreAt};
 use crate::clock::{ManualClock, UnixMillis};
 use crate::otp::application::Application;
 use crate::otp::id::{AccountId, ApplicationId, NumberKey};
@@ -56,7 +56,7 @@ impl Fake {
             keyring: &self.keyring,
             entropy: &SystemEntropy,
             clock: &self.clock,
-            directory: Path::new("/data"),
+            at: StoreAt::Directory(Path::new("/data")),
         }
     }
 

@@ -32,7 +32,7 @@ pub struct HealthArgs {
 /// [`CliError::NotReady`] where it is not, or nobody answers; [`CliError::Config`].
 pub fn run(args: HealthArgs, environment: Environment, out: &mut dyn Write) -> Result<(), CliError> {
     let flags = Flags { listen: args.listen, ..Flags::default() };
-    let config = Config::load(Sources { file: args.config, environment, flags })?;
+    let config = Config::load_beside(Sources { file: args.config, environment, flags })?;
     if config.tls.files().is_some() {
         return Err(CliError::Usage(
             "the listener has TLS of its own, which this command does not speak; ask /health/ready by its name"
@@ -61,7 +61,9 @@ fn ask(address: SocketAddr) -> std::io::Result<bool> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET /health/ready HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+    // In one piece: whoever answers the first of several and hangs up resets the connection for the rest.
+    let request = format!("GET /health/ready HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(ANSWER).read_to_end(&mut answer)?;
     if !answer.starts_with(b"HTTP/1.1 ") {

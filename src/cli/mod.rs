@@ -2,16 +2,16 @@
 //!
 //! | exit code | meaning |
 //! |---|---|
-//! | 0 | done; or a drain that was asked for is over |
+//! | 0 | done; or a drain that was asked for is over; or who read what was printed has seen enough |
 //! | 1 | the linted connector breaks a rule; `doctor` found something wrong |
 //! | 64 | the command line is wrong |
 //! | 65 | a value is wrong or names nothing: no such connection or application, no phone number |
 //! | 66 | the shared store has lost its marker: it was emptied, or another one took its place |
-//! | 67 | the shared store refuses the user or the password |
-//! | 68 | the shared store is not reached |
+//! | 67 | the shared store refuses the user or the password, or the user lacks a right |
+//! | 68 | the shared store is not reached, or the address is wrong: no Redis, a replica, no such database or primary |
 //! | 69 | a listener's address is in use; or the server that `health` asked is not ready |
 //! | 70 | an internal fault: please report it |
-//! | 71 | the shared store is a cluster that is down |
+//! | 71 | the shared store is a cluster that is down, or whose slots are not assigned |
 //! | 72 | the shared store is too old |
 //! | 73 | the data directory, or what is to be written, cannot be made, read or written |
 //! | 74 | the store failed, at a command or while serving |
@@ -46,9 +46,11 @@ pub mod erase;
 pub mod error;
 #[cfg(test)]
 mod fake;
+pub mod first;
 pub mod health;
 pub mod keep;
 pub mod key;
+pub mod once;
 pub mod openapi;
 pub mod progress;
 pub mod provider;
@@ -57,7 +59,7 @@ pub mod store;
 pub mod webhooks;
 
 pub use desk::Desk;
-pub use error::CliError;
+pub use error::{CliError, StoreAt};
 
 /// The variables of the process: names and values.
 pub type Environment = Vec<(OsString, OsString)>;
@@ -119,13 +121,13 @@ pub struct DataArgs {
 }
 
 impl DataArgs {
-    /// The effective configuration.
+    /// The effective configuration, for a command beside a server.
     ///
     /// # Errors
     /// [`ConfigError`] with everything that is wrong.
     pub fn load(self, environment: Environment) -> Result<Config, ConfigError> {
         let flags = Flags { data_dir: self.data_dir, store: self.store, ..Flags::default() };
-        Config::load(Sources { file: self.config, environment, flags })
+        Config::load_beside(Sources { file: self.config, environment, flags })
     }
 }
 
@@ -143,7 +145,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environm
     // Not locked: a server's threads write to it as well.
     let mut out = std::io::stdout();
     match run(cli, environment, &mut out).and_then(|()| Ok(out.flush()?)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) | Err(CliError::ReaderGone) => ExitCode::SUCCESS,
         Err(error) => {
             // Where stderr is gone there is nobody to tell.
             for line in error.to_string().lines() {
@@ -196,7 +198,7 @@ fn at_desk(config: &Config, command: impl AsyncFnOnce(&Desk<'_>) -> Result<(), C
     runtime.block_on(async {
         let opened = store::open_store(config).await?;
         let clock = crate::clock::SystemClock::new();
-        command(&opened.desk(&clock, &config.data_dir)).await
+        command(&opened.desk(&clock, StoreAt::of(config))).await
     })
 }
 

@@ -1,24 +1,19 @@
 //! `otpgate serve`: reads the configuration, opens the store, starts the gateway and waits for its end.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::access::connection::{NewConnection, QuotaSetting};
-use crate::access::key::ApiKey;
-use crate::access::scope::Scopes;
 use crate::app::{Backing, Ended, Gateway, StartError};
-use crate::cli::banner::{FirstStart, first_start};
-use crate::cli::key::create::create;
-use crate::cli::store::{desk, open};
-use crate::cli::{CliError, DataArgs, Environment};
-use crate::clock::SystemClock;
+use crate::cli::first::first_key;
+use crate::cli::once::show_once;
+use crate::cli::store::open;
+use crate::cli::{CliError, DataArgs, Environment, StoreAt};
 use crate::config::{Config, Flags, LogFormat, Sources, StoreUrl};
-use crate::otp::id::AccountId;
 use crate::otp::store::StoreError;
 use crate::server::BindError;
-use crate::store::Store;
 use crate::store::sqlite::Mode;
 use crate::telemetry;
 
@@ -76,53 +71,28 @@ fn threads(config: &Config) -> usize {
 
 async fn serve(config: &Config, out: &mut dyn Write) -> Result<(), CliError> {
     let backing = open(config, Mode::Server).await?;
-    // Who shares a store makes keys with the command line: many gateways may be the first to start.
-    let embedded = matches!(backing, Backing::Sqlite(_));
-    let store = backing.store();
-    let first = embedded && store.first_start();
+    // With a configuration the operator makes his own keys, and so does who shares a store: many gateways may be its first.
+    let unconfigured = match &backing {
+        Backing::Sqlite(store) if config.file.is_none() => Some(Arc::clone(store)),
+        _ => None,
+    };
     let signal = Signal::listen().map_err(|error| CliError::Internal(format!("no signals: {error}")))?;
     let gateway = Gateway::start(config, backing).await.map_err(not_started)?;
-    // With a configuration the operator makes his own keys.
-    if first && config.file.is_none() {
-        let key = first_key(config, &*store).await?;
-        let scheme = if config.tls.files().is_some() { "https" } else { "http" };
-        let base_url = format!("{scheme}://{}", gateway.public());
-        let admin_url = format!("http://{}", gateway.admin());
-        let made = FirstStart { base_url: &base_url, admin_url: &admin_url, key: key.expose() };
-        write!(out, "{}", first_start(&made))?;
-    }
-    drop(store);
     let scheme = if config.tls.files().is_some() { "https" } else { "http" };
-    writeln!(out, "listening on {scheme}://{}", gateway.public())?;
-    out.flush()?;
+    let base_url = format!("{scheme}://{}", gateway.public());
+    if let Some(store) = unconfigured {
+        first_key(config, &store, &base_url, &format!("http://{}", gateway.admin()), out).await?;
+    }
+    // A server that ended quietly with its reader would be missed: who starts it hears that it did not stay.
+    show_once(&format!("listening on {base_url}\n"), "give it one that somebody reads, or /dev/null", out)?;
     match gateway.run(signal.wait()).await {
         Ended::Drained(0) => Ok(()),
         Ended::Drained(cut) => {
             tracing::warn!(connections = cut, "connections were cut at the end of the drain");
             Ok(())
         }
-        Ended::StoreFailed => Err(CliError::store(config.data_dir.clone(), StoreError::Failed)),
+        Ended::StoreFailed => Err(CliError::store(StoreAt::of(config), StoreError::Failed)),
     }
-}
-
-/// The connection of the first start, with the configured quota.
-async fn first_key(config: &Config, store: &dyn Store) -> Result<ApiKey, CliError> {
-    let keyring = store.keyring();
-    let clock = SystemClock::new();
-    let desk = desk(store, &keyring, &clock, &config.data_dir);
-    let wish = NewConnection {
-        account: AccountId::default_account(),
-        name: "first".to_owned(),
-        quota: QuotaSetting {
-            calls: config.quota.calls,
-            period: u32::try_from(config.quota.period.as_secs()).unwrap_or(u32::MAX),
-            unlimited: false,
-        },
-        scopes: Scopes::default(),
-        allow_simple: false,
-        allow_client_id: false,
-    };
-    Ok(create(&wish, &desk).await?.1.key)
 }
 
 fn not_started(error: StartError) -> CliError {

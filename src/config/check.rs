@@ -1,22 +1,20 @@
-//! What must fit together: defaults that depend on the provider, files that must be there, settings that demand others.
+//! What must fit together: defaults that depend on the provider, settings that demand others. The files are next door.
 //! Knows nothing of how the values were read.
 
-use std::path::Path;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use toml::Value;
 
 use super::Config;
-use super::delivery::ProviderKind;
+use super::delivery::{Countries, ProviderKind};
+use super::duration;
 use super::fault::{ConfigError, Fault};
-use super::sections::StoreUrl;
+use super::files::{authority_fault, check_certificate, check_files};
 use super::smpp::SmppUrl;
 use super::sources::Tree;
 use crate::abuse::SendLimits;
 use crate::otp::channel::Channel;
-use crate::secret::{MasterKey, Secret};
+use crate::secret::Secret;
 
 /// What counts as a token: what one guesses must not be.
 const TOKEN_CHARACTERS: usize = 16;
@@ -30,9 +28,21 @@ struct Assembled {
     faults: Vec<Fault>,
 }
 
+/// What the configuration is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To serve by it, or to say whether one could.
+    Serve,
+    /// For a command beside a server, which works also while the server's certificate is being renewed.
+    Beside,
+}
+
 /// Turns what was given into the effective configuration.
-pub(super) fn finish(tree: Tree) -> Result<Config, ConfigError> {
+pub(super) fn finish(tree: Tree, purpose: Purpose) -> Result<Config, ConfigError> {
     let Assembled { config, tree, mut faults } = assemble(tree)?;
+    if purpose == Purpose::Serve {
+        check_certificate(&config, &tree, &mut faults);
+    }
     faults.extend(unavailable(&config, &tree));
     if faults.is_empty() { Ok(config) } else { Err(ConfigError { faults }) }
 }
@@ -55,9 +65,11 @@ fn assemble(mut tree: Tree) -> Result<Assembled, ConfigError> {
     let mut faults = Vec::new();
     check_admin(&mut config, &tree, &mut faults);
     check_files(&config, &tree, &mut faults);
+    check_drain(&config, &tree, &mut faults);
     check_public_url(&config, &tree, &mut faults);
     check_providers(&config, &tree, &mut faults);
     check_carriers(&mut config, &tree, &mut faults);
+    check_countries(&config, &tree, &mut faults);
     check_routes(&config, &tree, &mut faults);
     check_store(&config, &tree, &mut faults);
     Ok(Assembled { config, tree, faults })
@@ -127,39 +139,19 @@ fn check_admin(config: &mut Config, tree: &Tree, faults: &mut Vec<Fault>) {
     }
 }
 
-fn check_files(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
-    let unreadable = |file: &Path| {
-        std::fs::File::open(file).err().map(|error| format!("{} cannot be read: {error}", file.display()))
-    };
-    for (key, file, other, other_file) in [
-        ("tls.certificate", &config.tls.certificate, "tls.key", &config.tls.key),
-        ("tls.key", &config.tls.key, "tls.certificate", &config.tls.certificate),
-    ] {
-        let Some(file) = file else { continue };
-        faults.extend(unreadable(file).map(|problem| tree.fault(key, format!("{problem}; name a PEM file"))));
-        if other_file.is_none() {
-            faults.push(tree.fault(key, format!("{other} is missing; TLS takes both")));
-        }
-    }
-    match &config.master_key_file {
-        Some(file) => match std::fs::read_to_string(file) {
-            Ok(text) => {
-                if let Err(error) = MasterKey::parse(Secret::new(text).expose()) {
-                    faults.push(tree.fault("master_key_file", format!("{}: {error}", file.display())));
-                }
-            }
-            Err(error) => faults.push(tree.fault(
-                "master_key_file",
-                format!("{} cannot be read: {error}; make it with: openssl rand -hex 32", file.display()),
-            )),
-        },
-        None if config.store.url != StoreUrl::Sqlite => {
-            faults.push(tree.fault(
-                "master_key_file",
-                "missing; a store other than sqlite demands one: a file with 64 hexadecimal digits (openssl rand -hex 32)",
-            ));
-        }
-        None => {}
+/// A drain that announces itself until it is over would cut everything and finish nothing.
+fn check_drain(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
+    let (delay, timeout) = (config.server.drain_delay, config.server.drain_timeout);
+    // Without a delay any time will do, also none: then everything is to be cut at once.
+    if !delay.is_zero() && delay >= timeout {
+        let (delay, timeout) = (duration::write(delay), duration::write(timeout));
+        faults.push(tree.fault(
+            "server.drain_delay",
+            format!(
+                "a delay of {delay} leaves nothing of server.drain_timeout ({timeout}) to finish what runs; \
+                 write a shorter delay, or a longer timeout"
+            ),
+        ));
     }
 }
 
@@ -272,25 +264,36 @@ fn check_carriers(config: &mut Config, tree: &Tree, faults: &mut Vec<Fault>) {
     }
 }
 
-/// What is wrong with a file of authorities.
-fn authority_fault(file: &Path) -> Option<String> {
-    let certificates = match CertificateDer::pem_file_iter(file) {
-        Ok(certificates) => certificates.collect::<Result<Vec<_>, _>>(),
-        Err(error) => Err(error),
-    };
-    match certificates {
-        Ok(found) if !found.is_empty() => None,
-        Ok(_) => Some(format!("{} holds no certificate; name a PEM file", file.display())),
-        Err(error) => Some(format!("{} cannot be read: {error}; name a PEM file", file.display())),
-    }
-}
-
 /// A carrier that can serve one channel only is not asked for the other: what was not said of channels means what it can.
 fn narrow_channels(config: &mut Config, tree: &Tree) {
     let given = tree.get("delivery.providers").and_then(Value::as_array).cloned().unwrap_or_default();
     for (provider, given) in config.delivery.providers.iter_mut().zip(given) {
         if provider.kind == ProviderKind::Smpp && given.get("channels").is_none() {
             provider.channels = vec![Channel::Sms];
+        }
+    }
+}
+
+/// Countries that are sent to: some, and no route for others.
+fn check_countries(config: &Config, tree: &Tree, faults: &mut Vec<Fault>) {
+    let delivery = &config.delivery;
+    if matches!(&delivery.countries, Countries::These(these) if these.is_empty()) {
+        let words = "empty, so that nothing would be sent; write countries such as [\"DE\", \"AT\"], or \"all\"";
+        return faults.push(tree.fault("delivery.countries", words));
+    }
+    for (index, route) in delivery.routes.iter().enumerate() {
+        let Countries::These(these) = &route.countries else { continue };
+        if these.is_empty() {
+            let words = "empty; write the countries that the route is for, or leave it out for all of them";
+            faults.push(tree.fault(&format!("delivery.routes[{index}].countries"), words));
+        }
+        for (place, country) in these.iter().enumerate() {
+            if !delivery.countries.allow(Some(*country)) {
+                let path = format!("delivery.routes[{index}].countries[{place}]");
+                let country = country.as_str();
+                let words = format!("nothing is sent to {country}; add it to delivery.countries, or take it out here");
+                faults.push(tree.fault(&path, words));
+            }
         }
     }
 }
@@ -390,6 +393,25 @@ mod tests {
     }
 
     #[test]
+    fn countries_are_some_and_routes_lead_to_them() {
+        let given = |countries: &str, route: &str| {
+            assembled(&format!(
+                "public_url = \"https://a.example\"\n[delivery]\ncountries = {countries}\n{REAL}\
+                 [[delivery.routes]]\nproviders = [\"carrier\"]\n{route}"
+            ))
+            .1
+        };
+        assert_eq!(given("[\"DE\", \"AT\"]", "countries = [\"AT\"]\n"), "");
+        assert_eq!(given("\"all\"", "countries = [\"FR\"]\n"), "");
+        let faults = given("[]", "");
+        assert!(faults.contains("/a.toml:3:1: delivery.countries: empty, so that nothing would be sent"), "{faults}");
+        let faults = given("[\"DE\"]", "countries = [\"DE\", \"FR\"]\n");
+        assert!(faults.contains(":10:20: delivery.routes[0].countries[1]: nothing is sent to FR"), "{faults}");
+        let faults = given("[\"DE\"]", "countries = []\n");
+        assert!(faults.contains("delivery.routes[0].countries: empty; write the countries"), "{faults}");
+    }
+
+    #[test]
     fn what_is_open_to_others_is_guarded() {
         let (_, faults) = assembled("listen = \"0.0.0.0:80\"\nadmin_listen = \"[::]:81\"\n");
         assert!(faults.contains("public_url: missing") && faults.contains("admin_token: missing"), "{faults}");
@@ -433,6 +455,44 @@ mod tests {
             assert!(faults.contains(expected), "{expected} in {faults}");
         }
         assert!(assembled("[delivery]\nproviders = []\n").1.contains("name at least one provider"));
+    }
+
+    #[test]
+    fn a_drain_has_time_left_to_finish_in() {
+        for (delay, timeout, fits) in [
+            ("0s", "0s", true),
+            ("29s", "30s", true),
+            ("30s", "30s", false),
+            ("1m", "30s", false),
+            ("1ms", "0s", false),
+        ] {
+            let (_, faults) =
+                assembled(&format!("[server]\ndrain_timeout = \"{timeout}\"\ndrain_delay = \"{delay}\"\n"));
+            let told = format!(
+                "/a.toml:3:1: server.drain_delay: a delay of {delay} leaves nothing of server.drain_timeout ({timeout})"
+            );
+            assert!(if fits { faults.is_empty() } else { faults.starts_with(&told) }, "{faults}");
+        }
+    }
+
+    #[test]
+    fn only_who_serves_asks_whether_a_certificate_and_a_key_are_a_pair() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, path) = (directory.path().join("a.toml"), |name: &str| directory.path().join(name));
+        std::fs::write(path("c.pem"), rcgen::generate_simple_self_signed(vec!["a".to_owned()]).unwrap().cert.pem())
+            .unwrap();
+        std::fs::write(path("c.key"), "x").unwrap();
+        std::fs::write(&file, format!("[tls]\ncertificate = {:?}\nkey = {:?}\n", path("c.pem"), path("c.key")))
+            .unwrap();
+        let sources = || Sources { file: Some(file.clone()), ..Sources::default() };
+        let error = Config::load(sources()).unwrap_err();
+        assert_eq!(error.faults.len(), 1, "{error}");
+        let said = error.to_string();
+        assert!(said.contains("a.toml:3:1: tls.key: ") && said.contains("c.key: holds no private key; name"), "{said}");
+        assert!(Config::load_beside(sources()).is_ok());
+        // A file that is not there is told once.
+        std::fs::remove_file(path("c.pem")).unwrap();
+        assert_eq!(Config::load(sources()).unwrap_err().faults.len(), 1);
     }
 
     #[test]

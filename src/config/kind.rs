@@ -14,6 +14,9 @@ use super::secret_url::SecretUrl;
 use crate::abuse::Rate;
 use crate::otp::phone::Country;
 
+/// The levels of the log.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 /// What a value may be.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
@@ -168,10 +171,9 @@ impl Kind {
                 format!("a text of at most {most} characters of ASCII"),
                 value.is_str() && text.len() <= most && text.bytes().all(|byte| byte.is_ascii_graphic()),
             ),
-            Self::Level => (
-                "a level such as info, or a filter such as info,otpgate=debug".to_owned(),
-                !text.is_empty() && EnvFilter::builder().parse(text).is_ok(),
-            ),
+            Self::Level => {
+                (format!("a level ({}), or a filter such as info,otpgate=debug", LEVELS.join(", ")), is_filter(text))
+            }
             Self::StoreUrl => (
                 "sqlite, or redis://host:port".to_owned(),
                 text == "sqlite" || SecretUrl::parse(text).is_ok_and(|url| matches!(url.scheme(), "redis" | "rediss")),
@@ -291,6 +293,17 @@ fn check_network(text: &str) -> Result<(), String> {
     }
 }
 
+/// Whether each part of a filter says its level. `tracing` takes a word that is no level for the name of a module; of a misspelt
+/// level there is none, so that nothing would be logged.
+fn is_filter(text: &str) -> bool {
+    let mut parts = text.split(',').filter(|part| !part.is_empty()).peekable();
+    let says_its_level = |part: &str| {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
+        LEVELS.iter().any(|known| level.eq_ignore_ascii_case(known))
+    };
+    parts.peek().is_some() && parts.all(says_its_level) && EnvFilter::builder().parse(text).is_ok()
+}
+
 fn is_public_url(text: &str) -> bool {
     let Ok(uri) = text.parse::<http::Uri>() else { return false };
     let host =
@@ -353,6 +366,13 @@ mod tests {
             (Names, "[\"main\"]", "[]"),
             (Word(&["a"]), "\"a\"", "\"b\""),
             (Level, "\"info,otpgate=debug\"", "\"otpgate=loud\""),
+            (Level, "\"WARN\"", "\"warning\""),
+            (Level, "\"off,\"", "\",\""),
+            (Level, "\"otpgate[send]=Trace\"", "\"otpgate\""),
+            (Level, "\"otpgate[send{id=1}]=trace\"", "\"otpgate[send{id=1}]\""),
+            (Level, "\"error\"", "\"info, otpgate=debug\""),
+            (Level, "\"debug\"", "\"otpgate=\""),
+            (Level, "\"trace\"", "\"\""),
             (StoreUrl, "\"redis://h:1\"", "\"postgres://h\""),
             (Path, "\"a\"", "\"\""),
             (Secret, "\"a\"", "5"),

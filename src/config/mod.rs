@@ -4,7 +4,8 @@
 //! out is plain data that [`crate::app`] maps; this module knows no socket, no store and no carrier.
 //!
 //! Where things are: the structs and their defaults in [`Config`], [`sections`] and [`delivery`]; every key with its range
-//! in `keys`; what may stand where in `kind`; the layers in `sources`; what must fit together in `check`.
+//! in `keys`; what may stand where in `kind`; the layers in `sources`; what must fit together in `check`; the files that are named
+//! in `files`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub mod duration;
 #[cfg(test)]
 mod example;
 mod fault;
+mod files;
 mod http_carrier;
 mod keys;
 mod kind;
@@ -119,8 +121,16 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with everything that is wrong, each fault with its place. No port is bound by then.
     pub fn load(sources: Sources) -> Result<Self, ConfigError> {
-        let tree = sources.read()?;
-        check::finish(tree)
+        check::finish(sources.read()?, check::Purpose::Serve)
+    }
+
+    /// As [`Config::load`], for a command beside a server: whether the certificate and its key are a pair is not looked at,
+    /// because they may be half renewed, and the server goes on with the pair that it has.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_beside(sources: Sources) -> Result<Self, ConfigError> {
+        check::finish(sources.read()?, check::Purpose::Beside)
     }
 
     /// What absolute addresses begin with, without a slash at the end: `public_url`, else the address that was bound.

@@ -69,10 +69,10 @@ pub struct Server {
     pub max_connections: u32,
     /// Bytes of a request's header section, 4,096 to 1,048,576; more is answered 431.
     pub header_bytes: u32,
-    /// After SIGTERM: how long connections are still taken, while readiness says no, up to 10 min.
+    /// After SIGTERM: how long connections are still taken, while readiness says no, up to 10 min. A part of the timeout, and shorter.
     #[serde(with = "duration")]
     pub drain_delay: Duration,
-    /// After SIGTERM: when what is left is cut, up to 1 h. It bounds the delay as well.
+    /// After SIGTERM: when what is left is cut, up to 1 h. The delay is a part of it.
     #[serde(with = "duration")]
     pub drain_timeout: Duration,
 }
@@ -249,7 +249,7 @@ impl Default for Events {
 pub struct Log {
     /// How a line looks.
     pub format: LogFormat,
-    /// What is written: a level, or a filter such as `info,otpgate=debug`.
+    /// What is written: a level, or a filter such as `info,otpgate=debug`, of which each part says its level.
     pub level: String,
 }
 

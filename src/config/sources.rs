@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
 use super::fault::{ConfigError, Fault, Place};
-use super::keys::{KEYS, find, is_section, nearest, variable};
+use super::keys::{KEYS, Key, find, is_section, nearest, variable};
 
 /// The environment variable that names the file, where `--config` does not.
 const FILE_VARIABLE: &str = "OTPGATE_CONFIG";
@@ -73,6 +73,9 @@ impl Sources {
         if let Some(file) = tree.file.clone() {
             tree.read_file(&file)?;
             tree.check_keys(&mut faults);
+            for key in KEYS {
+                tree.check_value(key, &mut faults);
+            }
         }
         for (name, value) in variables {
             if name != FILE_VARIABLE {
@@ -92,9 +95,11 @@ impl Sources {
         ] {
             if let Some(value) = value {
                 tree.set(key, Value::String(value), Place::Flag(flag));
+                if let Some(key) = find(key) {
+                    tree.check_value(key, &mut faults);
+                }
             }
         }
-        tree.check_values(&mut faults);
         tree.environment = self.environment;
         if faults.is_empty() { Ok(tree) } else { Err(ConfigError { faults }) }
     }
@@ -225,16 +230,16 @@ impl Tree {
             Some(text) => {
                 if let Some(value) = key.kind.read_variable(text) {
                     self.set(key.path, value, place);
+                    self.check_value(key, faults);
                 }
             }
         }
     }
 
-    fn check_values(&self, faults: &mut Vec<Fault>) {
-        for key in KEYS {
-            let wrong = self.get(key.path).map(|value| key.kind.check(value)).unwrap_or_default();
-            faults
-                .extend(wrong.into_iter().map(|(below, problem)| self.fault(&format!("{}{below}", key.path), problem)));
-        }
+    /// What is wrong with a setting's value, as far as the layers were read: before the next one is laid over it, so that a
+    /// value that does not do is told also where another one takes its place.
+    fn check_value(&self, key: &Key, faults: &mut Vec<Fault>) {
+        let wrong = self.get(key.path).map(|value| key.kind.check(value)).unwrap_or_default();
+        faults.extend(wrong.into_iter().map(|(below, problem)| self.fault(&format!("{}{below}", key.path), problem)));
     }
 }

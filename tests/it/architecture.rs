@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 const DIRECTIONS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("deadline", &[]),
+    // The configuration and the listener judge a certificate by the same rules, and may not know each other.
+    ("certificate", &[]),
     ("secret", &[]),
     ("footprint", &[]),
     ("quota", &["clock"]),
@@ -18,7 +20,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("events", &["clock", "secret", "otp", "access"]),
     ("verification", &["clock", "secret", "otp", "access", "idempotency", "events"]),
     ("outbound", &["clock", "events", "otp", "secret", "delivery", "carrier"]),
-    ("server", &["clock"]),
+    ("server", &["certificate", "clock"]),
     ("layer", &["clock", "secret", "access", "quota", "idempotency", "server"]),
     (
         "store",
@@ -58,7 +60,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ),
     ("stack", &["clock", "deadline", "secret", "access", "quota", "idempotency", "layer"]),
     ("openapi", &["surface"]),
-    ("config", &["carrier", "secret", "otp", "access", "abuse", "quota"]),
+    ("config", &["carrier", "certificate", "secret", "otp", "access", "abuse", "quota"]),
     ("telemetry", &["clock", "access", "otp", "layer", "delivery", "events", "verification"]),
     (
         "app",
@@ -93,6 +95,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "access",
             "app",
             "carrier",
+            "certificate",
             "clock",
             "config",
             "events",

@@ -109,6 +109,13 @@ fn every_fault_names_file_line_and_key_and_what_would_be_right() {
             "only a provider of type smpp",
         ),
         ("[log]\nformat = \"xml\"\n", ":2:1: log.format", "one of fmt, json"),
+        ("[log]\nlevel = \"nope\"\n", ":2:1: log.level", "off, error, warn, info, debug, trace"),
+        ("[log]\nlevel = \"info,otpgate\"\n", ":2:1: log.level", "info,otpgate=debug"),
+        (
+            "[server]\ndrain_delay = \"30s\"\n",
+            ":2:1: server.drain_delay",
+            "leaves nothing of server.drain_timeout (30s) to finish what runs; write a shorter delay, or a longer timeout",
+        ),
         ("[store]\nurl = \"postgres://h\"\n", ":2:1: store.url", "sqlite, or redis://host:port"),
         ("master_key_file = \"/nowhere/key\"\n", ":1:1: master_key_file", "openssl rand -hex 32"),
     ] {
@@ -136,6 +143,35 @@ fn all_faults_are_told_at_once() {
         error.to_string().contains("OTPGATE_QUOTA_CALS: there is no such setting; did you mean OTPGATE_QUOTA_CALLS?"),
         "{error}"
     );
+}
+
+#[test]
+fn a_value_that_does_not_do_is_told_also_where_another_one_wins() {
+    let directory = Directory::new();
+    let file = directory.file("listen = \"nope\"\n[quota]\ncalls = 0\n[log]\nlevel = \"info\"\n");
+    let environment = [
+        ("OTPGATE_LISTEN", "neither"),
+        ("OTPGATE_QUOTA_CALLS", "7"),
+        ("OTPGATE_LOG_LEVEL", "warning"),
+        ("OTPGATE_DATA_DIR", "d"),
+    ];
+    let environment = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
+    let flags = Flags { listen: Some("127.0.0.1:5".to_owned()), store: Some("tape".to_owned()), ..Flags::default() };
+    let error = Config::load(Sources { file: Some(file), environment, flags }).unwrap_err();
+    let said = error.to_string();
+    let lines: Vec<_> =
+        said.lines().map(|line| line.rsplit_once("otpgate.toml").map_or(line, |(_, rest)| rest)).collect();
+    let expected = [
+        ":1:1: listen: \"nope\" does not do",
+        ":3:1: quota.calls: 0 does not do",
+        "OTPGATE_LISTEN: listen: \"neither\" does not do",
+        "OTPGATE_LOG_LEVEL: log.level: \"warning\" does not do",
+        "--store: store.url: \"tape\" does not do",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{said}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.starts_with(expected), "{expected} in {said}");
+    }
 }
 
 #[test]

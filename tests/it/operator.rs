@@ -115,8 +115,13 @@ fn a_replica_that_nobody_waits_for_is_said_to_bound_the_loss() {
     let (code, said) = doctor(&config);
     let line = said.lines().find(|line| line.contains("a failover loses what the replica had not yet")).unwrap();
     assert!(code == 0 && line.contains(&format!("127.0.0.1:{} is ", replica.port())), "{said}");
+    assert!(
+        said.lines().any(|line| line.starts_with("note ") && line.contains("min-replicas-to-write is 0")),
+        "{said}"
+    );
     let (code, said) = doctor(&shared(folder.path(), &redis, "wait_replicas = 1"));
     assert!(code == 0 && said.contains("no used code comes back in a failover"), "{said}");
+    assert!(!said.contains("min-replicas-to-write"), "{said}");
     let (_, said) = doctor(&shared(folder.path(), &replica, ""));
     assert!(said.contains("the server is a replica"), "{said}");
 }
@@ -158,6 +163,9 @@ fn the_embedded_store_and_the_certificate_are_looked_at() {
     }
     certificate(2021);
     assert!(doctor(config).1.contains("is over; renew it"));
+    std::fs::write(&private, "x").unwrap();
+    let (_, said) = doctor(config);
+    assert!(said.contains("WRONG tls.key: ") && said.contains("holds no private key"), "{said}");
     std::fs::write(data.join("master.key"), MASTER).unwrap();
     assert!(doctor(config).1.contains("WRONG master_key_file: "));
 }

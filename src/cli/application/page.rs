@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::otp::page::{
-    Colour, ENTRIES, LOGO_BYTES, Logo, MalformedLogo, Origin, PageName, PageSettings, ReturnPrefix,
+    Colour, ENTRIES, LOGO_BYTES, Logo, MalformedLogo, ORIGINS_BYTES, Origin, PageName, PageSettings, ReturnPrefix,
+    origins_fit,
 };
 
 /// The settings of an application's verification page. What is not named stays as it is.
@@ -54,7 +55,7 @@ impl PageArgs {
     /// Changes `page` as the flags say.
     ///
     /// # Errors
-    /// In words, when the image cannot be taken, or there are too many addresses.
+    /// In words, when the image cannot be taken, or there are too many addresses, or too long ones.
     pub fn apply(&self, page: &mut PageSettings) -> Result<(), String> {
         if self.page_name.is_some() || self.no_page_name {
             page.name.clone_from(&self.page_name);
@@ -73,6 +74,11 @@ impl PageArgs {
         }
         if !self.embed_origins.is_empty() || self.no_embed_origins {
             page.embed_origins.clone_from(&self.embed_origins);
+            if !origins_fit(&page.embed_origins) {
+                return Err(format!(
+                    "all --embed-origin together have at most {ORIGINS_BYTES} characters, because every page names all of them"
+                ));
+            }
         }
         if self.link_in_message || self.no_link_in_message {
             page.link_in_message = self.link_in_message;

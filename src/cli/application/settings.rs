@@ -11,7 +11,7 @@ use crate::otp::autofill::{RetrieverHash, WebOtpDomain};
 use crate::otp::channel::Channel;
 use crate::otp::code::PinLength;
 use crate::otp::language::Language;
-use crate::otp::template::{Template, parse_template_name};
+use crate::otp::template::{Template, kept_template_name, parse_template_name};
 
 /// The settings of an application. What is not named stays as it is.
 #[derive(Clone, Debug, Default, Args)]
@@ -149,9 +149,15 @@ pub(super) fn parse_name(text: &str) -> Result<ApplicationName, String> {
     ApplicationName::parse(text).map_err(|error| error.to_string())
 }
 
-/// Reads `en` or `en-voice`.
-pub(super) fn parse_place(text: &str) -> Result<(Language, Channel), String> {
-    parse_template_name(text).ok_or_else(|| "a language such as en for text messages, or en-voice for calls".to_owned())
+const PLACE: &str = "an ISO 639-1 code such as en for text messages, or en-voice for calls";
+
+/// Reads `en` or `en-voice`, of a template that there is.
+pub(super) fn parse_kept_place(text: &str) -> Result<(Language, Channel), String> {
+    kept_template_name(text).ok_or_else(|| PLACE.to_owned())
+}
+
+fn parse_place(text: &str) -> Result<(Language, Channel), String> {
+    parse_template_name(text).ok_or_else(|| PLACE.to_owned())
 }
 
 fn parse_template(text: &str) -> Result<NamedTemplate, String> {

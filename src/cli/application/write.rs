@@ -4,11 +4,13 @@ use std::io::Write;
 
 use clap::Args;
 
-use super::settings::{SettingArgs, parse_name, parse_place};
+use super::settings::{SettingArgs, parse_kept_place, parse_name};
 use super::{find, json, lines, parse_reference};
 use crate::cli::desk::{WRITES, next_alias};
 use crate::cli::{CliError, Desk};
-use crate::otp::application::{APPLICATIONS_PER_ACCOUNT, Application, ApplicationName, ApplicationRef, DEFAULT_NAME};
+use crate::otp::application::{
+    APPLICATIONS_PER_ACCOUNT, Application, ApplicationName, ApplicationRef, DEFAULT_NAME, names_the_default,
+};
 use crate::otp::channel::Channel;
 use crate::otp::id::{AccountId, ApplicationId};
 use crate::otp::language::Language;
@@ -41,7 +43,7 @@ pub struct EditArgs {
     #[command(flatten)]
     pub settings: SettingArgs,
     /// Drop a text: en for text messages, en-voice for calls; may be repeated
-    #[arg(long, value_name = "LANGUAGE[-voice]", value_parser = parse_place)]
+    #[arg(long, value_name = "LANGUAGE[-voice]", value_parser = parse_kept_place)]
     pub drop_template: Vec<(Language, Channel)>,
     /// Print a JSON object
     #[arg(long)]
@@ -162,7 +164,7 @@ pub async fn delete(
 }
 
 fn refuse_reserved(name: &ApplicationName) -> Result<(), CliError> {
-    if name.as_str() == DEFAULT_NAME {
+    if names_the_default(name.as_str()) {
         return Err(CliError::Data(format!(
             "--name: \"{DEFAULT_NAME}\" is reserved for the account's first application; choose another name"
         )));
@@ -253,6 +255,10 @@ mod tests {
             (&["create", "--name", "default"][..], 65, "is reserved"),
             (&["edit", "default", "--name", "other"], 65, "keeps its name"),
             (&["edit", "2", "--name", "default"], 65, "is reserved"),
+            (&["create", "--name", "Default"], 65, "is reserved"),
+            (&["edit", "2", "--name", " DEFAULT "], 65, "is reserved"),
+            (&["edit", "2", "--drop-template", "xx"], 65, "no template xx"),
+            (&["edit", "2", "--template", "xx={{OTP}}"], 64, "ISO 639-1"),
             (&["edit", "2", "--drop-template", "fr"], 65, "no template fr"),
             (&["delete", "default"], 65, "cannot be deleted"),
             (&["show", "7"], 65, "no application with the number 7"),

@@ -8,6 +8,7 @@ use super::{quota_words, with_credentials};
 use crate::access::connection::{Connection, Credentials, NewConnection, QuotaSetting};
 use crate::access::scope::Scopes;
 use crate::cli::desk::WRITES;
+use crate::cli::once::show_once;
 use crate::cli::{CliError, Desk};
 use crate::config::Quota;
 use crate::otp::application::Application;
@@ -55,7 +56,7 @@ fn parse_name(text: &str) -> Result<String, String> {
 /// Creates a connection and prints its credentials, once.
 ///
 /// # Errors
-/// [`CliError::StoreFailed`].
+/// [`CliError::StoreFailed`]; [`CliError::Unshown`] where they could not be printed.
 pub async fn run(args: CreateArgs, quota: &Quota, desk: &Desk<'_>, out: &mut dyn Write) -> Result<(), CliError> {
     let application = desk.default_application(&args.account).await?;
     let wish = NewConnection {
@@ -71,12 +72,17 @@ pub async fn run(args: CreateArgs, quota: &Quota, desk: &Desk<'_>, out: &mut dyn
         allow_client_id: args.allow_client_id,
     };
     let (connection, credentials) = create(&wish, desk).await?;
-    if args.json {
+    let text = if args.json {
         let mut object = with_credentials(&connection, &credentials, desk.now());
         object.insert("applicationId".to_owned(), application.id.to_string().into());
-        return Ok(writeln!(out, "{:#}", serde_json::Value::Object(object))?);
-    }
-    print(&connection, &credentials, &application, out)
+        format!("{:#}\n", serde_json::Value::Object(object))
+    } else {
+        words(&connection, &credentials, &application)
+    };
+    let id = connection.id;
+    let remedy =
+        format!("{id} is made, with a key that nobody saw; revoke it (otpgate key revoke {id}) and make another one");
+    show_once(&text, &remedy, out)
 }
 
 /// Writes a new connection; where its id or key is taken, another one.
@@ -95,13 +101,9 @@ pub async fn create(wish: &NewConnection, desk: &Desk<'_>) -> Result<(Connection
     Err(desk.not_written(WriteError::Conflict))
 }
 
-fn print(
-    connection: &Connection,
-    credentials: &Credentials,
-    application: &Application,
-    out: &mut dyn Write,
-) -> Result<(), CliError> {
-    writeln!(out, "The connection \"{}\" is made. Key and secret are shown this once; keep them.\n", connection.name)?;
+fn words(connection: &Connection, credentials: &Credentials, application: &Application) -> String {
+    let mut text =
+        format!("The connection \"{}\" is made. Key and secret are shown this once; keep them.\n\n", connection.name);
     for (name, value) in [
         ("key", credentials.key.expose()),
         ("id", &connection.id.to_string()),
@@ -113,14 +115,13 @@ fn print(
         ("access key secret", credentials.access_key_secret.expose()),
         ("client id", &connection.client_id),
     ] {
-        writeln!(out, "  {name:<18} {value}")?;
+        text += &format!("  {name:<18} {value}\n");
     }
-    writeln!(
-        out,
-        "\nIt works at once: send it in the header \"apikey\". To replace it later: otpgate key rotate {}",
+    text += &format!(
+        "\nIt works at once: send it in the header \"apikey\". To replace it later: otpgate key rotate {}\n",
         connection.id
-    )?;
-    Ok(())
+    );
+    text
 }
 
 #[cfg(test)]

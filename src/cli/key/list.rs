@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 
 use super::{public_json, quota_words};
-use crate::access::connection::Connection;
+use crate::access::connection::{Connection, KeySecret};
 use crate::cli::{CliError, Desk};
 use crate::clock::UnixMillis;
 use crate::otp::id::AccountId;
@@ -56,15 +56,9 @@ fn state_words(connection: &Connection, now: UnixMillis) -> String {
     if let Some(revoked) = connection.revoked {
         return format!("revoked {}", revoked.to_rfc3339());
     }
-    let overlap = connection
-        .keys
-        .iter()
-        .filter_map(|key| key.expires.filter(|expires| now < *expires).map(|expires| (&key.name, expires)))
-        .next_back();
-    match overlap {
-        Some((name, expires)) => format!("live ({name} until {})", expires.to_rfc3339()),
-        None => "live".to_owned(),
-    }
+    let ends = |key: &KeySecret| Some(format!("{} until {}", key.name, key.expires?.to_rfc3339()));
+    let old: Vec<_> = connection.keys.iter().filter(|key| key.is_live(now)).filter_map(ends).collect();
+    if old.is_empty() { "live".to_owned() } else { format!("live ({})", old.join(", ")) }
 }
 
 #[cfg(test)]
@@ -79,13 +73,16 @@ mod tests {
         let made: serde_json::Value =
             serde_json::from_str(&key(&fake, &["create", "--name", "flow", "--json"]).await.unwrap()).unwrap();
         key(&fake, &["create", "--name", "other", "--account", "team"]).await.unwrap();
-        key(&fake, &["rotate", "flow"]).await.unwrap();
+        for _ in 0..2 {
+            key(&fake, &["rotate", "flow"]).await.unwrap();
+        }
         key(&fake, &["revoke", "other"]).await.unwrap();
         let text = key(&fake, &["list"]).await.unwrap();
         assert!(text.contains("live (") && text.contains("revoked 2025-"), "{text}");
+        assert_eq!(text.matches(" until 2025-11-22T").count(), 2, "{text}");
         let json = key(&fake, &["list", "--json", "--account", "default"]).await.unwrap();
         let list: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!((list.as_array().unwrap().len(), list[0]["keys"].as_array().unwrap().len()), (1, 2));
+        assert_eq!((list.as_array().unwrap().len(), list[0]["keys"].as_array().unwrap().len()), (1, 3));
         for secret in [&made["key"], &made["accessKeySecret"]] {
             assert!(!text.contains(secret.as_str().unwrap()) && !json.contains(secret.as_str().unwrap()));
         }

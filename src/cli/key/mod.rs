@@ -36,7 +36,7 @@ pub enum KeyCommand {
     Create(create::CreateArgs),
     /// List connections, without their keys
     List(list::ListArgs),
-    /// Give a connection a new key; the old one goes on working for a while
+    /// Give a connection a new key; the old ones go on working for a while
     Rotate(rotate::RotateArgs),
     /// Refuse a connection and its keys from now on
     Revoke(revoke::RevokeArgs),
@@ -98,7 +98,7 @@ fn shortened(text: &str) -> String {
 
 /// A connection as `--json` writes it. It holds nothing that is secret.
 fn public_json(connection: &Connection, now: UnixMillis) -> Object {
-    let live = connection.keys.iter().filter(|key| key.expires.is_none_or(|expires| now < expires));
+    let live = connection.keys.iter().filter(|key| key.is_live(now));
     let key = |key: &KeySecret| json!({ "name": key.name, "created": key.created.to_rfc3339(), "expires": key.expires.map(UnixMillis::to_rfc3339) });
     let scopes = connection.scopes.to_string();
     let object = json!({

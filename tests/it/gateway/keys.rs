@@ -89,6 +89,38 @@ fn a_rotation_overlaps_and_keeps_the_connection_and_its_quota() {
 }
 
 #[test]
+fn a_second_rotation_keeps_what_the_first_one_promised() {
+    let gateway = Gateway::start();
+    let made = gateway.create_key(&[]);
+    let id = made["id"].as_str().unwrap();
+    let rotate = |overlap: &str| gateway.command(&["key", "rotate", id, "--overlap", overlap, "--json"]);
+    let mut keys = vec![made["key"].as_str().unwrap().to_owned()];
+    for _ in 0..3 {
+        let (code, stdout, stderr) = rotate("1h");
+        assert_eq!(code, 0, "{stderr}");
+        let rotated: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        keys.push(rotated["key"].as_str().unwrap().to_owned());
+    }
+    for key in &keys {
+        within_a_second(&mut gateway.server.client(key), 200);
+    }
+    // A running server has long seen the last rotation: the oldest key still opens.
+    std::thread::sleep(Duration::from_millis(1_500));
+    for key in &keys {
+        gateway.server.client(key).get("/v1/connection").expect(200);
+    }
+    let (_, list, _) = gateway.command(&["key", "list"]);
+    let line = list.lines().find(|line| line.contains(id)).unwrap();
+    assert_eq!(line.matches(" until ").count(), 3, "{line}");
+    let (code, _, stderr) = rotate("1h");
+    assert!(code == 65 && stderr.contains("runs out at") && stderr.contains("--overlap 0s"), "{code} {stderr}");
+    assert_eq!(rotate("0s").0, 0);
+    for key in &keys {
+        within_a_second(&mut gateway.server.client(key), 401);
+    }
+}
+
+#[test]
 fn scopes_hold_on_every_route() {
     let gateway = Gateway::start();
     let otp = gateway.client().post_json("/v1/otp", &json!({"number": "+4915112345678"})).expect(200).json();

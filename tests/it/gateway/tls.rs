@@ -39,16 +39,51 @@ fn a_code_is_sent_and_verified_over_tls() {
 }
 
 #[test]
-fn a_certificate_that_cannot_be_used_is_named_and_nothing_serves() {
+fn a_pair_that_cannot_be_used_is_found_before_anything_is_touched() {
     let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("otpgate.toml");
-    std::fs::write(folder.path().join("chain.pem"), "nonsense").unwrap();
-    std::fs::write(&config, format!("[tls]\ncertificate = {0:?}\nkey = {0:?}\n", folder.path().join("chain.pem")))
-        .unwrap();
-    let mut command = Command::new(crate::support::BINARY);
-    command.arg("serve").arg("--config").arg(&config).arg("--data-dir").arg(folder.path().join("data"));
-    let output = command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(78), "{said}");
-    assert!(said.contains("chain.pem"), "{said}");
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(path("c.pem"), made.cert.pem()).unwrap();
+    std::fs::write(path("t.toml"), "[tls]\ncertificate = \"c.pem\"\nkey = \"c.key\"\n").unwrap();
+    // A port that is taken is not what is wrong first.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let run = |words: &[&str]| {
+        let mut command = Command::new(crate::support::BINARY);
+        let output = command.args(words).env_clear().current_dir(folder.path()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+    };
+    let serve =
+        ["serve", "--config", "t.toml", "--data-dir", "data", "--admin-listen", "127.0.0.1:0", "--listen", &listen];
+    for (certificate, key, names) in [
+        (made.cert.pem(), "x".to_owned(), "t.toml:3:1: tls.key: c.key: holds no private key; name "),
+        (
+            made.cert.pem(),
+            rcgen::KeyPair::generate().unwrap().serialize_pem(),
+            "t.toml:3:1: tls.key: c.key: does not serve for the certificate in c.pem: ",
+        ),
+        (
+            "nonsense".to_owned(),
+            made.signing_key.serialize_pem(),
+            "t.toml:2:1: tls.certificate: c.pem: holds no certificate; name ",
+        ),
+    ] {
+        std::fs::write(path("c.pem"), certificate).unwrap();
+        std::fs::write(path("c.key"), key).unwrap();
+        for words in [&serve[..], &["check-config", "t.toml"]] {
+            let (code, _, said) = run(words);
+            assert!(code == 78 && said.starts_with(&format!("otpgate: {names}")), "{words:?}: {code} {said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+        }
+        let (code, said, _) = run(&["doctor", "--config", "t.toml", "--data-dir", "data"]);
+        let setting = names.split(": ").nth(1).unwrap();
+        assert!(code == 1 && said.contains(&format!("WRONG {setting}: ")), "{code} {said}");
+        assert!(!folder.path().join("data").exists(), "nothing was made");
+    }
+    // Beside a server that goes on with the old pair, keys are still made and revoked.
+    assert_eq!(run(&["key", "create", "--name", "n", "--config", "t.toml", "--data-dir", "data"]).0, 0);
+    std::fs::write(path("c.pem"), made.cert.pem()).unwrap();
+    assert_eq!(run(&["check-config", "t.toml"]).0, 0);
+    assert_eq!(run(&serve).0, 69, "now it is the port");
 }

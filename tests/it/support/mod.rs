@@ -58,6 +58,8 @@ pub(crate) struct Options {
     pub environment: Vec<(String, String)>,
     /// Its port; a free one where it is zero.
     pub port: u16,
+    /// Whether it is started without a configuration file, as for a first look.
+    pub unconfigured: bool,
 }
 
 /// A running server.
@@ -79,13 +81,16 @@ impl Server {
 
     /// As [`Server::start`]; how it ended and what it wrote when it did not come up.
     pub(crate) fn try_start(data: &Path, options: &Options) -> Result<Self, (ExitStatus, String)> {
-        let config = data.with_extension("toml");
-        std::fs::write(&config, &options.config).unwrap();
         let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut words = options.wrapper.clone();
         words.push(BINARY.to_owned());
         let mut command = undisturbed(&words[0]);
-        command.args(&words[1..]).arg("serve").arg("--config").arg(&config).arg("--data-dir").arg(data);
+        command.args(&words[1..]).arg("serve").arg("--data-dir").arg(data);
+        if !options.unconfigured {
+            let config = data.with_extension("toml");
+            std::fs::write(&config, &options.config).unwrap();
+            command.arg("--config").arg(&config);
+        }
         command.args(["--listen", &format!("127.0.0.1:{}", options.port), "--admin-listen", &admin.to_string()]);
         command.envs(options.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
