@@ -156,6 +156,13 @@ fn is_number(text: &str, least: usize) -> bool {
 /// The reserved name of the application that every account has.
 pub const DEFAULT_NAME: &str = "default";
 
+/// Whether a text is the reserved name to whoever reads it: in any case, and with white space around it. No other application
+/// may be called so, and a reference that says so means the default one.
+#[must_use]
+pub fn names_the_default(text: &str) -> bool {
+    text.trim().eq_ignore_ascii_case(DEFAULT_NAME)
+}
+
 /// One application.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Application {
@@ -223,7 +230,8 @@ impl Application {
         ApplicationName(Box::from(DEFAULT_NAME))
     }
 
-    /// Whether this is the account's default application: it cannot be deleted or renamed.
+    /// Whether this is the account's default application: it cannot be deleted or renamed. Its name is exactly that: earlier
+    /// releases let others be called `Default`.
     #[must_use]
     pub fn is_default(&self) -> bool {
         self.name.as_str() == DEFAULT_NAME
@@ -270,7 +278,7 @@ impl ApplicationRef {
     /// # Errors
     /// [`MalformedApplicationRef`] for anything else.
     pub fn parse(text: &str) -> Result<Self, MalformedApplicationRef> {
-        if text.eq_ignore_ascii_case(DEFAULT_NAME) {
+        if names_the_default(text) {
             return Ok(Self::Default);
         }
         // A flow's integer field may come as `3.0`.
@@ -353,7 +361,11 @@ mod tests {
 
     #[test]
     fn an_application_is_named_by_id_number_or_default() {
-        assert_eq!(ApplicationRef::parse("default"), Ok(ApplicationRef::Default));
+        for text in ["default", "Default", "DEFAULT", " default ", "\tdefault"] {
+            assert!(names_the_default(text), "{text}");
+            assert_eq!(ApplicationRef::parse(text), Ok(ApplicationRef::Default));
+        }
+        assert!(!names_the_default("default 2") && !names_the_default("") && !names_the_default("défault"));
         assert_eq!(ApplicationRef::parse("3"), Ok(ApplicationRef::Alias(3)));
         assert_eq!(ApplicationRef::parse("3.0"), Ok(ApplicationRef::Alias(3)));
         assert!(matches!(ApplicationRef::parse("018f2f3e-0000-4000-8000-000000000000"), Ok(ApplicationRef::Id(_))));

@@ -145,6 +145,8 @@ pub struct EnteredCode {
     text: Zeroizing<String>,
     /// What it is entered for.
     pub(super) context: Option<Context>,
+    /// Whether nothing was typed: then there is nothing to compare.
+    pub(super) is_missing: bool,
 }
 
 impl EnteredCode {
@@ -154,7 +156,13 @@ impl EnteredCode {
         let text = text.trim();
         let end = text.char_indices().map(|(index, _)| index).find(|index| *index >= 64).unwrap_or(text.len());
         let text = Zeroizing::new(text.get(..end).unwrap_or_default().to_owned());
-        Self { text, context: None }
+        Self { text, context: None, is_missing: false }
+    }
+
+    /// No code at all: for a caller who may leave it out where it is not looked at.
+    #[must_use]
+    pub fn missing() -> Self {
+        Self { text: Zeroizing::default(), context: None, is_missing: true }
     }
 
     /// The same, entered for this.
@@ -225,6 +233,7 @@ mod tests {
             assert!(!code("012345").matches(&EnteredCode::new(wrong)), "{wrong}");
         }
         assert!(!code("0abc1").matches(&EnteredCode::new("abc1")), "only digits are padded");
+        assert!(!code("0000").matches(&EnteredCode::missing()));
     }
 
     #[test]

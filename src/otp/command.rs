@@ -168,6 +168,8 @@ pub enum VerifyError {
         /// Whether the code is bound to what it is for.
         bound: bool,
     },
+    /// It comes without a code ([`EnteredCode::missing`]), and the OTP is active. No attempt was counted.
+    NoCode,
     /// The store did not count it: no verdict.
     Store(StoreError),
 }

@@ -5,6 +5,7 @@
 pub mod answer;
 pub mod application;
 pub mod autofill;
+mod beside;
 mod by_purpose;
 pub mod catalogue;
 pub mod channel;
@@ -12,7 +13,9 @@ pub mod code;
 pub mod command;
 pub mod context;
 pub mod country;
+pub mod deliveries;
 pub mod event;
+pub mod fates;
 pub mod housekeeping;
 pub mod id;
 pub mod language;

@@ -15,6 +15,9 @@ use crate::secret::Secret;
 
 /// Addresses that an application may let its page lead to, and origins that may show it in a frame: of each so many.
 pub const ENTRIES: usize = 20;
+/// Bytes that the origins of one application may have together: answers of its page name them up to three times, and stay
+/// below 20 KB.
+pub const ORIGINS_BYTES: usize = 1_024;
 /// The longest address, in bytes.
 pub const ADDRESS_BYTES: usize = 2_048;
 /// The largest logo, in bytes: the page stays below 20 KB.
@@ -96,15 +99,36 @@ fn is_path(path: &str) -> bool {
 }
 
 impl ReturnPrefix {
-    /// Whether `url` lies below it.
+    /// Whether `url` lies below it, and stays there however a site reads its path.
     #[must_use]
     pub fn covers(&self, url: &ReturnUrl) -> bool {
         let Some((origin, path)) = split(self.as_str()) else { return false };
         let Some(rest) = url.as_str().strip_prefix(origin) else { return false };
         // The host ends where the prefix does: of `https://a.example` nothing else may follow than a path or a query.
         let ends = rest.is_empty() || rest.starts_with(['/', '?']);
-        ends && (path.is_empty() || rest.starts_with(path))
+        let below = || rest.strip_prefix(path).is_some_and(|below| !leads_out(below));
+        // Where all of an origin is allowed, nothing leads out of it.
+        ends && (path.is_empty() || path == "/" && rest.starts_with('/') || below())
     }
+}
+
+/// Whether what follows a path could lead out of it where the site, or what stands before it, reads it once more: a slash or
+/// a backslash in disguise, or dots behind which parameters follow (`..;x`). What is disguised twice counts as well.
+fn leads_out(below: &str) -> bool {
+    let path = below.split('?').next().unwrap_or_default();
+    let mut plain = path.to_ascii_lowercase();
+    while plain.contains("%25") {
+        plain = plain.replace("%25", "%");
+    }
+    let plain = plain.replace("%2e", ".").replace("%3b", ";");
+    let dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+    plain.contains("%2f") || plain.contains("%5c") || plain.contains('\\') || plain.split('/').any(dots)
+}
+
+/// Whether so many origins may show a page together.
+#[must_use]
+pub fn origins_fit(origins: &[Origin]) -> bool {
+    origins.iter().map(|origin| origin.as_str().len()).sum::<usize>() <= ORIGINS_BYTES
 }
 
 /// A logo: a PNG image of at most 8 KiB and 1,024 pixels a side. Kept as Base64, as a page shows it.
@@ -223,6 +247,10 @@ mod tests {
         assert!(covers("https://a.example", "https://a.example?x=1"));
         assert!(covers("https://a.example:8443/", "https://a.example:8443/x"));
         assert!(covers("https://a.example/app/", "https://a.example/app/done"));
+        assert!(covers("https://a.example/app/", "https://a.example/app/..done/a;x=1/50%25?to=..%2fother"));
+        assert!(covers("https://a.example", "https://a.example/files/a%2Fb"));
+        assert!(covers("https://a.example/", "https://a.example/files/a%2Fb"));
+        assert!(!covers("https://a.example/", "https://a.example?x=1"));
         assert!(covers("http://localhost:3000", "http://localhost:3000/done"));
         for (prefix, url) in [
             ("https://a.example", "https://a.example.evil.example/"),
@@ -236,6 +264,15 @@ mod tests {
             ("https://a.example/app/", "https://a.example/app"),
             ("https://a.example/app/", "https://a.example/app/../other"),
             ("https://a.example/app/", "https://a.example/app/%2E%2e/other"),
+            ("https://a.example/app/", "https://a.example/app/..%2fother"),
+            ("https://a.example/app/", "https://a.example/app/%2E%2e%2Fother"),
+            ("https://a.example/app/", "https://a.example/app/..%5cother"),
+            ("https://a.example/app/", "https://a.example/app/x/..%5C..%5Cother"),
+            ("https://a.example/app/", "https://a.example/app/..;/other"),
+            ("https://a.example/app/", "https://a.example/app/.%2e;x=1/other"),
+            ("https://a.example/app/", "https://a.example/app/..%3B/other"),
+            ("https://a.example/app/", "https://a.example/app/%252e%252e%252fother"),
+            ("https://a.example/app/", "https://a.example/app/%25252e./other"),
             ("https://a.example/app/", "https://a.example/apple"),
             ("https://a.example", "https://a.example/#fragment"),
             ("https://a.example", "https://a.example/\r\nx: y"),
@@ -272,6 +309,16 @@ mod tests {
         }
         assert!(ReturnPrefix::parse("https://a.example/app").is_err());
         assert!(Colour::parse("#0A66c2").is_ok() && Colour::parse("#0A66cg").is_err() && Colour::parse("red").is_err());
+    }
+
+    #[test]
+    fn origins_have_a_size_together() {
+        let some = |count: usize, letters: usize| -> Vec<_> {
+            let label = "a".repeat(letters - "https://00.example".len());
+            (10..10 + count).map(|index| Origin::parse(&format!("https://{index}{label}.example")).unwrap()).collect()
+        };
+        assert!(origins_fit(&[]) && origins_fit(&some(ENTRIES, 51)) && origins_fit(&some(16, 64)));
+        assert!(!origins_fit(&some(ENTRIES, 52)) && !origins_fit(&some(17, 64)));
     }
 
     #[test]

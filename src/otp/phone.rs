@@ -1,7 +1,7 @@
 //! Phone numbers: every written form a caller may use, parsed into E.164 with its country and line type.
 //!
-//! The metadata is libphonenumber's, by a maintained port; only this file and `country.rs` name it. A number is taken when
-//! its length is possible; whether its range is allocated shows in the line type (a carrier's own rules ask for it).
+//! The metadata is libphonenumber's, by a maintained port; only this file, `beside.rs` and `country.rs` name it. A number is
+//! taken when its length is possible; whether its range is allocated shows in the line type (a carrier's own rules ask for it).
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rlibphonenumber::{PHONE_NUMBER_UTIL, ParseError, PhoneNumber, PhoneNumberFormat, PhoneNumberType};
 use serde::{Deserialize, Serialize};
 
+use crate::otp::beside::beside;
 pub use crate::otp::country::{Country, UnknownCountry};
 
 /// A phone number in E.164 (ITU-T): `+` and 7 to 15 digits. `Debug` shows only its ends; [`E164::as_str`] shows it all.
@@ -137,14 +138,17 @@ pub enum PhoneError {
     /// Too few or too many digits for its country.
     #[error("a phone number with as many digits as its country's numbers have")]
     ImpossibleLength,
-    /// The number belongs to another country than the one that was named.
-    #[error("a phone number of the country that was given")]
+    /// The number belongs to another country than the one that was named, or may well do so.
+    #[error(
+        "a phone number of the country that was given; one that could be another country's is written with + and its calling code, or nationally with its leading 0"
+    )]
     OtherCountry,
 }
 
 impl Phone {
     /// Reads a number: E.164 with `+` (or the space that a `+` decodes to), with `00`, or bare digits; or a national
-    /// number of `country`. Spaces, dots, dashes, slashes and brackets are ignored.
+    /// number of `country`. Bare digits beside a country that are rather another country's number are refused. Spaces, dots,
+    /// dashes, slashes and brackets are ignored.
     ///
     /// # Errors
     /// [`PhoneError`], one variant a cause.
@@ -172,20 +176,9 @@ impl Phone {
         {
             return Self::of_parsed(&parsed, line, country);
         }
-        let abroad = || PHONE_NUMBER_UTIL.parse(format!("+{digits}"), None).map_err(cause);
         let parsed = match country.and_then(Country::region) {
-            Some(region) if !international => {
-                // Bare digits beside a country may still be the whole number: where that reading is an allocated number
-                // of the country, it is the one that was meant (a national number is written with its trunk prefix).
-                let whole = abroad().ok().filter(|whole| {
-                    PHONE_NUMBER_UTIL.is_valid_number(whole) && Self::from_parsed(whole, country).is_ok()
-                });
-                match whole {
-                    Some(whole) => whole,
-                    None => PHONE_NUMBER_UTIL.parse(&digits, Some(region)).map_err(cause)?,
-                }
-            }
-            _ => abroad()?,
+            Some(region) if !international => beside(&digits, region)?,
+            _ => PHONE_NUMBER_UTIL.parse(format!("+{digits}"), None).map_err(cause)?,
         };
         Self::from_parsed(&parsed, country)
     }
@@ -244,7 +237,7 @@ fn as_written(digits: &str) -> Option<(PhoneNumber, LineType)> {
     (line != LineType::Unallocated).then_some((number, line))
 }
 
-fn line_of(parsed: &PhoneNumber) -> LineType {
+pub(super) fn line_of(parsed: &PhoneNumber) -> LineType {
     match PHONE_NUMBER_UTIL.get_number_type(parsed) {
         PhoneNumberType::FixedLine => LineType::Fixed,
         PhoneNumberType::Mobile => LineType::Mobile,
@@ -262,7 +255,7 @@ fn line_of(parsed: &PhoneNumber) -> LineType {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
-fn cause(error: ParseError) -> PhoneError {
+pub(super) fn cause(error: ParseError) -> PhoneError {
     match error {
         ParseError::InvalidCountryCode => PhoneError::UnknownCallingCode,
         ParseError::TooShortAfterIdd | ParseError::TooShortNsn | ParseError::TooLongNsn => PhoneError::ImpossibleLength,

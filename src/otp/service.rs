@@ -263,8 +263,14 @@ impl OtpService {
             if otp.purpose.is_some() {
                 return (Changes::default(), Err(VerifyError::Unknown));
             }
-            if otp.status_at(now) == OtpStatus::Active && otp.bound != entered.context.is_some() {
-                return (Changes::default(), Err(VerifyError::Context { bound: otp.bound }));
+            // What is final or over looks at neither.
+            if otp.status_at(now) == OtpStatus::Active {
+                if otp.bound != entered.context.is_some() {
+                    return (Changes::default(), Err(VerifyError::Context { bound: otp.bound }));
+                }
+                if entered.is_missing {
+                    return (Changes::default(), Err(VerifyError::NoCode));
+                }
             }
             let mut number = records.number.clone();
             let verdict = otp.check(&mut number, &keyring, &entered, max_age, now);

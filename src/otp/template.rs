@@ -1,9 +1,10 @@
 //! Message texts: templates with placeholders, and which one a message gets. Knows no language's words and no carrier.
 //!
 //! `{{OTP}}` stands for the code and `{{SEC}}` for its lifetime in seconds (both from the contract), `{{MIN}}` for that in
-//! begun minutes, `{{BRAND}}` for who sends it, `{{AMOUNT}}` and `{{PAYEE}}` for what it is for, `{{LINK}}` for the page of the
-//! verification that it was sent for.
+//! whole minutes, at least one, `{{BRAND}}` for who sends it, `{{AMOUNT}}` and `{{PAYEE}}` for what it is for, `{{LINK}}` for the
+//! page of the verification that it was sent for.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -125,6 +126,31 @@ fn walk<'a>(text: &'a str, mut piece: impl FnMut(Piece<'a>)) -> Result<(), Templ
     Err(error)
 }
 
+/// What stands where the address of a page belongs.
+const LINK: &str = "{{LINK}}";
+
+/// A text without the places of an address that there is not. Of the white space on both sides of one, one side stays, that with
+/// the line end; at an end of the text none does.
+fn without_link(text: &str) -> String {
+    let mut parts = text.split(LINK);
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (end, after) = (whole.trim_end().len(), part.trim_start());
+        let left = whole.get(end..).unwrap_or_default();
+        let right = part.get(..part.len() - after.len()).unwrap_or_default();
+        let between = match (end, after.is_empty()) {
+            (0, _) | (_, true) => "",
+            _ if left.contains('\n') || right.is_empty() => left,
+            _ => right,
+        }
+        .to_owned();
+        whole.truncate(end);
+        whole.push_str(&between);
+        whole.push_str(after);
+    }
+    whole
+}
+
 impl Template {
     /// A template that must hold `{{OTP}}`.
     ///
@@ -204,7 +230,7 @@ impl Template {
     }
 
     /// The message, with room for `more` bytes behind it. A call speaks the code one character at a time, so there it is
-    /// set apart by commas.
+    /// set apart by commas. Where there is no link, nothing shows that there was a place for it.
     #[must_use]
     pub fn render(&self, values: &Values<'_>, channel: Channel, more: usize) -> Zeroizing<String> {
         let code = values.code.expose();
@@ -215,13 +241,19 @@ impl Template {
             }
             shown.push(character);
         }
-        let minutes = values.lifetime_seconds.div_ceil(60).to_string();
+        // Nobody is promised a minute that there is not, but for a life of less than one: "0 minutes" would be no code.
+        let minutes = (values.lifetime_seconds / 60).max(1).to_string();
         let seconds = values.lifetime_seconds.to_string();
         let money = values.context.map(Context::money).unwrap_or_default();
         let rest = values.context.map(|context| self.rest(context, channel)).unwrap_or_default();
         // Nobody can follow what is read out.
         let link = values.link.filter(|_| channel == Channel::Sms).unwrap_or_default();
         let behind = if link.is_empty() || self.shows_link() { "" } else { link };
+        let text: Cow<'_, str> = if link.is_empty() && self.shows_link() {
+            Cow::Owned(without_link(&self.0))
+        } else {
+            Cow::Borrowed(&self.0)
+        };
         let word = |piece| match piece {
             Piece::Text(text) => text,
             Piece::Place(Placeholder::Code) => shown.as_str(),
@@ -234,10 +266,10 @@ impl Template {
         };
         // Its whole length first: a text that grows would leave copies of the code in memory that nobody wipes.
         let mut length = more + rest.len() + behind.len() + usize::from(!behind.is_empty());
-        let _ = walk(&self.0, |piece| length += word(piece).len());
+        let _ = walk(&text, |piece| length += word(piece).len());
         let mut message = Zeroizing::new(String::with_capacity(length));
         // What is wrong with a text that lay in a store is sent as it is written.
-        let _ = walk(&self.0, |piece| message.push_str(word(piece)));
+        let _ = walk(&text, |piece| message.push_str(word(piece)));
         message.push_str(&rest);
         if !behind.is_empty() {
             message.push('\n');
@@ -331,7 +363,7 @@ impl<'de> Deserialize<'de> for Templates {
         let named = BTreeMap::<String, Template>::deserialize(deserializer)?;
         let mut templates = Self::default();
         for (name, template) in named {
-            let (language, channel) = parse_template_name(&name).ok_or_else(|| {
+            let (language, channel) = kept_template_name(&name).ok_or_else(|| {
                 serde::de::Error::custom(format!("template key \"{name}\": use en for SMS or en-voice for VOICE"))
             })?;
             templates.set(language, channel, template);
@@ -350,9 +382,20 @@ fn template_name(language: Language, channel: Channel) -> String {
 /// Reads `en` or `en-voice`.
 #[must_use]
 pub fn parse_template_name(name: &str) -> Option<(Language, Channel)> {
+    named(name, |code| code.parse().ok())
+}
+
+/// As [`parse_template_name`], for a template that lies in a store, where it is read or dropped: earlier releases took any two
+/// letters for a language.
+#[must_use]
+pub fn kept_template_name(name: &str) -> Option<(Language, Channel)> {
+    named(name, Language::of_store)
+}
+
+fn named(name: &str, language: impl Fn(&str) -> Option<Language>) -> Option<(Language, Channel)> {
     match name.strip_suffix("-voice") {
-        Some(language) => Some((language.parse().ok()?, Channel::Voice)),
-        None => Some((name.parse().ok()?, Channel::Sms)),
+        Some(code) => Some((language(code)?, Channel::Voice)),
+        None => Some((language(name)?, Channel::Sms)),
     }
 }
 
@@ -371,8 +414,42 @@ mod tests {
     #[test]
     fn placeholders_are_filled_once_and_never_twice() {
         let text = Template::parse("{{OTP}} for {{SEC}} s, {{MIN}} min {{OTP}} by {{BRAND}}").unwrap();
-        assert_eq!(render(&text, Channel::Sms), "0123 for 90 s, 2 min 0123 by A {{SEC}} B");
+        assert_eq!(render(&text, Channel::Sms), "0123 for 90 s, 1 min 0123 by A {{SEC}} B");
         assert_eq!(render(&Template::parse("say {{OTP}}").unwrap(), Channel::Voice), "say 0, 1, 2, 3");
+    }
+
+    #[test]
+    fn a_link_that_is_not_there_leaves_nothing_behind() {
+        for (text, sent) in [
+            ("{{OTP}} {{LINK}}", "0123"),
+            ("{{LINK}} {{OTP}}", "0123"),
+            ("{{OTP}} {{LINK}} {{LINK}}\n", "0123"),
+            ("Code {{OTP}} {{LINK}} for you", "Code 0123 for you"),
+            ("Code {{OTP}}\n{{LINK}}\nThanks", "Code 0123\nThanks"),
+            ("Code {{OTP}} {{LINK}}\nThanks", "Code 0123\nThanks"),
+            ("Code {{OTP}}\n{{LINK}} Thanks", "Code 0123\nThanks"),
+            ("Code {{OTP}}{{LINK}}, thanks ", "Code 0123, thanks "),
+            // What was written without a place for a link stays as it was written.
+            ("Code  {{OTP}} ", "Code  0123 "),
+        ] {
+            assert_eq!(render(&Template::parse(text).unwrap(), Channel::Sms), sent, "{text:?}");
+        }
+        assert_eq!(render(&Template::parse("say {{OTP}}. {{LINK}}").unwrap(), Channel::Voice), "say 0, 1, 2, 3.");
+        let code = Code::parse_own("0123").unwrap();
+        let link = Some("https://otp.example.com/verify/x");
+        let values = Values { code: &code, lifetime_seconds: 90, brand: "", context: None, link };
+        let linked = Template::parse("{{OTP}} {{LINK}} ").unwrap().render(&values, Channel::Sms, 0);
+        assert_eq!(*linked, "0123 https://otp.example.com/verify/x ");
+    }
+
+    #[test]
+    fn minutes_are_whole_and_never_promise_another_one() {
+        let code = Code::parse_own("0123").unwrap();
+        let text = Template::parse("{{OTP}} {{MIN}}").unwrap();
+        for (lifetime_seconds, said) in [(30, "1"), (60, "1"), (119, "1"), (120, "2"), (299, "4"), (7_200, "120")] {
+            let values = Values { code: &code, lifetime_seconds, brand: "", context: None, link: None };
+            assert_eq!(*text.render(&values, Channel::Sms, 0), format!("0123 {said}"), "{lifetime_seconds}");
+        }
     }
 
     #[test]
@@ -428,8 +505,8 @@ mod tests {
         assert_eq!(chosen(Some("yo"), "DE", Channel::Voice), "de");
         assert_eq!(chosen(None, "FR", Channel::Sms), "fr");
         assert_eq!(chosen(None, "JP", Channel::Sms), "ja");
-        assert_eq!(chosen(Some("xx"), "JP", Channel::Sms), "ja");
-        assert_eq!(chosen(Some("xx"), "US", Channel::Voice), "en");
+        assert_eq!(chosen(Some("eo"), "JP", Channel::Sms), "ja");
+        assert_eq!(chosen(Some("eo"), "US", Channel::Voice), "en");
     }
 
     #[test]
@@ -438,5 +515,12 @@ mod tests {
         let templates: Templates = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&templates).unwrap(), text);
         assert!(serde_json::from_str::<Templates>(r#"{"english":"{{OTP}}"}"#).is_err());
+        // An earlier release took any two letters.
+        let odd = r#"{"xx":"a {{OTP}}","xx-voice":"b {{OTP}}"}"#;
+        let mut templates: Templates = serde_json::from_str(odd).unwrap();
+        assert_eq!(serde_json::to_string(&templates).unwrap(), odd);
+        assert_eq!(parse_template_name("xx-voice"), None);
+        let (language, channel) = kept_template_name("xx-voice").unwrap();
+        assert!(templates.drop_one(language, channel) && templates.len() == 1);
     }
 }

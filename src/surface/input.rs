@@ -33,7 +33,8 @@ enum Field {
 #[derive(Debug)]
 pub struct Input {
     source: Source,
-    fields: Vec<(String, Field)>,
+    /// By name; none is a query's value that is no UTF-8, which is a fault where somebody asks for it.
+    fields: Vec<(String, Option<Field>)>,
     faults: Vec<Fault>,
 }
 
@@ -55,7 +56,7 @@ impl Input {
             _ => whole(format!("must be JSON: {} at line {} column {}", plain(&error), error.line(), error.column())),
         })?;
         let mut faults = Vec::new();
-        let mut fields: Vec<(String, Field)> = Vec::with_capacity(members.0.len());
+        let mut fields: Vec<(String, Option<Field>)> = Vec::with_capacity(members.0.len());
         for (name, value) in members.0 {
             if fields.iter().any(|(known, _)| *known == name) {
                 faults.push(Fault { at: pointer(&name), detail: "must be given once".to_owned() });
@@ -64,7 +65,7 @@ impl Input {
                     Value::String(text) => Field::Text(text),
                     other => Field::Json(other),
                 };
-                fields.push((name, field));
+                fields.push((name, Some(field)));
             }
         }
         Ok(Self { source: Source::Json, fields, faults })
@@ -78,28 +79,18 @@ impl Input {
         Self::json(bytes).map(|input| Self { source: Source::LenientJson, ..input })
     }
 
-    /// Reads a query string. `+` stands for a space. Of a parameter that comes twice the first counts.
+    /// Reads a query string. `+` stands for a space. Of a parameter that comes twice the first counts. What nobody asks for is
+    /// no fault, whatever its bytes are; nobody can ask for a name that is no UTF-8.
     #[must_use]
     pub fn query(query: &str) -> Self {
-        let mut faults = Vec::new();
         let mut fields = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            match (decode(name), decode(value)) {
-                (Some(name), Some(value)) => fields.push((name, Field::Text(value))),
-                (Some(name), None) => {
-                    faults.push(Fault {
-                        at: Place::Parameter(name),
-                        detail: "must be UTF-8, percent-encoded".to_owned(),
-                    });
-                }
-                (None, _) => faults.push(Fault {
-                    at: Place::Parameter("?".to_owned()),
-                    detail: "must be named in UTF-8, percent-encoded".to_owned(),
-                }),
+            if let Some(name) = decode(name) {
+                fields.push((name, decode(value).map(Field::Text)));
             }
         }
-        Self { source: Source::Query, fields, faults }
+        Self { source: Source::Query, fields, faults: Vec::new() }
     }
 
     /// Notes a fault of a field.
@@ -142,7 +133,10 @@ impl Input {
             Source::Query | Source::LenientJson => known.eq_ignore_ascii_case(name),
         };
         let index = self.fields.iter().position(|(known, _)| fits(known))?;
-        let field = self.fields.remove(index).1;
+        let Some(field) = self.fields.remove(index).1 else {
+            self.fault(name, "must be UTF-8, percent-encoded");
+            return None;
+        };
         match &field {
             Field::Text(text) if text.is_empty() => None,
             Field::Json(Value::Null) => None,
@@ -190,9 +184,7 @@ impl Input {
     ) -> Option<T> {
         let number = match self.take(name)? {
             Field::Json(Value::Number(number)) => number.as_u64().or_else(|| whole(number.as_f64())),
-            Field::Text(text) if self.source == Source::Query => {
-                text.strip_suffix(".0").unwrap_or(&text).parse::<u64>().ok()
-            }
+            Field::Text(text) if self.source == Source::Query => without_decimals(&text).parse::<u64>().ok(),
             Field::Text(_) => {
                 self.fault(name, "must be a number, not a string");
                 return None;
@@ -202,14 +194,19 @@ impl Input {
                 return None;
             }
         };
-        match number.map(parse) {
-            Some(Ok(value)) => Some(value),
-            Some(Err(error)) => {
+        let Some(number) = number else {
+            // What is no such number is out of every range: so the range can be told.
+            let detail = match parse(u64::MAX) {
+                Err(error) => format!("must be a whole number, {error}"),
+                Ok(_) => "must be a whole number, not negative".to_owned(),
+            };
+            self.fault(name, detail);
+            return None;
+        };
+        match parse(number) {
+            Ok(value) => Some(value),
+            Err(error) => {
                 self.fault(name, format!("must be {error}"));
-                None
-            }
-            None => {
-                self.fault(name, "must be a whole number, not negative");
                 None
             }
         }
@@ -228,8 +225,11 @@ impl Input {
         }
     }
 
-    /// Any JSON value that is absent or given.
+    /// Any JSON value that is absent or given. A query holds none: there the name is as unknown as any other.
     pub fn optional_value(&mut self, name: &str) -> Option<Value> {
+        if self.source == Source::Query {
+            return None;
+        }
         Some(match self.take(name)? {
             Field::Text(text) => Value::String(text),
             Field::Json(value) => value,
@@ -244,7 +244,7 @@ impl Input {
                     Value::String(text) => Field::Text(text),
                     other => Field::Json(other),
                 };
-                let fields = members.into_iter().map(|(name, value)| (name, field(value))).collect();
+                let fields = members.into_iter().map(|(name, value)| (name, Some(field(value)))).collect();
                 Some(Self { source: self.source, fields, faults: Vec::new() })
             }
             Some(other) => {
@@ -312,6 +312,15 @@ fn whole(number: Option<f64>) -> Option<u64> {
         reason = "whole and in range, by the line above"
     )]
     Some(number as u64)
+}
+
+/// The same for text: `12345.0` is 12345. Whatever is no such number comes back as it is.
+pub(super) fn without_decimals(text: &str) -> &str {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.split_once('.') {
+        Some((whole, decimals)) if digits(whole) && digits(decimals) && decimals.trim_matches('0').is_empty() => whole,
+        _ => text,
+    }
 }
 
 /// serde_json's own words without its place, which is said otherwise. They quote no value of a string.
@@ -402,12 +411,50 @@ mod tests {
 
     #[test]
     fn a_query_is_read_in_any_case_and_ignores_what_it_does_not_know() {
-        let mut input = Input::query("Sender=A%20B&pinLength=6.0&other=1&number=+49151&x=%ff&deleteCaller=TRUE");
+        let query = "Sender=A%20B&pinLength=6.0&other=1&number=+49151&x=%ff&deleteCaller=TRUE&%ff=1&template=y";
+        let mut input = Input::query(query);
         assert_eq!(input.text("sender").as_deref(), Some("A B"));
         assert_eq!(input.optional_number("pinLength", Ok::<_, String>), Some(6));
         assert_eq!(input.text("number").as_deref(), Some(" 49151"));
         assert_eq!(input.optional_bool("deleteCaller"), Some(true));
-        assert_eq!(faults(input.finish()), ["x must be UTF-8, percent-encoded"]);
+        assert_eq!(input.optional_value("template"), None, "a query holds no JSON");
+        assert_eq!(faults(input.finish()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_asked_for_and_no_utf_8_is_told_once() {
+        let mut input = Input::query("number=%ff&pinLength=%ff&deleteCaller=%ff");
+        assert_eq!(input.required("number", |text| Ok::<_, String>(text.to_owned())), None);
+        assert_eq!(input.optional_number("pinLength", Ok::<_, String>), None);
+        assert_eq!(input.optional_bool("deleteCaller"), None);
+        let said = ["number", "pinLength", "deleteCaller"].map(|name| format!("{name} must be UTF-8, percent-encoded"));
+        assert_eq!(faults(input.finish()), said);
+    }
+
+    #[test]
+    fn what_is_no_whole_number_is_told_the_range() {
+        let range = |number| if number < 9 { Ok(number) } else { Err("1 to 8") };
+        for text in ["abc", "-1", "5.5", "5.01", "5.", ".0", "1e3", "99999999999999999999"] {
+            let mut input = Input::query(&format!("a={text}"));
+            assert_eq!(input.optional_number("a", range), None);
+            assert_eq!(faults(input.finish()), ["a must be a whole number, 1 to 8"], "{text}");
+        }
+        let mut input = Input::json(br#"{"a":5.5,"b":-1,"c":9}"#).unwrap();
+        for name in ["a", "b", "c"] {
+            assert_eq!(input.optional_number(name, range), None);
+        }
+        let said = ["a must be a whole number, 1 to 8", "b must be a whole number, 1 to 8", "c must be 1 to 8"];
+        assert_eq!(faults(input.finish()), said);
+    }
+
+    #[test]
+    fn decimals_that_say_nothing_are_dropped() {
+        for (text, whole) in [("12345.0", "12345"), ("012345.00", "012345"), ("0.0", "0")] {
+            assert_eq!(without_decimals(text), whole);
+        }
+        for text in ["", ".", ".0", "1.", "1.5", "1.0.0", "a.0", "1.0a", "-1.0", "12345"] {
+            assert_eq!(without_decimals(text), text);
+        }
     }
 
     #[test]

@@ -253,9 +253,9 @@ impl OtpObserver for Observers {
                 Verdict::Final(OtpStatus::Verified | OtpStatus::Active) => VerifyOutcome::Used,
                 Verdict::Locked => VerifyOutcome::Locked,
             },
-            Err(VerifyError::Unknown | VerifyError::ApplicationGone | VerifyError::Context { .. }) => {
-                VerifyOutcome::Unknown
-            }
+            Err(
+                VerifyError::Unknown | VerifyError::ApplicationGone | VerifyError::Context { .. } | VerifyError::NoCode,
+            ) => VerifyOutcome::Unknown,
             Err(VerifyError::Answered | VerifyError::Store(StoreError::NotAdmitted)) => return,
             Err(VerifyError::Store(_)) => VerifyOutcome::Failed,
         });

@@ -1,5 +1,6 @@
 //! Languages: their codes, the texts built in, and the main language of each country. Knows no template and no application.
 
+mod codes;
 mod countries;
 mod sms;
 mod voice;
@@ -22,6 +23,8 @@ const TRADITIONAL: (&str, &str) =
 const READ_TRADITIONAL: [&str; 3] = ["HK", "MO", "TW"];
 
 /// A language: ISO 639-1, two lower-case letters.
+///
+/// What lies in a store is taken as it is, if it is two letters: earlier releases took any two.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Language([u8; 2]);
@@ -34,6 +37,14 @@ pub struct MalformedLanguage;
 impl Language {
     /// English: what everything falls back to.
     pub const ENGLISH: Self = Self(*b"en");
+
+    /// The language of any two letters: what a store may hold. None for anything else.
+    #[must_use]
+    pub fn of_store(text: &str) -> Option<Self> {
+        let [first, second] = *text.as_bytes() else { return None };
+        let code = [first.to_ascii_lowercase(), second.to_ascii_lowercase()];
+        code.iter().all(u8::is_ascii_lowercase).then_some(Self(code))
+    }
 
     /// The two letters.
     #[must_use]
@@ -132,12 +143,7 @@ impl FromStr for Language {
     type Err = MalformedLanguage;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match *text.as_bytes() {
-            [first, second] if first.is_ascii_alphabetic() && second.is_ascii_alphabetic() => {
-                Ok(Self([first.to_ascii_lowercase(), second.to_ascii_lowercase()]))
-            }
-            _ => Err(MalformedLanguage),
-        }
+        Self::of_store(text).filter(|language| codes::is_one(language.0)).ok_or(MalformedLanguage)
     }
 }
 
@@ -145,7 +151,7 @@ impl TryFrom<String> for Language {
     type Error = MalformedLanguage;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
+        Self::of_store(&text).ok_or(MalformedLanguage)
     }
 }
 
@@ -171,7 +177,7 @@ mod tests {
         si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh \
         yi yo za zh zu";
 
-    fn codes(texts: &[(&'static str, &str)]) -> Vec<&'static str> {
+    fn codes_of(texts: &[(&'static str, &str)]) -> Vec<&'static str> {
         texts.iter().map(|(code, _)| *code).collect()
     }
 
@@ -185,9 +191,9 @@ mod tests {
     #[test]
     fn languages_have_both_texts_sorted_and_once() {
         let known: BTreeSet<_> = ISO_639_1.split_whitespace().collect();
-        let built_in = codes(SMS);
+        let built_in = codes_of(SMS);
         assert!(built_in.len() >= 45 && known.len() == 183, "{} of {}", built_in.len(), known.len());
-        assert_eq!(built_in, codes(VOICE));
+        assert_eq!(built_in, codes_of(VOICE));
         assert!(built_in.is_sorted_by(|one, next| one < next));
         for code in built_in {
             assert!(known.contains(code), "{code}");
@@ -197,7 +203,7 @@ mod tests {
             }
         }
         for right_to_left in ["ar", "fa", "he", "ur"] {
-            assert!(codes(SMS).contains(&right_to_left));
+            assert!(codes_of(SMS).contains(&right_to_left));
         }
         let all: Vec<_> = texts().map(|(_, text, _)| text).collect();
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "no text was copied from another language");
@@ -251,7 +257,7 @@ mod tests {
         assert!(codes_of_countries().is_sorted_by(|one, next| one < next));
         let mut seen = BTreeSet::new();
         for (language, countries) in COUNTRIES {
-            assert!(codes(SMS).contains(language), "{language}");
+            assert!(codes_of(SMS).contains(language), "{language}");
             assert!(countries.is_sorted(), "{language}");
             for country in *countries {
                 assert!(country.parse::<Country>().is_ok(), "{country}");
@@ -283,6 +289,24 @@ mod tests {
         assert_eq!((text("iw", None), text("in", None)), (text("he", None), text("id", None)));
         assert_eq!(text("zh", Some("CN")), text("zh", None));
         assert_eq!(text("zh", Some("TW")), Some(TRADITIONAL.0));
-        assert_eq!(text("xx", None), None);
+        assert_eq!(text("eo", None), None);
+    }
+
+    #[test]
+    fn languages_are_those_that_there_are_and_a_store_may_hold_others() {
+        let withdrawn = ["bh", "in", "iw", "ji", "jw", "mo", "sh"];
+        let known: BTreeSet<_> = ISO_639_1.split_whitespace().chain(withdrawn).collect();
+        let letters = || b'a'..=b'z';
+        for (first, second) in letters().flat_map(|first| letters().map(move |second| (first, second))) {
+            let code = format!("{}{}", char::from(first), char::from(second));
+            assert_eq!(code.parse::<Language>().is_ok(), known.contains(code.as_str()), "{code}");
+            assert_eq!(code.to_uppercase().parse::<Language>().ok(), code.parse().ok(), "{code}");
+            let stored: Language = serde_json::from_str(&format!("\"{code}\"")).unwrap();
+            assert_eq!(stored.as_str(), code);
+        }
+        for text in ["", "e", "eng", "e1", "é", "e ", "--"] {
+            assert_eq!(text.parse::<Language>(), Err(MalformedLanguage), "{text}");
+            assert!(serde_json::from_str::<Language>(&format!("\"{text}\"")).is_err(), "{text}");
+        }
     }
 }

@@ -37,6 +37,12 @@ struct MessageEntity {
     created_at: String,
 }
 
+/// What is wrong with a request.
+#[derive(Serialize)]
+struct Refused {
+    message: String,
+}
+
 /// What a text message takes.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -146,11 +152,15 @@ pub(super) fn page(sandbox: &Sandbox) -> Response {
     }
 }
 
-/// The newest messages as JSON; those to one number where the query names it.
+/// The newest messages as JSON; those to one number where the query names it. 400 for a query that cannot be read.
 pub(super) fn list(sandbox: &Sandbox, request: &Request) -> Response {
     let mut input = Input::query(request.uri().query().unwrap_or_default());
     // A `+` that was not encoded arrives as a space.
     let number = input.text("number").map(|number| number.trim().to_owned());
+    if let Err(faults) = input.finish() {
+        let named: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.name(), fault.detail)).collect();
+        return json(StatusCode::BAD_REQUEST, &Refused { message: named.join("; ") });
+    }
     let number = number.map(|number| if number.starts_with('+') { number } else { format!("+{number}") });
     let shown = sandbox.messages(number.as_deref(), LIST);
     let entities: Vec<_> = shown.iter().map(MessageEntity::from).collect();

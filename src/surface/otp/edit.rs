@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 use crate::otp::application::{
-    Application, ApplicationName, Attempts, Caller, DEFAULT_NAME, Lifetime, Sender, TEMPLATES_PER_APPLICATION,
+    Application, ApplicationName, Attempts, Caller, Lifetime, Sender, TEMPLATES_PER_APPLICATION, names_the_default,
 };
 use crate::otp::channel::Channel;
 use crate::otp::code::PinLength;
 use crate::otp::language::Language;
-use crate::otp::template::{Template, parse_template_name};
+use crate::otp::template::{Template, kept_template_name, parse_template_name};
 use crate::surface::input::Input;
 use crate::surface::otp::message::{AutofillBody, More};
 use crate::surface::otp::page::{PageBody, PageEdit};
@@ -47,7 +47,7 @@ pub(super) struct ApplicationBody {
     #[schema(nullable = false)]
     delete_caller: Option<bool>,
     /// Texts by `en` or `en-voice`; null drops one. Each holds `{{OTP}}`, and may hold `{{SEC}}` and `{{MIN}}`, the lifetime
-    /// in seconds and in minutes, and `{{BRAND}}`.
+    /// in seconds and in whole minutes (1 where it is less), and `{{BRAND}}`.
     #[schema(nullable = false)]
     template: Option<BTreeMap<String, Option<String>>>,
     /// What `{{BRAND}}` stands for, without control characters; else the application's name.
@@ -84,7 +84,7 @@ impl Edit {
     /// Reads the members; faults stay with the input.
     pub(crate) fn read(input: &mut Input, alphanumeric: &str) -> Self {
         let name = input.optional("name", |text| match ApplicationName::parse(text) {
-            Ok(_) if text == DEFAULT_NAME => Err("another name than default, which is reserved".to_owned()),
+            Ok(_) if names_the_default(text) => Err("another name than default, which is reserved".to_owned()),
             parsed => parsed.map_err(|error| error.to_string()),
         });
         let mut edit = Self {
@@ -109,6 +109,9 @@ impl Edit {
                         Err(detail) => input.fault_below("template", &name, detail),
                     }
                 }
+            }
+            Some(Value::Object(_)) => {
+                input.fault("template", format!("must hold at most {TEMPLATES_PER_APPLICATION} texts"));
             }
             Some(_) => {
                 input.fault("template", "must be an object of texts, such as {\"en\": \"Your code is {{OTP}}\"}");
@@ -156,7 +159,8 @@ impl Edit {
 }
 
 fn read_template(name: &str, text: &Value) -> Result<((Language, Channel), Option<Template>), String> {
-    let key = parse_template_name(name).ok_or("must be a language such as en, or en-voice for calls")?;
+    let key = if text.is_null() { kept_template_name(name) } else { parse_template_name(name) };
+    let key = key.ok_or("must be an ISO 639-1 code such as en, or en-voice for calls")?;
     match text {
         Value::Null => Ok((key, None)),
         Value::String(text) => match Template::parse(text) {

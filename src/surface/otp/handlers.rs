@@ -21,7 +21,7 @@ use crate::otp::store::StoreError;
 use crate::quota::ConnectionKey;
 use crate::surface::answer::{given, json, kept_json};
 use crate::surface::extract::Call;
-use crate::surface::fault::{Fault, Place};
+use crate::surface::fault::{Fault, Place, REQUIRED};
 use crate::surface::input::Input;
 use crate::surface::once::OnceHeader;
 use crate::surface::otp::Api;
@@ -200,6 +200,9 @@ pub(super) async fn verify_otp(
                 "must be left out: the code was sent without one"
             };
             Err(invalid(&call, vec![Fault { at: Place::Pointer("/context".to_owned()), detail: detail.to_owned() }]))
+        }
+        Err(VerifyError::NoCode) => {
+            Err(invalid(&call, vec![Fault { at: Place::Pointer("/otpCode".to_owned()), detail: REQUIRED.to_owned() }]))
         }
         Err(VerifyError::Store(error)) => Err(unavailable(&call, error)),
     }

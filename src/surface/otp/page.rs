@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::otp::page::{Colour, ENTRIES, Logo, Origin, PageName, PageSettings, ReturnPrefix};
+use crate::otp::page::{
+    Colour, ENTRIES, Logo, ORIGINS_BYTES, Origin, PageName, PageSettings, ReturnPrefix, origins_fit,
+};
 use crate::surface::input::Input;
 
 /// The member that says it.
@@ -63,7 +65,8 @@ pub(super) struct PageBody {
     /// localhost and 127.0.0.1.
     #[schema(max_items = 20)]
     return_urls: Option<Vec<String>>,
-    /// Who may show it in a frame: https origins. http is taken for localhost and 127.0.0.1.
+    /// Who may show it in a frame: https origins of at most 1,024 characters together. http is taken for localhost and
+    /// 127.0.0.1.
     #[schema(max_items = 20)]
     embed_origins: Option<Vec<String>>,
     /// Whether messages of verifications hold its address: where their text has `{{LINK}}`, else behind it.
@@ -97,7 +100,7 @@ impl PageEdit {
             colour: text(input, &mut members, "colour", Colour::parse),
             logo: text(input, &mut members, "logo", Logo::parse),
             return_urls: list(input, &mut members, "returnUrls", ReturnPrefix::parse),
-            embed_origins: list(input, &mut members, "embedOrigins", Origin::parse),
+            embed_origins: origins(input, &mut members),
             link_in_message: match members.remove("linkInMessage") {
                 None => None,
                 Some(Value::Null) => Some(false),
@@ -146,6 +149,18 @@ fn text<T, E: std::fmt::Display>(
         _ => Err("must be a string, or null to drop it".to_owned()),
     };
     parsed.map(Some).map_err(|detail| input.fault_below(MEMBER, name, detail)).ok()
+}
+
+fn origins(input: &mut Input, members: &mut Map<String, Value>) -> Option<Vec<Origin>> {
+    let name = "embedOrigins";
+    let origins = list(input, members, name, Origin::parse)?;
+    if !origins_fit(&origins) {
+        let most =
+            format!("must have at most {ORIGINS_BYTES} characters together, because every page names all of them");
+        input.fault_below(MEMBER, name, most);
+        return None;
+    }
+    Some(origins)
 }
 
 fn list<T, E: std::fmt::Display>(

@@ -24,7 +24,7 @@ pub(super) struct SendBody {
     #[schema(min_length = 1, example = "+4915112345678")]
     number: String,
     /// Replaces the template; holds `{{OTP}}` unless `otpCode` is given. `{{SEC}}` is the lifetime in seconds, `{{MIN}}` in
-    /// minutes, `{{BRAND}}` the application's brand.
+    /// whole minutes (1 where it is less), `{{BRAND}}` the application's brand.
     #[schema(nullable = false, max_length = 1000)]
     text: Option<String>,
     /// Length of the generated code; else the application's.

@@ -1,7 +1,11 @@
 //! The contract's operations on applications and their templates. Reading needs the scope status, writing admin.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, State};
 use http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::access::scope::Scope;
 use crate::layer::refusal::Refusal;
@@ -9,7 +13,7 @@ use crate::layer::{Request, Response};
 use crate::otp::application::ApplicationRef;
 use crate::otp::catalogue::CatalogueError;
 use crate::otp::channel::Channel;
-use crate::otp::language::Language;
+use crate::otp::language::{Language, MalformedLanguage};
 use crate::otp::template::Template;
 use crate::surface::answer::{empty, json};
 use crate::surface::extract::Call;
@@ -17,6 +21,38 @@ use crate::surface::input::Input;
 use crate::surface::otp::{Api, Edit};
 use crate::surface::tyntec::entity::TyntecApplication;
 use crate::surface::tyntec::error::{Cause, TyntecError, catalogue_refused, error, invalid, unknown_application};
+
+/// What an application is to be; absent members keep their default. Names may be in any case, and others are ignored.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "the schema of the body; `Edit::read` reads it, to name every fault at once")]
+pub(super) struct TyntecApplicationBody {
+    /// Its name, without control characters; `default` is reserved.
+    #[schema(nullable = false, max_length = 64)]
+    name: Option<String>,
+    /// Length of generated codes.
+    #[schema(nullable = false, minimum = 4, maximum = 10)]
+    pin_length: Option<u8>,
+    /// Whether generated codes hold letters.
+    #[schema(nullable = false)]
+    alpha_numeric: Option<bool>,
+    /// Checks that a code allows.
+    #[schema(nullable = false, minimum = 1, maximum = 20)]
+    attempts: Option<u32>,
+    /// Lifetime of a code in seconds.
+    #[schema(nullable = false, minimum = 30, maximum = 7200)]
+    expire: Option<u32>,
+    /// Who text messages come from: 1 to 11 letters, digits, spaces or `. _ - & +`, or a number of 3 to 15 digits.
+    #[schema(nullable = false, max_length = 16)]
+    sender: Option<String>,
+    /// Which number calls show: 3 to 15 digits, with or without `+`.
+    #[schema(nullable = false, max_length = 16)]
+    caller: Option<String>,
+    /// Its own texts: `en` for a text message, `en-voice` for a call. Each holds `{{OTP}}`, and may hold `{{SEC}}`, the lifetime
+    /// in seconds.
+    #[schema(nullable = false)]
+    template: Option<BTreeMap<String, String>>,
+}
 
 /// List the account's applications
 #[utoipa::path(
@@ -42,6 +78,7 @@ pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Res
 /// The body is JSON, or empty for all defaults.
 #[utoipa::path(
     post, path = "/2fa/v1/application", operation_id = "Tyntec_CreateApplication", tag = "tyntec",
+    request_body = Option<TyntecApplicationBody>,
     responses(
         (status = 200, description = "The application", body = TyntecApplication),
         (status = 400, description = "A member is wrong", body = TyntecError),
@@ -179,7 +216,7 @@ pub(super) async fn set_template(
     let call = Call::open(request, Scope::Admin)?;
     let reference = reference(&call, &id)?;
     let mut input = Input::query(call.query());
-    let key = template_key(&mut input);
+    let key = template_key(&mut input, str::parse::<Language>);
     let text = input.required("text", Template::parse);
     input.finish().map_err(|faults| invalid(&call, &faults))?;
     let (Some((language, channel)), Some(text)) = (key, text) else { return Err(call.refuse(&Refusal::Internal)) };
@@ -216,7 +253,8 @@ pub(super) async fn drop_template(
     let call = Call::open(request, Scope::Admin)?;
     let reference = reference(&call, &id)?;
     let mut input = Input::query(call.query());
-    let key = template_key(&mut input);
+    // Earlier releases took any two letters for a language.
+    let key = template_key(&mut input, |text| Language::of_store(text).ok_or(MalformedLanguage));
     input.finish().map_err(|faults| invalid(&call, &faults))?;
     let Some((language, channel)) = key else { return Err(call.refuse(&Refusal::Internal)) };
     let applications = api.catalogue.of(&call.caller.account).await.map_err(|error| store(&call, error))?;
@@ -232,8 +270,11 @@ pub(super) async fn drop_template(
     Ok(json(StatusCode::OK, &TyntecApplication::from(&application)))
 }
 
-fn template_key(input: &mut Input) -> Option<(Language, Channel)> {
-    let language = input.required("language", str::parse::<Language>);
+fn template_key(
+    input: &mut Input,
+    language: impl FnOnce(&str) -> Result<Language, MalformedLanguage>,
+) -> Option<(Language, Channel)> {
+    let language = input.required("language", language);
     let channel = input.optional("channel", |text| match text.to_ascii_uppercase().as_str() {
         "SMS" => Ok(Channel::Sms),
         "VOICE" => Ok(Channel::Voice),

@@ -16,7 +16,7 @@ use crate::otp::record::Otp;
 use crate::otp::store::StoreError;
 use crate::surface::answer::{empty, given, json, kept_json};
 use crate::surface::extract::Call;
-use crate::surface::input::Input;
+use crate::surface::input::{Input, without_decimals};
 use crate::surface::once::OnceHeader;
 use crate::surface::otp::{Api, read_resend, read_send};
 use crate::surface::refusal::store_refusal;
@@ -203,12 +203,12 @@ pub(super) async fn delete(
     post, path = "/2fa/v1/otp/{otpID}/check", operation_id = "Tyntec_VerifyOTP", tag = "tyntec",
     params(
         ("otpID" = String, Path, description = "Id of the one-time password"),
-        ("otpCode" = String, Query, description = "The code that the person typed; digits may have lost their leading zeros"),
+        ("otpCode" = Option<String>, Query, description = "The code that the person typed; digits may have lost their leading zeros. It may be left out where it is not looked at: once the one-time password is no longer ACTIVE"),
         OnceHeader,
     ),
     responses(
         (status = 200, description = "The code is right", body = TyntecOtp),
-        (status = 400, description = "otpCode is missing", body = TyntecError),
+        (status = 400, description = "otpCode is missing, and the one-time password is ACTIVE", body = TyntecError),
         (status = 401, description = "The code is wrong, attempts are left (or no valid API key: then the error body)", body = TyntecOtp),
         (status = 403, description = "The code is wrong and no attempt is left, or it has expired", body = TyntecOtp),
         (status = 404, description = "No such one-time password", body = TyntecError),
@@ -226,15 +226,18 @@ pub(super) async fn check(
     let call = Call::open(request, Scope::Verify)?;
     let id = otp_id(&call, &id)?;
     let mut input = Input::query(call.query());
-    let entered = input.required("otpCode", |text| Ok::<_, std::convert::Infallible>(EnteredCode::new(text)));
-    input.finish().map_err(|faults| invalid(&call, &faults))?;
-    let Some(entered) = entered else { return Err(call.refuse(&Refusal::Internal)) };
+    // The connector's integer field may come as `12345.0`; no code has a dot.
+    let code = |text: &str| Ok::<_, std::convert::Infallible>(EnteredCode::new(without_decimals(text.trim())));
+    let entered = input.required("otpCode", code).unwrap_or_else(EnteredCode::missing);
+    // What is wrong with it matters only while the OTP is active: else it is not looked at.
+    let faults = input.finish().err().unwrap_or_default();
     match api.otps.verify(&call.caller.account, id, entered, None, call.keep(verdict)).await {
         Ok(verified) => Ok(given(verdict(&verified))),
         Err(VerifyError::Answered) => Err(call.answered()),
         Err(VerifyError::Unknown) => Err(unknown_otp(&call)),
         Err(VerifyError::ApplicationGone) => Err(unknown_application(&call)),
         Err(VerifyError::Context { .. }) => Err(needs_context(&call)),
+        Err(VerifyError::NoCode) => Err(invalid(&call, &faults)),
         Err(VerifyError::Store(error)) => Err(unavailable(&call, error)),
     }
 }

@@ -211,9 +211,9 @@ async fn verify(api: &Api, mut call: Call) -> Result<Response, Response> {
         Ok(verified) => Ok(given(found(&to, verified.verdict == Verdict::Verified))),
         Err(VerifyError::Answered) => Err(call.answered()),
         // No code, one that was used, one of an application that is gone: a wrong code says no less.
-        Err(VerifyError::Unknown | VerifyError::ApplicationGone | VerifyError::Context { .. }) => {
-            Ok(given(found(&to, false)))
-        }
+        Err(
+            VerifyError::Unknown | VerifyError::ApplicationGone | VerifyError::Context { .. } | VerifyError::NoCode,
+        ) => Ok(given(found(&to, false))),
         Err(VerifyError::Store(error)) => Err(unavailable(&call, error)),
     }
 }

@@ -165,6 +165,8 @@ fn without_a_receipt_a_call_follows_where_the_caller_left_the_choice_and_a_doubt
 
     arrives(&gateway, &chosen, "QUEUED", &[ASKED, "DELIVER_OTP_RES_UNKNOWN", "DELIVER_OTP_RES_UNKNOWN"]);
     std::thread::sleep(Duration::from_secs(1));
+    let unread = gateway.server.admin_client().get("/sandbox/messages?number=%ff").expect(400).json();
+    assert_eq!(unread["message"], "number must be UTF-8, percent-encoded", "not everybody's messages instead");
     let shown = gateway.server.admin_client().get("/sandbox/messages?number=%2B12025550104").json();
     let channels: Vec<_> = shown.as_array().unwrap().iter().map(|one| one["channel"].as_str().unwrap()).collect();
     assert_eq!(channels, ["SMS", "SMS"], "twice at most, and no call for who chose SMS");

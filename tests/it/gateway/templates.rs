@@ -179,25 +179,49 @@ fn wrong_lines_for_phones_are_refused_with_their_place() {
     }
 }
 
+/// Its bound, 400, is met by applications of earlier releases alone: `languages_of_older_releases_are_kept_and_count`.
 #[test]
-fn an_application_has_at_most_400_templates_however_they_come() {
+fn an_application_has_a_template_for_every_language_there_is_and_for_no_other() {
     let gateway = Gateway::start();
     let mut client = gateway.client();
-    let batch = |from: u8, to: u8| {
-        let codes = (from..=to)
-            .flat_map(|first| (b'a'..=b'z').map(move |second| format!("{}{}", first as char, second as char)));
-        json!({"template": codes.map(|code| (code, json!("{{OTP}}"))).collect::<serde_json::Map<_, _>>()})
-    };
-    // 15 times 26 are 390.
-    let saved = patch(&mut client, &batch(b'a', b'o')).expect(200).json();
-    assert_eq!(saved["template"].as_object().unwrap().len(), 390);
-    let problem = patch(&mut client, &batch(b'p', b'p')).expect(400).json();
-    assert_eq!(problem["errors"][0]["pointer"], "/template", "{problem}");
-    for second in b'a'..=b'j' {
-        let path =
-            format!("/2fa/v1/application/default/language?language=p{}&text={}", second as char, encoded("{{OTP}}"));
-        client.post(&path).expect(200);
+    let letters = || b'a'..=b'z';
+    let pairs = letters().flat_map(|first| letters().map(move |second| [first as char, second as char]));
+    let codes: Vec<String> = pairs.map(|pair| pair.iter().collect()).collect();
+    let all: serde_json::Map<_, _> = codes.iter().map(|code| (code.clone(), json!("{{OTP}}"))).collect();
+    let problem = patch(&mut client, &json!({"template": all})).expect(400).json();
+    assert_eq!(problem["errors"][0]["pointer"], "/template", "more than there can be: {problem}");
+    assert!(problem["errors"][0]["detail"].as_str().unwrap().contains("at most 400"), "{problem}");
+    let (first, second) = codes.split_at(codes.len() / 2);
+    let mut known = Vec::new();
+    for half in [first, second] {
+        let all: serde_json::Map<_, _> = half.iter().map(|code| (code.clone(), json!("{{OTP}}"))).collect();
+        let problem = patch(&mut client, &json!({"template": all})).expect(400).json();
+        let faults = problem["errors"].as_array().unwrap();
+        for fault in faults {
+            assert!(fault["detail"].as_str().unwrap().contains("ISO 639-1"), "{fault}");
+        }
+        let wrong: Vec<_> = faults.iter().map(|fault| fault["pointer"].as_str().unwrap().to_owned()).collect();
+        known.extend(half.iter().filter(|code| !wrong.contains(&format!("/template/{code}"))));
     }
-    let path = format!("/2fa/v1/application/default/language?language=pk&text={}", encoded("{{OTP}}"));
-    assert_eq!(client.post(&path).expect(400).json()["code"], "1207");
+    // 183 that there are, and 7 that were withdrawn.
+    assert_eq!(known.len(), 190);
+    for suffix in ["", "-voice"] {
+        let all: serde_json::Map<_, _> =
+            known.iter().map(|code| (format!("{code}{suffix}"), json!("{{OTP}}"))).collect();
+        patch(&mut client, &json!({"template": all})).expect(200);
+    }
+    let kept = client.get(APPLICATION).expect(200).json();
+    assert_eq!(kept["template"].as_object().unwrap().len(), 380);
+    for code in ["xx", "zz", "eng"] {
+        let path = format!("/2fa/v1/application/default/language?language={code}&text={}", encoded("{{OTP}}"));
+        let error = client.post(&path).expect(400).json();
+        assert_eq!(error["code"], "1010");
+        assert_eq!(error["message"], "language must be an ISO 639-1 code such as en");
+        let body = json!({"number": "+4915112345678", "language": code});
+        let problem = client.post_json("/v1/otp", &body).expect(400).json();
+        assert_eq!(problem["errors"][0]["pointer"], "/language", "{problem}");
+    }
+    // Whoever has one of an earlier release can drop it.
+    client.delete("/2fa/v1/application/default/language?language=xx").expect(404);
+    patch(&mut client, &json!({"template": {"xx": null}})).expect(200);
 }

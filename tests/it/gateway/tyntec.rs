@@ -120,6 +120,100 @@ fn every_row_of_the_verify_table() {
 }
 
 #[test]
+fn a_check_without_a_code_is_refused_only_while_there_is_one_to_compare() {
+    let gateway = Gateway::start();
+    let mut client = gateway.client();
+    let path = |otp: &Value| format!("/2fa/v1/otp/{}/check", otp["otpId"].as_str().unwrap());
+    let without = |client: &mut Client, otp: &Value, query: &str, status| {
+        client.post(&format!("{}{query}", path(otp))).expect(status).json()
+    };
+    let active = send(&mut client, "number=4915112345678&otpCode=4711");
+    let verified = send(&mut client, "number=4915112345679&otpCode=4711");
+    assert_eq!(check(&mut client, &verified, "4711").0, 200);
+    let exhausted = send(&mut client, "number=4915112345670&otpCode=4711");
+    for _ in 0..3 {
+        check(&mut client, &exhausted, "1");
+    }
+    for query in ["", "?otpCode=", "?otpCode=%ff", "?foo=1"] {
+        let error = without(&mut client, &active, query, 400);
+        assert_eq!(error["code"], "1011", "{query}: {error}");
+        assert!(error["message"].as_str().unwrap().starts_with("otpCode "), "{error}");
+        assert_eq!(error["message"].as_str().unwrap().matches("otpCode").count(), 1, "{error}");
+        let found = without(&mut client, &verified, query, 410);
+        assert_eq!((found["otpStatus"].as_str(), found["attemptCount"].as_u64()), (Some("VERIFIED"), Some(1)));
+        let found = without(&mut client, &exhausted, query, 410);
+        assert_eq!((found["otpStatus"].as_str(), found["attemptCount"].as_u64()), (Some("TOO_MANY_ATTEMPTS"), Some(3)));
+        client.post(&format!("/2fa/v1/otp/018f2f3e-0000-7000-8000-000000000000/check{query}")).expect(404);
+    }
+    // None of it was an attempt.
+    let (status, found) = check(&mut client, &active, "4711");
+    assert_eq!((status, found["attemptCount"].as_u64()), (200, Some(1)));
+    client.delete(&format!("/2fa/v1/otp/{}", active["otpId"].as_str().unwrap())).expect(200);
+    without(&mut client, &active, "", 404);
+}
+
+#[test]
+fn a_code_that_became_a_decimal_is_the_code() {
+    let gateway = Gateway::start();
+    let mut client = gateway.client();
+    for typed in ["12345.0", "12345.00", "012345.0", "%2012345.0%20"] {
+        let otp = send(&mut client, "number=4915112345678&otpCode=012345&pinLength=6.0&applicationId=1.0");
+        let (status, found) = check(&mut client, &otp, typed);
+        assert_eq!((status, found["attemptCount"].as_u64()), (200, Some(1)), "{typed}");
+    }
+    let otp = send(&mut client, "number=4915112345678&otpCode=012345");
+    for typed in ["12345.5", "12345.", ".0"] {
+        assert_eq!(check(&mut client, &otp, typed).0 / 100, 4, "{typed}");
+    }
+}
+
+#[test]
+fn bare_digits_of_another_country_are_refused_and_told_how_to_be_written() {
+    let gateway = Gateway::start();
+    let mut client = gateway.client();
+    for (number, country) in [
+        ("33612345678", "DE"),
+        ("447911123456", "DE"),
+        ("12025550123", "DE"),
+        ("4915112345678", "AT"),
+        ("%2B33612345678", "DE"),
+    ] {
+        let error = client.post(&format!("/2fa/v1/otp?number={number}&country={country}")).expect(400).json();
+        assert_eq!(error["code"], "1002", "{error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("of the country that was given") && message.contains("with +"), "{error}");
+    }
+    for (number, country, read) in [
+        ("033612345678", "DE", "+4933612345678"),
+        ("15112345678", "DE", NUMBER),
+        ("4915112345678", "DE", NUMBER),
+        ("33612345678", "FR", "+33612345678"),
+    ] {
+        let otp = send(&mut client, &format!("number={number}&country={country}"));
+        assert_eq!(otp["number"], read);
+    }
+    let error = client.post("/2fa/v1/otp?number=%ff").expect(400).json();
+    assert_eq!(error["message"], "number must be UTF-8, percent-encoded", "it is told once");
+}
+
+#[test]
+fn the_document_shows_what_an_application_is_made_of() {
+    let gateway = Gateway::start();
+    let document = gateway.client().get("/openapi.json").expect(200).json();
+    let create = &document["paths"]["/2fa/v1/application"]["post"];
+    assert_ne!(create["requestBody"]["required"], true, "{create}");
+    assert!(create["requestBody"]["content"]["application/json"]["schema"].is_object(), "{create}");
+    let members = document["components"]["schemas"]["TyntecApplicationBody"]["properties"].as_object().unwrap();
+    let mut names: Vec<_> = members.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    let expected = ["alphaNumeric", "attempts", "caller", "expire", "name", "pinLength", "sender", "template"];
+    assert_eq!(names, expected);
+    let check = &document["paths"]["/2fa/v1/otp/{otpID}/check"]["post"]["parameters"];
+    let code = check.as_array().unwrap().iter().find(|parameter| parameter["name"] == "otpCode").unwrap();
+    assert_ne!(code["required"], true, "{code}");
+}
+
+#[test]
 fn the_first_check_after_expiry_is_403_whoever_noticed_it_first() {
     let gateway = Gateway::start();
     let mut client = gateway.client();
@@ -143,8 +237,9 @@ fn the_first_check_after_expiry_is_403_whoever_noticed_it_first() {
     std::thread::sleep(std::time::Duration::from_secs(2));
     let status = client.get(&format!("/2fa/v1/otp/{}", asked["otpId"].as_str().unwrap())).expect(200).json();
     assert_eq!(status["otpStatus"], "EXPIRED");
-    for otp in [swept, asked] {
-        let (status, expired) = check(&mut client, otp, "4711");
+    for (otp, code) in [(swept, "4711"), (asked, "")] {
+        // With a code or without one.
+        let (status, expired) = check(&mut client, otp, code);
         assert_eq!(
             (status, expired["otpStatus"].as_str(), expired["attemptCount"].as_u64()),
             (403, Some("EXPIRED"), Some(0))
@@ -215,10 +310,29 @@ fn applications_and_their_templates() {
     let edited = edited.expect(200).json();
     assert_eq!((edited["pinLength"].as_u64(), edited["caller"].as_str()), (Some(8), Some("4930123")));
     assert!(client.post(&format!("{path}?deleteCaller=true")).expect(200).json()["caller"].is_null());
-    for (query, code) in
-        [("pinLength=3", "1006"), ("expire=29", "1008"), ("name=default", "1017"), ("pinLength=x", "1006")]
-    {
-        assert_eq!(client.post(&format!("{path}?{query}")).expect(400).json()["code"], code, "{query}");
+    for (query, code, says) in [
+        ("pinLength=3", "1006", "pinLength must be 4 to 10"),
+        ("pinLength=x", "1006", "pinLength must be a whole number, 4 to 10"),
+        ("pinLength=-1", "1006", "pinLength must be a whole number, 4 to 10"),
+        ("pinLength=5.5", "1006", "pinLength must be a whole number, 4 to 10"),
+        ("expire=29", "1008", "expire must be 30 to 7200 seconds"),
+        ("name=default", "1017", "name must be another name than default, which is reserved"),
+        ("name=Default", "1017", "name must be another name than default, which is reserved"),
+        ("name=%20DEFAULT%20", "1017", "name must be another name than default, which is reserved"),
+    ] {
+        let error = client.post(&format!("{path}?{query}")).expect(400).json();
+        assert_eq!((error["code"].as_str(), error["message"].as_str()), (Some(code), Some(says)), "{query}");
+    }
+    for name in ["default", "Default", " DEFAULT "] {
+        let error = client.post_json("/2fa/v1/application", &json!({"name": name})).expect(400).json();
+        assert_eq!(error["code"], "1017", "{name}");
+    }
+    for known in ["Default", "DEFAULT", "%20default%20"] {
+        assert_eq!(client.get(&format!("/2fa/v1/application/{known}")).expect(200).json()["name"], "default");
+    }
+    // What the contract does not know is ignored, whatever it is.
+    for query in ["template=x", "foo=%ff", "%ff=1", "template=%ff&more"] {
+        assert_eq!(client.post(&format!("{path}?{query}")).expect(200).json()["template"], json!({}), "{query}");
     }
     let text = "%7B%7BOTP%7D%7D%20ist%20der%20Code";
     client.post(&format!("{path}/language?language=de&text={text}")).expect(200);
