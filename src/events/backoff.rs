@@ -22,6 +22,12 @@ impl Backoff {
         Self(waits)
     }
 
+    /// The shortest wait after the first try.
+    #[must_use]
+    pub fn first(&self) -> Duration {
+        self.0.first().copied().unwrap_or_default()
+    }
+
     /// The wait after the try number `tries` (from 1) failed; none when it was the last one. Not shorter than `asked`.
     #[must_use]
     pub fn wait(&self, tries: u32, asked: Option<Duration>, entropy: &dyn Entropy) -> Option<Duration> {

@@ -32,7 +32,8 @@ const STORE_REST: Duration = Duration::from_millis(500);
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How long a dead letter is kept, where its number may be kept as long.
 pub const DEAD_LETTER_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// Answers of 404 or 410 in a row after which a 410 ends a subscription. One may be a slip.
+/// Answers of 404 or 410 in a row after which a 410 ends a subscription, once they have lasted until the first was asked again:
+/// one may be a slip, and events of one moment are told the same slip.
 const GONE_TIMES: u32 = 2;
 /// Answers of 404 or 410 in a row after which a 404 ends a subscription,
 const MISSING_TIMES: u32 = 5;
@@ -292,7 +293,7 @@ impl Dispatcher {
             }
             Posted::Answered { status: status @ (404 | 410), .. } => {
                 let gone = self.note_gone(subscription, true).await;
-                if is_over(status, gone, self.clock.now()) && self.end(subscription).await {
+                if is_over(status, gone, self.backoff.first(), self.clock.now()) && self.end(subscription).await {
                     return Settlement::Dropped;
                 }
                 (format!("answered {status}"), None)
@@ -317,7 +318,7 @@ impl Dispatcher {
         Settlement::Dead { ends: (now + DEAD_LETTER_LIFE).min(event.until), answer: answer.to_owned() }
     }
 
-    /// Remembers that the receiver says it is gone, or that it is there. What is remembered now.
+    /// Remembers that the receiver says that it is gone, or that it is there. What is remembered now.
     async fn note_gone(&self, subscription: &Subscription, is_gone: bool) -> Gone {
         let mut known = Some(subscription.clone());
         let now = self.clock.now();
@@ -351,9 +352,9 @@ impl Dispatcher {
     }
 }
 
-fn is_over(status: u16, gone: Gone, now: UnixMillis) -> bool {
+fn is_over(status: u16, gone: Gone, again_after: Duration, now: UnixMillis) -> bool {
     match status {
-        410 => gone.times >= GONE_TIMES,
+        410 => gone.times >= GONE_TIMES && now.since(gone.since) >= again_after,
         _ => gone.times >= MISSING_TIMES && now.since(gone.since) >= MISSING_FOR,
     }
 }

@@ -152,7 +152,21 @@ impl CallKey {
         let key = match name {
             Name::Key(IdempotencyKey(key)) => hash(&[b"key", &connection, operation.name(), key]),
             Name::Run { run, action } => {
-                hash(&[b"run", &connection, operation.name(), run, action, method, path, query, media_type, body])
+                let parts: &[&[u8]] = &[
+                    b"run",
+                    &connection,
+                    operation.name(),
+                    run,
+                    action,
+                    method,
+                    path,
+                    query,
+                    media_type,
+                    body,
+                    fields,
+                ];
+                // Mostly there are none, and the key is what it always was.
+                hash(if fields.is_empty() { parts.split_last().map_or(parts, |(_, parts)| parts) } else { parts })
             }
         };
         let fingerprint = hash(&[b"request", method, path, query, media_type, fields, body]);
@@ -180,8 +194,8 @@ impl CallKey {
         }
     }
 
-    /// Whether its answer holds only while the OTP that it made is ACTIVE, or its verification is open: a loop of the platform that sends again after
-    /// the first code was used wants a new one.
+    /// Whether its answer holds only while the OTP that it made is ACTIVE, or its verification is open or is waited for: a loop
+    /// of the platform that sends again after the first code was used wants a new one.
     #[must_use]
     pub const fn while_active(&self) -> bool {
         self.by_platform && matches!(self.operation, Operation::Send | Operation::Open)
@@ -253,6 +267,7 @@ mod tests {
             CallKey::of(&ring, 1, Operation::Send, run(b"ra", b""), &REQUEST),
             CallKey::of(&ring, 1, Operation::Send, run(b"r", b"b"), &REQUEST),
             CallKey::of(&ring, 1, Operation::Send, run(b"r", b"a"), &Request { body: b"{ }", ..REQUEST }),
+            CallKey::of(&ring, 1, Operation::Send, run(b"r", b"a"), &Request { fields: b"other", ..REQUEST }),
         ];
         assert!(others.iter().all(|other| other.key != call.key));
     }

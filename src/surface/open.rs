@@ -7,7 +7,10 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 use bytes::Bytes;
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY,
+};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -82,7 +85,10 @@ pub fn routes(open: Open) -> Router {
     Router::from(health())
         .with_state(readiness)
         .route("/openapi.json", get(move || std::future::ready(document.answer(shared))))
-        .route("/connector/apiDefinition.swagger.json", get(move || std::future::ready(connector.answer(shared))))
+        .route(
+            "/connector/apiDefinition.swagger.json",
+            get(move || std::future::ready(connector.answer(shared))).options(preflight),
+        )
         .route("/docs", get(move || std::future::ready(page.answer(html))))
 }
 
@@ -127,6 +133,22 @@ fn shared(document: Bytes) -> Response {
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// A browser asks first where its client adds header fields of its own (Fetch standard, CORS-preflight).
+async fn preflight() -> Response {
+    let mut response = crate::surface::answer::empty(StatusCode::NO_CONTENT);
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD"),
+        // The wildcard does not cover the field that it is mostly about.
+        (ACCESS_CONTROL_ALLOW_HEADERS, "*, authorization"),
+        (ACCESS_CONTROL_MAX_AGE, "86400"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     response
 }
 

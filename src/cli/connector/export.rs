@@ -5,9 +5,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::Value;
 
 use crate::cli::CliError;
 use crate::openapi::connector::{Edition, Package, Place, Publisher, package};
+
+/// The file without which there is no connector.
+const DEFINITION: &str = "apiDefinition.swagger.json";
 
 /// The flags of `connector export`.
 #[derive(Debug, Args)]
@@ -68,6 +72,8 @@ fn write(directory: &Path, package: &Package) -> Result<(), String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
         Err(error) => return Err(words(error)),
     };
+    // "." is a directory with a name, only not here.
+    let directory = &if there { fs::canonicalize(directory).map_err(words)? } else { directory.to_owned() };
     let name = directory.file_name().ok_or("it has no name of its own; name a directory to make")?;
     let parent = match directory.parent() {
         Some(parent) if parent != Path::new("") => parent,
@@ -114,10 +120,30 @@ fn refuse_others(directory: &Path, package: &Package) -> Result<(), String> {
         }
     }
     // A README or an icon alone may be anybody's: a connector has its definition.
-    let definition = directory.join("apiDefinition.swagger.json");
+    let definition = directory.join(DEFINITION);
     let empty = fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none());
-    if empty || definition.is_file() {
+    if empty {
         return Ok(());
     }
-    Err("it holds other files than a connector's; choose another directory".to_owned())
+    if !definition.is_file() {
+        return Err("it holds other files than a connector's; choose another directory".to_owned());
+    }
+    let written = fs::read(&definition).map_err(|error| error.to_string())?;
+    if is_of_otpgate(&written) {
+        Ok(())
+    } else {
+        Err(format!("its {DEFINITION} is another connector's; choose another directory"))
+    }
+}
+
+/// Whether a definition has an operation of ours, of this release or a former one.
+fn is_of_otpgate(definition: &[u8]) -> bool {
+    let Ok(definition) = serde_json::from_slice::<Value>(definition) else { return false };
+    let ours: Vec<_> =
+        [Edition::Native, Edition::Compatible].iter().flat_map(|edition| edition.wording().operations).collect();
+    let paths = definition.get("paths").and_then(Value::as_object);
+    paths.into_iter().flat_map(|paths| paths.values()).filter_map(Value::as_object).any(|path| {
+        let ids = path.values().filter_map(|operation| operation.get("operationId")?.as_str());
+        ids.into_iter().any(|id| ours.iter().any(|operation| operation.id == id))
+    })
 }

@@ -34,14 +34,12 @@ pub(super) fn run(args: &LintArgs, out: &mut dyn Write) -> Result<(), CliError> 
     let findings = lint(&definition, properties.as_ref());
     let count = |severity: Severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    if args.json {
-        writeln!(out, "{}", json!({ "errors": errors, "warnings": warnings, "findings": findings }))?;
+    CliError::unless_gone(if args.json {
+        writeln!(out, "{}", json!({ "errors": errors, "warnings": warnings, "findings": findings }))
     } else {
-        for finding in &findings {
-            line(args, finding, out)?;
-        }
-        writeln!(out, "{}, {}", words(errors, "error"), words(warnings, "warning"))?;
-    }
+        let lines = findings.iter().try_for_each(|finding| line(args, finding, out));
+        lines.and_then(|()| writeln!(out, "{}, {}", words(errors, "error"), words(warnings, "warning")))
+    })?;
     if errors == 0 {
         return Ok(());
     }

@@ -120,8 +120,11 @@ fn is_host(host: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
+    // Four numbers, or a name: a name's last label is no number (RFC 1123 section 2.1).
+    let numbers = name.split('.').next_back().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
     name.len() <= HOST_CHARACTERS
         && name.split('.').all(label)
+        && (!numbers || name.parse::<std::net::Ipv4Addr>().is_ok())
         && port.is_none_or(|port| {
             port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
         })

@@ -163,7 +163,7 @@ wrong code as a result.";
 
 const LIMITATIONS: &str = "## Known Issues and Limitations
 - **Quota**: 100 calls in any 60 seconds per connection, unless the operator set another one. A call beyond it gets the status 429
-  with `Retry-After`, which the platform waits for; calls that are refused do not count.
+  with `Retry-After`, and the platform repeats the step by its own retry policy; calls that are refused do not count.
 - **Limits for a number**: the operator may limit how often a number gets a message. A limit that ends within a minute is a 429, a
   longer one is another error, because a repeat would not help. Twenty wrong codes in a row lock a number for 24 hours.
 - **Delivery** happens after the send action has answered. **Delivery** fields tell how it went, where the carrier reports it.
@@ -171,8 +171,8 @@ const LIMITATIONS: &str = "## Known Issues and Limitations
 ";
 
 const NATIVE_LIMITATIONS: &str = "- **Repeated steps**: the platform may send the same request twice. A step that is repeated within the same run gets the first result
-  again and does nothing twice: Send while that code is active and for at most 20 minutes, Verify and Delete for 20 minutes, Resend for
-  30 seconds. So a loop that sends to the same number again before the code was used gets the same code; **Resend** is for
+  again and does nothing twice: Send while that code is active and for at most 20 minutes, Verify, Delete and the step that waits for
+  20 minutes, Resend for 30 seconds. So a loop that sends to the same number again before the code was used gets the same code; **Resend** is for
   that. **Idempotency Key** sets your own key for 24 hours; the same key with another request is the error 422.
 - **Changes** are told at least once and in no certain order: a change that is told again has the same **Event ID**. They are tried for almost
   three days while the flow cannot be reached.

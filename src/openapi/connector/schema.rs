@@ -205,9 +205,12 @@ impl<'v> Schemas<'v> {
         }
         if let Some(null) = property.take("x-nullable")
             && null.truth()?
-            && required
         {
-            return Err(null.fault("a field that is always there cannot be null"));
+            if self.wording.answers_null {
+                property.put("x-nullable", true);
+            } else if required {
+                return Err(null.fault("a field that is always there cannot be null"));
+            }
         }
         property.keep(&["example"]);
         let kind = value(&mut property)?;

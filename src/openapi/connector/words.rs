@@ -211,4 +211,6 @@ pub struct Wording {
     pub applications: Option<(&'static str, &'static str, &'static str)>,
     /// Header fields of answers that a maker may use, with their titles.
     pub headers: &'static [(&'static str, &'static str)],
+    /// Its answers hold null, as the contract has it: clients that check them have to be told where.
+    pub answers_null: bool,
 }

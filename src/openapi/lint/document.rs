@@ -115,6 +115,15 @@ pub(super) fn check(root: &Spot<'_>, report: &mut Report) {
                 url(&part, report);
             }
         }
+        let contact = info.at("contact");
+        let missing: Vec<_> =
+            CONTACT.iter().copied().filter(|name| contact.text(name).is_none_or(str::is_empty)).collect();
+        report.when(
+            !missing.is_empty(),
+            Rule::ContactMissing,
+            &contact,
+            format!("{} is missing: a reviewer asks whom to write to", missing.join(", ")),
+        );
         if let Some(email) = info.at("contact").get("email") {
             let fits = email.value.as_str().is_some_and(is_mailbox);
             report.when(
@@ -125,6 +134,12 @@ pub(super) fn check(root: &Spot<'_>, report: &mut Report) {
             );
         }
     }
+    report.when(
+        !root.has("host"),
+        Rule::HostMissing,
+        &root.at("host"),
+        "host is missing: an import then asks where the API is",
+    );
     host(root, report);
     schemes(root, report);
     media_types(root, report);

@@ -66,6 +66,9 @@ pub enum ReadError {
     /// It is not JSON.
     #[error("it is not JSON: {0}")]
     NotJson(String),
+    /// Its values lie in one another too deeply.
+    #[error("its values are nested more than 128 deep; no connector needs that")]
+    TooDeep,
     /// It is JSON of another kind.
     #[error("it is not Swagger 2.0: {0}; Power Platform takes \"swagger\": \"2.0\" only")]
     NotSwagger2(String),
@@ -94,7 +97,10 @@ pub fn read_json(bytes: &[u8]) -> Result<Value, ReadError> {
     if bytes.len() >= FILE_BYTES {
         return Err(ReadError::TooLarge(bytes.len().try_into().unwrap_or(u64::MAX)));
     }
-    serde_json::from_slice(bytes).map_err(|error| ReadError::NotJson(error.to_string()))
+    serde_json::from_slice(bytes).map_err(|error| {
+        let words = error.to_string();
+        if words.starts_with("recursion limit") { ReadError::TooDeep } else { ReadError::NotJson(words) }
+    })
 }
 
 fn short(value: &Value) -> String {

@@ -71,6 +71,11 @@ pub(super) fn check(root: &Spot<'_>, report: &mut Report) {
         parameters::list(root, spot, false, report);
         parameters::together(root, found, report);
         responses::check(root, found, report);
+        let odd = spot.text("operationId").filter(|id| !id.starts_with(|letter: char| letter.is_ascii_uppercase()));
+        if let Some(odd) = odd {
+            let message = format!("{odd:?} should be PascalCase, such as SendMessage");
+            report.add(Rule::OperationIdNotPascalCase, &spot.at("operationId"), message);
+        }
         pages(found, report);
         // Seen in the designer's parser, which looks for the array of every operation whose path has one.
         let breaks = found.item.has("parameters") && !spot.has("parameters");

@@ -116,9 +116,10 @@ rules! {
         PathLevelParametersBreakDesigner,
     }
     Guidance Warning {
-        BrandColorNotAllowed, ConnectionParameterNotSecure, ConnectionTestMissing, DefaultResponseMissing, DescriptionEqualsSummary,
-        DescriptionMissing, DescriptionNotASentence, OperationSummaryMissing, OperationVisibilityMissing, SecurityRequirementMissing,
-        SubscriptionLocationMissing, TitleMissing, TriggerSummaryNotWhen,
+        BrandColorNotAllowed, ConnectionParameterNotSecure, ConnectionTestMissing, ContactMissing, DefaultResponseMissing,
+        DefaultValueNotInEnum, DescriptionEqualsSummary, DescriptionMissing, DescriptionNotASentence, HostMissing,
+        OperationIdNotPascalCase, OperationSummaryMissing, OperationVisibilityMissing, SecurityDefinitionIgnored,
+        SecurityRequirementMissing, SubscriptionLocationMissing, TitleMissing, TriggerSummaryNotWhen,
     }
 }
 

@@ -7,8 +7,14 @@ use super::{Report, Rule};
 /// Checks definitions and requirements.
 pub(super) fn check(root: &Spot<'_>, report: &mut Report) {
     let definitions = root.at("securityDefinitions");
-    for (_, definition) in definitions.members() {
+    for (index, (name, definition)) in definitions.members().into_iter().enumerate() {
         scheme(&definition, report);
+        report.when(
+            index > 0,
+            Rule::SecurityDefinitionIgnored,
+            &definition,
+            format!("only the first definition makes a connection; {name} is not offered"),
+        );
     }
     let operations = operations_of(root);
     for owner in std::iter::once(root).chain(operations.iter().map(|found| &found.spot)) {

@@ -51,6 +51,9 @@ pub(super) fn check(spot: &Spot<'_>, report: &mut Report) {
             &default,
             format!("is of the type {found}, and should be of the type {wanted}"),
         );
+        let words = spot.at("enum").items();
+        let known = words.is_empty() || words.iter().any(|word| word.value == default.value);
+        report.when(!known, Rule::DefaultValueNotInEnum, &default, "is none of the values of enum");
     }
     bounds(spot, report);
     if let Some(pattern) = spot.get("pattern") {

@@ -81,6 +81,9 @@ pub(super) fn check(root: &Spot<'_>, report: &mut Report) {
             );
             restricted(text, &at, report);
             sentence(text, &at, report);
+            // Dashes and quotation marks are no letters; another script is another language.
+            let foreign = text.chars().any(|letter| letter.is_alphabetic() && letter > '\u{24f}');
+            report.when(foreign, Rule::ValueMustBeInEnglish, &at, "must be written in English");
         }
     }
     metadata(root, report);

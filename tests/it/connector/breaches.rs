@@ -176,6 +176,13 @@ pub(super) fn cases() -> Vec<(Rule, Changes, String)> {
     broken!(TriggerSummaryNotWhen, HOOKS, "/summary", "A trip leaves");
     broken!(TitleMissing, TRIP, "/x-ms-summary", null => TRIP, "");
     broken!(ConnectionTestMissing, "", "/x-ms-capabilities", null);
+    broken!(ContactMissing, "/info", "/contact", null);
+    broken!(ContactMissing, "/info/contact", "/url", null => "/info/contact", "");
+    broken!(HostMissing, "", "/host", null);
+    broken!(DefaultValueNotInEnum, "/definitions/Trip/properties/class", "/default", "3");
+    broken!(OperationIdNotPascalCase, BOOK, "/operationId", "bookTrip");
+    broken!(SecurityDefinitionIgnored, "/securityDefinitions", "/second", {"type": "basic"});
+    broken!(ValueMustBeInEnglish, "/info", "/description", "Паромы для людей и их велосипедов.");
     broken!(ConnectorMetadataPropertiesMissing, "", "/x-ms-connector-metadata", []);
     broken!(TooManyConnectorCategories, "/x-ms-connector-metadata/2", "/propertyValue", "AI;Data;Finance");
     broken!(InvalidConnectorCategory, "/x-ms-connector-metadata/2", "/propertyValue", "Ferries");

@@ -20,12 +20,12 @@ pub(super) fn breaking(old: &Value, new: &Value) -> Vec<String> {
     let after = operations(new);
     for (path, method, before) in operations(old) {
         let id = before["operationId"].as_str().unwrap_or_default();
-        if declared(before, new) {
-            continue;
-        }
         let Some((new_path, new_method, now)) = after.iter().find(|(_, _, operation)| operation["operationId"] == id)
         else {
-            found.push(format!("{id} is gone"));
+            // Only what was said to go may go, and only where there is something to move to.
+            if before["deprecated"] != true || !declared(before, new) {
+                found.push(format!("{id} is gone"));
+            }
             continue;
         };
         if (&path, &method) != (new_path, new_method) {
@@ -50,7 +50,7 @@ pub(super) fn breaking(old: &Value, new: &Value) -> Vec<String> {
     found
 }
 
-/// Whether a newer revision of an operation is there: flows keep the old one, which may then change.
+/// Whether a newer revision of an operation is there.
 fn declared(before: &Value, new: &Value) -> bool {
     let annotation = &before["x-ms-api-annotation"];
     let family = annotation["family"].as_str().or_else(|| before["operationId"].as_str());
@@ -200,11 +200,22 @@ fn connector_changes_are_let_through_with_a_revision_and_additions_always() {
     assert_eq!(breaking(&old, &new), Vec::<String>::new());
 
     let changed = "/v1/otp/{otpID}/verify";
-    new["paths"][changed]["post"]["parameters"] = json!([]);
-    assert!(!breaking(&old, &new).is_empty());
     let mut next = old["paths"][changed]["post"].clone();
     next["operationId"] = json!("VerifyOTP_V2");
     next["x-ms-api-annotation"] = json!({"family": "VerifyOTP", "revision": 2});
     new["paths"]["/v2/otp/{otpID}/verify"]["post"] = next;
     assert_eq!(breaking(&old, &new), Vec::<String>::new());
+    // The old one stays as it is: flows keep it.
+    let mut mutated = new.clone();
+    mutated["paths"][changed]["post"]["parameters"] = json!([]);
+    assert!(!breaking(&old, &mutated).is_empty());
+    let mut gone = new.clone();
+    gone["paths"].as_object_mut().unwrap().remove(changed);
+    assert_eq!(breaking(&old, &gone), ["VerifyOTP is gone"]);
+    let mut deprecated = new.clone();
+    deprecated["paths"][changed]["post"]["deprecated"] = json!(true);
+    assert_eq!(breaking(&old, &deprecated), Vec::<String>::new());
+    assert_eq!(breaking(&deprecated, &gone), Vec::<String>::new());
+    gone["paths"].as_object_mut().unwrap().remove("/v2/otp/{otpID}/verify");
+    assert_eq!(breaking(&deprecated, &gone)[0], "VerifyOTP is gone");
 }

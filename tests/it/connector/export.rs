@@ -74,6 +74,8 @@ fn connector_export_refuses_what_is_wrong_and_leaves_everything_as_it_was() {
     let (code, _, stderr) = export(&["--host", HOST, "--out", &text("more")]);
     assert_eq!(code, 0, "{stderr}");
     std::fs::write(at("more/notes.txt"), "notes").unwrap();
+    std::fs::create_dir(at("theirs")).unwrap();
+    std::fs::write(at("theirs/apiDefinition.swagger.json"), "{\"my\":\"own connector\"}").unwrap();
     let before = tree(root.path());
     for (words, code, says) in [
         (vec!["--out", &text("new")], 64, "--host"),
@@ -88,6 +90,8 @@ fn connector_export_refuses_what_is_wrong_and_leaves_everything_as_it_was() {
         (vec!["--host", HOST, "--out", &text("readme")], 73, "other files than a connector's"),
         (vec!["--host", HOST, "--out", &text("nested")], 73, "is no file of a connector"),
         (vec!["--host", HOST, "--out", &text("more")], 73, "\"notes.txt\""),
+        (vec!["--host", HOST, "--out", &text("theirs")], 73, "another connector's"),
+        (vec!["--host", "1.2.3", "--out", &text("new")], 64, "is no host"),
         (vec!["--host", HOST, "--out", &text("file")], 73, "is no directory"),
         (vec!["--host", HOST, "--out", &text("file/below")], 73, "file/below"),
         (vec!["--host", HOST, "--out", "/"], 73, "/"),
@@ -107,5 +111,9 @@ fn connector_export_takes_an_empty_directory() {
     let empty = root.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
     assert_eq!(export(&["--host", HOST, "--out", empty.to_str().unwrap()]).0, 0);
+    assert_eq!(tree(&empty).len(), 4);
+    // And over its own by another name of the same directory.
+    let round = empty.join(".");
+    assert_eq!(export(&["--host", HOST, "--out", round.to_str().unwrap()]).0, 0);
     assert_eq!(tree(&empty).len(), 4);
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -32,7 +33,7 @@ fn a_refused_event_is_tried_again_under_its_id_and_over_a_restart() {
                 again.stop();
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
         panic!("it is still queued");
     });
@@ -85,13 +86,30 @@ fn a_receiver_that_is_gone_is_dropped_and_one_that_is_missing_is_not() {
         if left.as_array().unwrap().len() == 1 && left[0]["state"] == "says it is gone" {
             break;
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
         left = list();
     }
     assert_eq!((left.as_array().unwrap().len(), &left[0]["id"]), (1, &stays["subscriptionId"]), "{left}");
     send(&mut client, &json!({"number": NUMBER}));
     missing.wait(|seen| seen.len() >= 5);
     assert_eq!(gone.seen().len(), 2);
+}
+
+#[test]
+fn what_a_receiver_says_to_events_of_one_moment_it_says_once() {
+    let gateway = Gateway::with(&PRIVATE.replacen("200ms", "2s", 1));
+    let said = AtomicUsize::new(0);
+    let slips = Receiver::with(move |_| Reply::Status(if said.fetch_add(1, Ordering::SeqCst) < 3 { 410 } else { 200 }));
+    let mut client = gateway.client();
+    subscribe(&mut client, &json!({"notificationUrl": slips.url("/"), "events": ["SENT"]}));
+    for _ in 0..3 {
+        send(&mut client, &json!({"number": NUMBER}));
+    }
+    slips.wait(|seen| seen.len() >= 6);
+    let told: BTreeSet<_> = slips.seen().iter().map(Received::id).collect();
+    assert_eq!(told.len(), 3, "each was told again");
+    let left: Value = serde_json::from_str(&gateway.command(&["webhooks", "list", "--json"]).1).unwrap();
+    assert_eq!(left.as_array().unwrap().len(), 1, "{left}");
 }
 
 #[test]
@@ -154,7 +172,7 @@ fn dead_letters_are_kept_listed_and_replayed() {
             if dead().len() == count {
                 return dead();
             }
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
         }
         panic!("{:?}", dead());
     };

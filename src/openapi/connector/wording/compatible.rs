@@ -33,6 +33,7 @@ pub(in crate::openapi::connector) const COMPATIBLE: Wording = Wording {
     test_connection: "GetConnection",
     applications: None,
     headers: &[("Retry-After", "Retry After")],
+    answers_null: true,
 };
 
 const OPERATIONS: &[Operation] = &[

@@ -38,6 +38,7 @@ pub(in crate::openapi::connector) const NATIVE: Wording = Wording {
     test_connection: "GetConnection",
     applications: Some(("ListApplications", "applicationId", "name")),
     headers: &[("Location", "Location"), ("Retry-After", "Retry After")],
+    answers_null: false,
 };
 
 const OPERATIONS: &[Operation] = &[

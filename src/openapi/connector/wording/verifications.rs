@@ -26,7 +26,7 @@ pub(super) const SEND_AND_WAIT: Operation = action(
     "SendOTPAndWait",
     Important,
     "Send one time password and wait",
-    "Sends a code to a phone number and pauses the flow until the person entered it on a page of the gateway, said that the number is not theirs, or the time ran out. Verified tells whether the code was right.",
+    "Sends a code to a phone number and pauses the flow until the person entered it on a page of the gateway, said that the number is not theirs, or the time ran out. The person gets to the page by the link in the text message, so turn on links in messages for the application first. Verified tells whether the code was right.",
 )
 .parameters(&[IDEMPOTENCY_KEY])
 .body("Whom to verify, and how.")
