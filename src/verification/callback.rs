@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::access::store::ConnectionStore;
 use crate::clock::UnixMillis;
 use crate::events::backoff::Backoff;
 use crate::events::dispatch::{Letter, Outcome, Post, Posted, Proof};
@@ -45,8 +44,6 @@ pub struct Callbacks {
     pub verifications: Arc<Verifications>,
     /// Where they lie.
     pub store: Arc<dyn VerificationStore>,
-    /// On whose behalf somebody is told: a revoked connection is told nothing more.
-    pub connections: Arc<dyn ConnectionStore>,
     /// When to try again.
     pub backoff: Backoff,
     /// Words the outcome.
@@ -112,45 +109,41 @@ impl Callbacks {
 
     async fn tell(&self, verification: Verification) -> Result<(), StoreError> {
         let Some(callback) = verification.callback.as_ref().filter(|callback| !callback.over) else { return Ok(()) };
-        let (told, outcome) = self.try_once(&verification, callback).await?;
+        let (told, outcome) = self.try_once(&verification, callback).await;
         self.verifications.observer.told(outcome);
         self.note(verification, &told).await
     }
 
-    /// One try. Errors come before the post, never after it.
-    async fn try_once(&self, verification: &Verification, callback: &Callback) -> Result<(Told, Outcome), StoreError> {
-        let connection = self.connections.connection(verification.connection).await?;
-        if connection.is_none_or(|connection| connection.revoked.is_some()) {
-            tracing::info!(verification = %verification.id, "nobody is told: the connection is revoked");
-            return Ok((Told::Over, Outcome::Dropped));
-        }
+    /// One try. Also where the connection was revoked meanwhile, other than with a subscription: it is the one answer to a call
+    /// that was let in, about the number that it named, and a flow that is never told hangs until its platform gives it up.
+    async fn try_once(&self, verification: &Verification, callback: &Callback) -> (Told, Outcome) {
         let (id, now) = (verification.id, self.verifications.now());
         let opened = self.verifications.open_url(id, callback).zip(self.verifications.open_secret(id, callback));
         let Some((url, secret)) = opened else {
             tracing::warn!(verification = %id, "nobody is told: the address or the secret cannot be opened");
-            return Ok((Told::Over, Outcome::Dead));
+            return (Told::Over, Outcome::Dead);
         };
         let (id, body, timestamp) = (id.to_string(), self.wording.word(verification), now.0 / 1_000);
         let signature = signatures(&[secret], &id, timestamp, &body);
         let letter = Letter { url, id, proof: Proof::Signature { timestamp, signature }, body };
         let (answer, asked) = match self.post.post(letter).await {
-            Posted::Answered { status: 200..=299, .. } => return Ok((Told::Over, Outcome::Delivered)),
+            Posted::Answered { status: 200..=299, .. } => return (Told::Over, Outcome::Delivered),
             // Each wait has an address of its own: where there is none any more, nobody waits, and nobody ever will again.
             Posted::Answered { status: status @ (404 | 410), .. } => {
                 tracing::info!(verification = %verification.id, status, "nobody is told: whoever waited is gone");
-                return Ok((Told::Over, Outcome::Dropped));
+                return (Told::Over, Outcome::Dropped);
             }
             Posted::Answered { status, retry_after } => (format!("answered {status}"), retry_after),
             Posted::NoAnswer(why) => (why.to_owned(), None),
         };
         let wait = self.backoff.wait(callback.tries + 1, asked, &*self.verifications.entropy);
-        Ok(wait.map_or_else(
+        wait.map_or_else(
             || {
                 tracing::warn!(verification = %verification.id, answer, "whoever waited was not told");
                 (Told::Over, Outcome::Dead)
             },
             |wait| (Told::Later(self.verifications.now() + wait), Outcome::Retried),
-        ))
+        )
     }
 
     /// Notes how a try ended. Whoever has stopped waiting meanwhile stays so.

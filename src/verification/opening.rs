@@ -25,20 +25,18 @@ impl Verifications {
     /// # Errors
     /// [`OpenError`].
     pub async fn open(&self, wish: Wish, ticket: Option<&Ticket>) -> Result<Opened, OpenError> {
-        let applications = self.catalogue.of(&wish.account).await?;
-        let unknown = OpenError::Refused(SendRefusal::UnknownApplication);
-        let application = applications.find(wish.application).cloned().ok_or(unknown)?;
-        if wish.return_url.as_ref().is_some_and(|url| !application.page.may_lead_to(url)) {
-            return Err(OpenError::ReturnUrlNotAllowed);
+        let number_key = NumberKey::of(&self.keyring, &wish.account, &wish.phone.number);
+        let mut id = VerificationId::generate(self.clock.now(), number_key, &*self.entropy);
+        // Before the application is asked: it may have changed since, and what was answered stays the same.
+        if let Some(ticket) = ticket {
+            let (of_call, known) = self.claimed(ticket, id).await?;
+            if let Some(known) = known {
+                return self.opened_before(known).await;
+            }
+            id = of_call;
         }
-        // Also where nothing is sent yet: whoever asks is there now, and can choose another way.
-        self.otps.may_send(&wish.phone, wish.via).map_err(OpenError::Refused)?;
-        let (mut made, secret) = self.draft(wish, &application);
-        if let Some(ticket) = ticket
-            && let Some(known) = self.claimed(ticket, &mut made).await?
-        {
-            return self.opened_before(known).await;
-        }
+        let application = self.may_open(&wish).await?;
+        let (made, secret) = self.draft(id, number_key, wish, &application);
         match self.store.put_verification(None, Some(made.clone())).await {
             Ok(()) => {}
             Err(WriteError::Store(error)) => return Err(error.into()),
@@ -53,24 +51,44 @@ impl Verifications {
         Ok(Opened { verification: made, secret, repeated: false })
     }
 
-    /// The verification that the call of `ticket` opened before; none when `made` is its verification from now on.
-    async fn claimed(&self, ticket: &Ticket, made: &mut Verification) -> Result<Option<Verification>, OpenError> {
+    /// The application whose settings hold, where it lets that be sent. Asked also where nothing is sent yet: whoever asks is
+    /// there now, and can choose another way.
+    async fn may_open(&self, wish: &Wish) -> Result<Arc<Application>, OpenError> {
+        let applications = self.catalogue.of(&wish.account).await?;
+        let unknown = OpenError::Refused(SendRefusal::UnknownApplication);
+        let application = applications.find(wish.application).cloned().ok_or(unknown)?;
+        if wish.return_url.as_ref().is_some_and(|url| !application.page.may_lead_to(url)) {
+            return Err(OpenError::ReturnUrlNotAllowed);
+        }
+        self.otps.may_send(&wish.phone, wish.via).map_err(OpenError::Refused)?;
+        let channel = wish.via.channel(wish.phone.line);
+        let (_, text) = application.templates.choose(wish.language, wish.phone.country, channel);
+        if text.shows_context() && wish.context.is_none() {
+            return Err(OpenError::Refused(SendRefusal::ContextNeeded));
+        }
+        Ok(application)
+    }
+
+    /// The id of the verification that the call of `ticket` opens, `offered` where it has none yet; and the verification, where
+    /// the call opened it before.
+    async fn claimed(
+        &self,
+        ticket: &Ticket,
+        offered: VerificationId,
+    ) -> Result<(VerificationId, Option<Verification>), OpenError> {
         let (call, mut ended) = (ticket.call, None);
         for _ in 0..WRITES {
-            match claim(&*self.otp_store, &self.keyring, call, made.id, ended, made.created).await? {
-                Claimed::New => return Ok(None),
+            match claim(&*self.otp_store, &self.keyring, call, offered, ended, self.clock.now()).await? {
+                Claimed::New => return Ok((offered, None)),
                 Claimed::Reused => {
                     ticket.settle(Settled::Reused);
                     return Err(OpenError::Answered);
                 }
                 Claimed::Before(id) => match self.store.verification(id).await? {
-                    Some(known) if self.holds(&call, &known) => return Ok(Some(known)),
+                    Some(known) if self.holds(&call, &known) => return Ok((id, Some(known))),
                     Some(_) => ended = Some(id),
-                    None => {
-                        // The first try of the call ended before it wrote its verification, or was refused.
-                        self.rename(made, id);
-                        return Ok(None);
-                    }
+                    // The first try of the call ended before it wrote its verification, or was refused.
+                    None => return Ok((id, None)),
                 },
             }
         }
@@ -78,21 +96,37 @@ impl Verifications {
     }
 
     /// Whether a call that comes again is answered with `known`. A loop of the platform that asks again after the first
-    /// verification ended wants a new one.
+    /// verification ended wants a new one; but each step that waits has a callback of its own, so the same one is never meant
+    /// anew.
     fn holds(&self, call: &CallKey, known: &Verification) -> bool {
-        !call.while_active() || known.is_open_at(self.clock.now())
+        !call.while_active() || known.callback.is_some() || known.is_open_at(self.clock.now())
     }
 
+    /// What a call is answered that was made before.
     async fn opened_before(&self, known: Verification) -> Result<Opened, OpenError> {
         if known.is_open_at(self.clock.now()) {
-            self.send_first(&known).await?;
+            self.make_good(&known).await?;
         }
         let secret = known.callback.as_ref().and_then(|callback| self.open_secret(known.id, callback));
         let secret = secret.map(|secret| secret.to_text());
         Ok(Opened { verification: known, secret, repeated: true })
     }
 
-    /// Sends the code that a new verification was written down with. Where it may not leave, nothing is left of either.
+    /// Sends the code of an open verification, where a crash came before that. A code that was sent is not asked for again: what
+    /// may not leave by now did then. Where it may not leave, the verification stays: whoever wrote it may be at it still.
+    async fn make_good(&self, known: &Verification) -> Result<(), OpenError> {
+        let Some(otp) = known.current_otp() else { return Ok(()) };
+        if self.otp_store.answer(sending(&self.keyring, otp).key).await?.is_some() {
+            return Ok(());
+        }
+        match self.send_planned(known, known.via).await {
+            Ok(()) | Err(SendError::Answered) => Ok(()),
+            Err(SendError::Refused(refusal)) => Err(OpenError::Refused(refusal)),
+            Err(SendError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// Sends the code of a verification that this call has written down. Where it may not leave, nothing is left of either.
     async fn send_first(&self, made: &Verification) -> Result<(), OpenError> {
         if made.otps.is_empty() {
             return Ok(());
@@ -140,10 +174,14 @@ impl Verifications {
         }
     }
 
-    fn draft(&self, wish: Wish, application: &Application) -> (Verification, Option<Secret>) {
+    fn draft(
+        &self,
+        id: VerificationId,
+        number_key: NumberKey,
+        wish: Wish,
+        application: &Application,
+    ) -> (Verification, Option<Secret>) {
         let now = self.clock.now();
-        let number_key = NumberKey::of(&self.keyring, &wish.account, &wish.phone.number);
-        let id = VerificationId::generate(now, number_key, &*self.entropy);
         let usual = Expiry::default().get().max(application.expire.get());
         let expiry = wish.expiry.map_or(usual, Expiry::get);
         let (callback, secret) = match wish.callback {
@@ -183,14 +221,6 @@ impl Verifications {
             (made.sends, made.last_send) = (1, Some(now));
         }
         (made, secret)
-    }
-
-    /// Gives a draft another id; what is sealed for the old one is sealed anew.
-    fn rename(&self, made: &mut Verification, id: VerificationId) {
-        let old = std::mem::replace(&mut made.id, id);
-        let Some(callback) = &made.callback else { return };
-        let opened = self.open_url(old, callback).zip(self.open_secret(old, callback));
-        made.callback = opened.map(|(url, secret)| self.seal(id, &url, &secret, made.created));
     }
 
     fn seal(&self, id: VerificationId, url: &Secret, secret: &SigningSecret, now: UnixMillis) -> Callback {

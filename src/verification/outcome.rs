@@ -41,6 +41,12 @@ impl Outcome {
         Self::CancelledByFlow,
     ];
 
+    /// Whether somebody ended it before its code or its time did: then its code counts no more.
+    #[must_use]
+    pub const fn is_cancelled(self) -> bool {
+        matches!(self, Self::CancelledByPerson | Self::CancelledByFlow)
+    }
+
     /// The name in answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

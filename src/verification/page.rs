@@ -12,7 +12,7 @@ use crate::otp::application::{Application, ApplicationRef};
 use crate::otp::channel::{Channel, Via};
 use crate::otp::code::EnteredCode;
 use crate::otp::command::{Resend, ResendError, SendError, SendRefusal, VerifyError};
-use crate::otp::id::OtpId;
+use crate::otp::id::{OtpId, VerificationId};
 use crate::otp::language::Language;
 use crate::otp::machine::Verdict;
 use crate::otp::page::{Origin, ReturnUrl};
@@ -24,8 +24,11 @@ use crate::verification::record::Verification;
 use crate::verification::service::{Verifications, WRITES};
 use crate::verification::token::PageToken;
 
-/// How long a page shows how its verification ended.
-pub const AFTERMATH: Duration = Duration::from_secs(60);
+/// How long a page shows how its verification ended. An open page asks twice a minute at least, while it is seen; who comes
+/// back to it within this time finds out as well.
+pub const AFTERMATH: Duration = Duration::from_secs(120);
+/// What is read in the place of a verification that somebody names without its proof: nothing ever lies there.
+const NOWHERE: VerificationId = VerificationId::from_bytes([0; 16]);
 /// The shortest time between two messages of one verification.
 pub const RESEND_GAP: Duration = Duration::from_secs(30);
 
@@ -83,7 +86,9 @@ pub struct View {
     pub resend_at: Option<UnixMillis>,
     /// Messages that may still be sent.
     pub sends_left: u32,
-    /// Whether a call may be asked for instead of a text message.
+    /// Whether a text message may be asked for.
+    pub message_offered: bool,
+    /// Whether a call may be asked for.
     pub voice_offered: bool,
     /// Where the page leads to in the end.
     pub return_url: Option<ReturnUrl>,
@@ -108,7 +113,9 @@ pub enum NotDone {
     NoSendsLeft,
     /// There is no code to check: none was sent, or its time ran out.
     NoCode,
-    /// A message may not leave now.
+    /// Not on this channel: whoever opened the verification, or the number's line, does not allow it.
+    NotOffered,
+    /// A message may not leave now; or, where the application was deleted, nothing can be sent or checked any more.
     Send(SendRefusal),
 }
 
@@ -182,14 +189,16 @@ impl Verifications {
                 Ok(view)
             }
             Err(VerifyError::Store(error)) => Err(error.into()),
-            Err(VerifyError::ApplicationGone) => Err(PageError::Gone),
-            Err(VerifyError::Answered | VerifyError::Unknown | VerifyError::Context { .. }) => {
+            Err(VerifyError::ApplicationGone) => {
+                Err(self.not_done(verification, NotDone::Send(SendRefusal::UnknownApplication)).await)
+            }
+            Err(VerifyError::Answered | VerifyError::Unknown | VerifyError::Context { .. } | VerifyError::NoCode) => {
                 Err(self.not_done(verification, NotDone::NoCode).await)
             }
         }
     }
 
-    /// Sends the same code once more, on this channel; a new one, where its time ran out.
+    /// Sends the same code once more, on this channel where the page offers it; a new one, where its time ran out.
     ///
     /// # Errors
     /// [`PageError`].
@@ -198,11 +207,15 @@ impl Verifications {
         if !verification.is_open_at(self.clock.now()) {
             return self.view(verification).await;
         }
-        let via = match channel {
-            Channel::Sms => Via::Sms,
-            Channel::Voice => Via::Voice,
+        let view = self.view(verification).await?;
+        let (via, offered) = match channel {
+            Channel::Sms => (Via::Sms, view.message_offered),
+            Channel::Voice => (Via::Voice, view.voice_offered),
         };
-        self.send_more(verification, via).await
+        if !offered {
+            return Err(PageError::NotDone(Box::new(view), NotDone::NotOffered));
+        }
+        self.send_more(Verification::clone(&view.verification), via).await
     }
 
     /// The person says that the number is not theirs: the verification ends.
@@ -215,16 +228,24 @@ impl Verifications {
         self.view(ended.ok_or(PageError::Gone)?).await
     }
 
-    /// The verification behind a token, while there is a page of it. Every token costs a hash and a look into the store.
+    /// The verification behind a token, while there is a page of it. Whatever opens none costs a hash and one read of the store,
+    /// also where the store remembers what is over: who tries tokens learns nothing from the time that an answer takes. An id
+    /// without its proof is not looked at, so that nobody learns whether it is one.
     async fn behind(&self, token: &PageToken) -> Result<Verification, PageError> {
         let (id, handed_out) = token.judge(&self.keyring);
-        let found = self.store.verification(id).await?.filter(|_| handed_out);
         let now = self.clock.now();
         let shown = |verification: &Verification| match &verification.ended {
             Some(ended) => now < ended.at + AFTERMATH,
             None => now < verification.expires + AFTERMATH,
         };
-        let verification = found.filter(shown).ok_or(PageError::Gone)?;
+        let remembered = if handed_out { self.store.recall_verification(id).filter(shown) } else { None };
+        let verification = match remembered {
+            Some(remembered) => remembered,
+            None => {
+                let read = self.store.read_verification(if handed_out { id } else { NOWHERE }).await?;
+                read.filter(|read| handed_out && shown(read)).ok_or(PageError::Gone)?
+            }
+        };
         if verification.is_open_at(now) || verification.ended.is_some() {
             return Ok(verification);
         }
@@ -341,7 +362,7 @@ impl Verifications {
         let now = self.clock.now();
         let applications = self.catalogue.of(&verification.account).await?;
         let reference = ApplicationRef::Id(verification.application);
-        let application = applications.find(reference).cloned().ok_or(PageError::Gone)?;
+        let application = applications.find(reference).cloned().unwrap_or_else(|| Arc::new(plain(&verification)));
         let otp = match &verification.ended {
             Some(ended) => ended.otp.clone().map(Arc::new),
             None => self.current(&verification).await?,
@@ -349,9 +370,19 @@ impl Verifications {
         let phone = verification.number().and_then(|number| Phone::of(number).ok());
         let line = phone.as_ref().map_or(LineType::Unallocated, |phone| phone.line);
         let channel = otp.as_ref().map_or_else(|| verification.via.channel(line), |otp| otp.channel);
-        // Who asked for a text message may have a reason against a call.
-        let may_call = channel == Channel::Sms && verification.via != Via::Sms;
-        let voice_offered = may_call && phone.is_some_and(|phone| self.otps.offers(&phone, Channel::Voice));
+        // Who asked for one channel may have a reason against the other.
+        let (message_offered, voice_offered) = match (verification.via, channel) {
+            (Via::Sms, _) => (true, false),
+            (Via::Voice, _) => (false, true),
+            (Via::Auto, Channel::Sms) => {
+                (true, phone.as_ref().is_some_and(|phone| self.otps.offers(phone, Channel::Voice)))
+            }
+            // After a call a text message, but to a line that takes none.
+            (Via::Auto, Channel::Voice) => {
+                let writes = phone.is_some() && Via::Auto.channel(line) == Channel::Sms;
+                (writes && verification.current_otp().is_some(), true)
+            }
+        };
         let state = match &verification.ended {
             Some(ended) => State::Ended(ended.outcome),
             None => State::Open(otp.as_deref().map_or(Code::None, |otp| match (otp.status_at(now), otp.delivery) {
@@ -376,6 +407,7 @@ impl Verifications {
             resend_at: (open && sends_left > 0)
                 .then(|| verification.last_send.map_or(now, |last| now.max(last + RESEND_GAP))),
             sends_left,
+            message_offered,
             voice_offered,
             return_url: verification.return_url.clone(),
             embed_origins: application.page.embed_origins.clone(),
@@ -386,4 +418,11 @@ impl Verifications {
             verification: Arc::new(verification),
         })
     }
+}
+
+/// What the page of a verification looks like whose application was deleted: its person still sees where it stands, and may end
+/// it. No site may show it in a frame.
+fn plain(verification: &Verification) -> Application {
+    let name = Application::default_name();
+    Application::new(verification.application, 0, verification.account.clone(), name, verification.created)
 }

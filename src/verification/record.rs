@@ -17,7 +17,7 @@ use crate::otp::language::Language;
 use crate::otp::news::Tally;
 use crate::otp::page::ReturnUrl;
 use crate::otp::phone::{Country, E164};
-use crate::otp::record::{Otp, Recipient};
+use crate::otp::record::{Otp, OtpStatus, Recipient};
 use crate::secret::Sealed;
 use crate::verification::outcome::Outcome;
 
@@ -74,7 +74,8 @@ pub struct Ended {
     pub outcome: Outcome,
     /// When.
     pub at: UnixMillis,
-    /// Its OTP as it stood then, without its code and its history; none when no code was sent.
+    /// Its OTP as it stood then, without its code and its history; none when no code was sent. EXPIRED where it would still count,
+    /// had the verification not been cancelled.
     pub otp: Option<Otp>,
 }
 
@@ -194,9 +195,13 @@ impl Verification {
         }
     }
 
-    /// Ends it, with its OTP as that stands. Whoever waits is to be told at once.
+    /// Ends it, with its OTP as that stands. The code of one that is cancelled is deleted: nobody is told that it can still be
+    /// checked, but what is said of a code that another one replaced. Whoever waits is to be told at once.
     pub fn end(&mut self, outcome: Outcome, otp: Option<&Otp>, at: UnixMillis) {
-        let otp = otp.map(|otp| Otp { sealed: None, events: Vec::new(), news: Tally::default(), ..otp.clone() });
+        let mut otp = otp.map(|otp| Otp { sealed: None, events: Vec::new(), news: Tally::default(), ..otp.clone() });
+        if let Some(otp) = otp.as_mut().filter(|otp| outcome.is_cancelled() && otp.status == OtpStatus::Active) {
+            (otp.status, otp.finished) = (OtpStatus::Expired, Some(at));
+        }
         self.ended = Some(Ended { outcome, at, otp });
         if let Some(callback) = &mut self.callback {
             callback.due = at;

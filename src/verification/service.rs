@@ -77,7 +77,8 @@ pub struct Opened {
     pub repeated: bool,
 }
 
-/// Why no verification was opened. Nothing is left of it.
+/// Why no verification was opened. Nothing is left of it, unless the same call wrote it before and was cut off: then it stays until
+/// its time runs out, or the call comes again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenError {
     /// Its key belongs to another request: its ticket knows.

@@ -13,8 +13,21 @@ pub const LEASE: Duration = Duration::from_secs(60);
 
 /// Keeps verifications.
 pub trait VerificationStore: Send + Sync + 'static {
+    /// One that was read a moment ago and not written since. None says nothing: a store need not remember any.
+    fn recall_verification(&self, _id: VerificationId) -> Option<Verification> {
+        None
+    }
+
+    /// One verification, as committed, read where it lies: the same work whatever is remembered of it.
+    fn read_verification(&self, id: VerificationId) -> Later<'_, Result<Option<Verification>, StoreError>>;
+
     /// One verification, as committed.
-    fn verification(&self, id: VerificationId) -> Later<'_, Result<Option<Verification>, StoreError>>;
+    fn verification(&self, id: VerificationId) -> Later<'_, Result<Option<Verification>, StoreError>> {
+        match self.recall_verification(id) {
+            Some(known) => Box::pin(std::future::ready(Ok(Some(known)))),
+            None => self.read_verification(id),
+        }
+    }
 
     /// Writes one: a new one when `before` is none, else the one that equals `before`; where `after` is none it goes. It is
     /// due by [`Verification::due`] from then on. [`WriteError::Conflict`] when it is not what `before` says.

@@ -59,6 +59,7 @@ with gateway(words.otpgate, "[guard]\nfailures = 100000\n") as running:
         "chromium": words.chromium,
         "shots": str(root / "target/page-screenshots"),
         "images": words.images and str(pathlib.Path(words.images).resolve()),
+        "recipe": str(root / "docs/verification-page.md"),
         "logo": base64.b64encode(logo()).decode(),
     }
     subprocess.run(["node", "page.mjs", json.dumps(task)], cwd=words.node, check=True)

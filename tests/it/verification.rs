@@ -9,6 +9,9 @@
     reason = "helpers of tests, which clippy.toml exempts only inside test functions"
 )]
 
+mod pages;
+mod repeats;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +21,7 @@ use otpgate::events::inside::Inside as _;
 use otpgate::events::queue::{Settled, Settlement};
 use otpgate::events::store::EventQueue as _;
 use otpgate::idempotency::{CallKey, IdempotencyKey, Name, Operation, Request, Settled as Known, Ticket};
-use otpgate::otp::application::{Application, ApplicationRef};
+use otpgate::otp::application::{Application, ApplicationName, ApplicationRef};
 use otpgate::otp::catalogue::Catalogue;
 use otpgate::otp::channel::{Channel, Via};
 use otpgate::otp::code::EnteredCode;
@@ -38,7 +41,7 @@ use otpgate::verification::page::{AFTERMATH, Code, NotDone, PageError, RESEND_GA
 use otpgate::verification::record::{Expiry, FirstSend, Sends};
 use otpgate::verification::service::{OpenError, Opened, Parts, VerificationObserver, Verifications, Wish};
 use otpgate::verification::settler::Settler;
-use otpgate::verification::store::VerificationStore as _;
+use otpgate::verification::store::VerificationStore;
 use otpgate::verification::token::{PageAddresses, PageToken, WaitToken};
 
 use crate::store::world::{World, edit};
@@ -72,6 +75,11 @@ impl Bench {
     }
 
     async fn with(policy: SendPolicy) -> Self {
+        Self::over(policy, |store| store as _).await
+    }
+
+    /// `lying` gives the service the verifications that lie in the store.
+    async fn over(policy: SendPolicy, lying: impl FnOnce(Arc<MemoryStore>) -> Arc<dyn VerificationStore>) -> Self {
         let world = World::new();
         let store = Arc::new(world.memory());
         let clock: Arc<dyn Clock> = Arc::clone(&world.clock) as _;
@@ -92,7 +100,7 @@ impl Bench {
             Arc::new(Nobody),
         ));
         let service = Arc::new(Verifications::new(Parts {
-            store: Arc::clone(&store) as _,
+            store: lying(Arc::clone(&store)),
             otp_store: Arc::clone(&store) as _,
             otps,
             catalogue,
@@ -126,6 +134,14 @@ impl Bench {
 
     async fn open(&self) -> Opened {
         self.service.open(self.wish(), None).await.unwrap()
+    }
+
+    /// An application beside the default one.
+    async fn another(&self) -> ApplicationId {
+        let (id, name) = (ApplicationId::generate(&SystemEntropy), ApplicationName::parse("other").unwrap());
+        let application = Application::new(id, 2, self.world.account.clone(), name, self.world.now());
+        self.store.put_application(None, application).await.unwrap();
+        id
     }
 
     fn token(&self, opened: &Opened) -> PageToken {
@@ -257,6 +273,22 @@ async fn a_lapsed_code_is_replaced_by_a_new_one() {
     assert_eq!(otps.len(), 2, "the second message was the same code");
     let view = bench.enter(&opened, &bench.code(id).await).await.unwrap();
     assert_eq!(view.state, State::Ended(Outcome::Verified));
+}
+
+#[tokio::test]
+async fn a_message_leaves_on_no_other_channel_than_was_asked_for() {
+    let bench = Bench::new().await;
+    for (via, other) in [(Via::Sms, Channel::Voice), (Via::Voice, Channel::Sms)] {
+        let opened = bench.service.open(Wish { via, ..bench.wish() }, None).await.unwrap();
+        let token = bench.token(&opened);
+        bench.world.clock.advance(RESEND_GAP);
+        assert_eq!(why(&bench.service.again(&token, other).await.unwrap_err()), NotDone::NotOffered);
+        let view = bench.service.look(&token).await.unwrap();
+        assert_eq!(
+            (view.sends_left, view.message_offered, view.voice_offered),
+            (2, via == Via::Sms, via == Via::Voice)
+        );
+    }
 }
 
 #[tokio::test]

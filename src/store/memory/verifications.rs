@@ -32,7 +32,7 @@ impl Kept {
 }
 
 impl VerificationStore for MemoryStore {
-    fn verification(&self, id: VerificationId) -> Later<'_, Result<Option<Verification>, StoreError>> {
+    fn read_verification(&self, id: VerificationId) -> Later<'_, Result<Option<Verification>, StoreError>> {
         ready(Ok(self.verifications.all.lock().get(&id).cloned()))
     }
 

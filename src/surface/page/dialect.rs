@@ -10,7 +10,7 @@ use crate::layer::refusal::{Dialect, Presented, Refusal};
 use crate::layer::trace::Stamp;
 use crate::layer::{Request, Response};
 use crate::surface::answer::retry_after;
-use crate::surface::page::document::{Bounds, Document, Icon, Line};
+use crate::surface::page::document::{Document, Frames, Icon, Line};
 use crate::surface::page::language::{self, Speech};
 
 /// A dialect that speaks to persons.
@@ -56,6 +56,7 @@ fn page(speech: Speech, refusal: &Refusal) -> Response {
         Refusal::Guarded { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Some(*retry_after)),
         Refusal::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, None),
         Refusal::UriTooLong(_) => (StatusCode::URI_TOO_LONG, None),
+        Refusal::FieldsTooLarge { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, None),
         Refusal::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, None),
         Refusal::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, None),
         Refusal::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, None),
@@ -82,5 +83,6 @@ pub(super) fn written(speech: Speech, status: StatusCode) -> Response {
     if gone {
         document.lines.push(Line::plain(words.close));
     }
-    document.answer(status, &Bounds::default())
+    // The page before it may have stood in somebody's frame, which is not known here: it says there what it says elsewhere.
+    document.answer(status, Frames::Anybodys)
 }

@@ -1,7 +1,8 @@
 //! The page as a document: the template, the policy that goes with it, and nothing that is fetched from anywhere.
 //!
 //! One request brings all of it. The policy allows exactly the style and the script that are in it, by their hashes, so
-//! nothing that somebody managed to write into a page would run. Must not know what a step does.
+//! nothing that somebody managed to write into a page would run. No page is heavier than [`PAGE_MOST`]. Must not know what a
+//! step does.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -61,6 +62,8 @@ impl Icon {
 pub(super) struct Field {
     /// `numeric`, or `text` where codes have letters.
     pub(super) mode: &'static str,
+    /// Characters of a code, by which one is found in a message that is pasted.
+    pub(super) length: u8,
     /// What tells a form that is sent twice from two forms.
     pub(super) turn: String,
 }
@@ -93,15 +96,15 @@ pub(super) struct Onward {
     pub(super) address: String,
     /// What the link says.
     pub(super) text: String,
-    /// Whether the page goes there by itself, where its script runs.
+    /// Whether the page goes there by itself: by its script, or by a refresh where none runs.
     pub(super) goes: bool,
 }
 
 /// Whom a page in a frame tells how it ended.
 pub(super) struct Tell {
-    /// Whom: an origin that may show the page.
-    pub(super) origin: String,
-    /// The result token for it.
+    /// Whom: the origins that may show the page, with spaces between them.
+    pub(super) origins: String,
+    /// The result token for them.
     pub(super) result: String,
 }
 
@@ -124,20 +127,23 @@ pub(super) struct Document {
     pub(super) field: Option<Field>,
     pub(super) wait: Option<Wait>,
     pub(super) buttons: Vec<Button>,
-    pub(super) tells: Vec<Tell>,
+    pub(super) tell: Option<Tell>,
     pub(super) token: String,
     pub(super) outcome: Option<&'static str>,
     pub(super) onward: Option<Onward>,
     pub(super) seconds_left: Option<u64>,
+    /// Whether its end may come from elsewhere: then its script asks for it, and its policy lets it ask its own server.
+    pub(super) open: bool,
 }
 
-/// Who may do what with a page.
-#[derive(Default)]
-pub(super) struct Bounds<'a> {
-    /// Whose frame it may be in: origins.
-    pub(super) frames: &'a [&'a str],
-    /// Where its forms may lead to besides itself: an origin.
-    pub(super) leads_to: Option<&'a str>,
+/// In whose frame a page may stand.
+#[derive(Clone, Copy)]
+pub(super) enum Frames<'a> {
+    /// In that of these origins; in nobody's where there are none.
+    Of(&'a [&'a str]),
+    /// In anybody's: a page without a button that could be pressed unseen, and without anything to be read. Whose frame the
+    /// page before it stood in is not known any more, and the browser's own words would stand there instead of ours.
+    Anybodys,
 }
 
 impl Document {
@@ -159,50 +165,55 @@ impl Document {
             field: None,
             wait: None,
             buttons: Vec::new(),
-            tells: Vec::new(),
+            tell: None,
             token: String::new(),
             outcome: None,
             onward: None,
             seconds_left: None,
+            open: false,
         }
     }
 
-    /// The page as an answer.
-    pub(super) fn answer(&self, status: StatusCode, bounds: &Bounds<'_>) -> Response {
-        let mut text = String::with_capacity(PAGE_BYTES + self.logo.as_ref().map_or(0, String::len));
-        if let Err(error) = self.render_into(&mut text) {
-            tracing::error!(%error, "a page could not be written");
-            return empty(StatusCode::INTERNAL_SERVER_ERROR);
+    /// The page as an answer. Where it would be too heavy it goes without its logo.
+    pub(super) fn answer(&mut self, status: StatusCode, frames: Frames<'_>) -> Response {
+        let Some(policy) = self.policy(frames) else { return empty(StatusCode::INTERNAL_SERVER_ERROR) };
+        let Some(mut text) = self.written() else { return empty(StatusCode::INTERNAL_SERVER_ERROR) };
+        if text.len() + policy.len() + HEAD_BYTES > PAGE_MOST && self.logo.take().is_some() {
+            let Some(lighter) = self.written() else { return empty(StatusCode::INTERNAL_SERVER_ERROR) };
+            text = lighter;
         }
-        let Some(policy) = self.policy(bounds) else { return empty(StatusCode::INTERNAL_SERVER_ERROR) };
         let mut response = bytes_of(status, HeaderValue::from_static("text/html; charset=utf-8"), text);
         let headers = response.headers_mut();
         headers.insert(CONTENT_SECURITY_POLICY, policy);
         headers.insert(PERMISSIONS, HeaderValue::from_static("otp-credentials=(self)"));
-        if bounds.frames.is_empty() {
+        if matches!(frames, Frames::Of([])) {
             headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         }
         private(headers);
         response
     }
 
-    fn policy(&self, bounds: &Bounds<'_>) -> Option<HeaderValue> {
+    fn written(&self) -> Option<String> {
+        let mut text = String::with_capacity(PAGE_BYTES + self.logo.as_ref().map_or(0, String::len));
+        self.render_into(&mut text).inspect_err(|error| tracing::error!(%error, "a page could not be written")).ok()?;
+        Some(text)
+    }
+
+    fn policy(&self, frames: Frames<'_>) -> Option<HeaderValue> {
         let mut policy = String::with_capacity(512);
         policy.push_str(&ASSETS.policy);
         let parts = ["; style-src 'sha256-", &ASSETS.style_hash, "' 'sha256-", &hash(&self.colours), "'"];
         policy.extend(parts);
-        policy.extend([
-            "; form-action 'self'",
-            bounds.leads_to.map_or("", |_| " "),
-            bounds.leads_to.unwrap_or_default(),
-        ]);
-        policy.push_str("; frame-ancestors");
-        if bounds.frames.is_empty() {
-            policy.push_str(" 'none'");
-        }
-        for origin in bounds.frames {
-            // A string takes whatever is written.
-            let _ = write!(policy, " {origin}");
+        policy.push_str(if self.open { "; connect-src 'self'; form-action 'self'" } else { "; form-action 'self'" });
+        if let Frames::Of(origins) = frames {
+            policy.push_str("; frame-ancestors");
+            if origins.is_empty() {
+                policy.push_str(" 'none'");
+            }
+            for origin in origins {
+                // A string takes whatever is written.
+                let _ = write!(policy, " {origin}");
+            }
         }
         HeaderValue::try_from(policy).ok()
     }
@@ -215,8 +226,12 @@ pub(super) fn private(headers: &mut HeaderMap) {
     headers.insert(ROBOTS, HeaderValue::from_static("noindex, nofollow, noarchive"));
 }
 
-/// A page without a logo has some 8,000 bytes.
-const PAGE_BYTES: usize = 9 * 1024;
+/// A page without a logo has some 9,000 bytes.
+const PAGE_BYTES: usize = 10 * 1024;
+/// The most that a page may weigh, its head with it.
+const PAGE_MOST: usize = 20_000;
+/// What a head weighs besides its policy's value, at most.
+const HEAD_BYTES: usize = 420;
 
 /// What is the same in every page.
 struct Assets {
@@ -227,8 +242,8 @@ struct Assets {
 }
 
 static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
-    let style = compact(include_str!("../../../templates/page/style.css"));
-    let script = compact(include_str!("../../../templates/page/script.js"));
+    let style = compact(include_str!("../../../templates/page/style.css"), &STYLE_SPACES);
+    let script = compact(include_str!("../../../templates/page/script.js"), &SCRIPT_SPACES);
     let script_hash = hash(&script);
     let policy = format!("default-src 'none'; base-uri 'none'; img-src data:; script-src 'sha256-{script_hash}'");
     Assets { style_hash: hash(&style), style, script, policy }
@@ -239,45 +254,89 @@ fn hash(text: &str) -> String {
     STANDARD.encode(digest(&SHA256, text.as_bytes()))
 }
 
-/// Without indentation, comments on lines of their own, and the spaces that a style sheet does not need.
-fn compact(source: &str) -> String {
+/// What a style sheet does not need.
+const STYLE_SPACES: [(&str, &str); 6] =
+    [(" { ", "{"), ("; }", "}"), ("; ", ";"), (": ", ":"), (" }", "}"), ("}\n", "}")];
+/// What a script does not need. The texts in it have none of these; the end of a line stays where it ends a statement.
+const SCRIPT_SPACES: [(&str, &str); 19] = [
+    (" = ", "="),
+    (" => ", "=>"),
+    (" == ", "=="),
+    (" === ", "==="),
+    (" !== ", "!=="),
+    (" && ", "&&"),
+    (" || ", "||"),
+    (" > ", ">"),
+    (" < ", "<"),
+    (" * ", "*"),
+    (" - ", "-"),
+    (" ? ", "?"),
+    (" : ", ":"),
+    (": ", ":"),
+    (", ", ","),
+    ("; ", ";"),
+    (" {", "{"),
+    ("{ ", "{"),
+    (" }", "}"),
+];
+
+/// Without indentation, comments on lines of their own, and the spaces that `spaces` names.
+fn compact(source: &str, spaces: &[(&str, &str)]) -> String {
     let lines = source.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
-    let mut text = lines.collect::<Vec<_>>().join("\n");
-    if !source.trim_start().starts_with("//") {
-        for (wide, narrow) in [(" { ", "{"), ("; }", "}"), ("; ", ";"), (": ", ":"), (" }", "}"), ("}\n", "}")] {
-            text = text.replace(wide, narrow);
-        }
-    }
-    text
+    let text = lines.collect::<Vec<_>>().join("\n");
+    spaces.iter().fold(text, |text, &(wide, narrow)| text.replace(wide, narrow))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::otp::page::LOGO_BYTES;
     use crate::surface::page::language;
 
     #[test]
     fn a_policy_allows_what_the_page_has_and_no_more() {
-        let document = Document::new(language::at(0), "x", Some("#123456"));
-        let bounds =
-            Bounds { frames: &["https://a.example", "https://b.example:8443"], leads_to: Some("https://c.example") };
-        let answer = document.answer(StatusCode::OK, &bounds);
+        let mut document = Document::new(language::at(0), "x", Some("#123456"));
+        let frames = Frames::Of(&["https://a.example", "https://b.example:8443"]);
+        let answer = document.answer(StatusCode::OK, frames);
         let policy = answer.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
         for part in [
             "default-src 'none'",
             "base-uri 'none'",
-            "form-action 'self' https://c.example",
+            "form-action 'self'",
             "frame-ancestors https://a.example https://b.example:8443",
         ] {
             assert!(policy.split("; ").any(|known| known == part), "{part}: {policy}");
         }
         assert!(!policy.contains("unsafe") && !policy.contains('*'), "{policy}");
         assert!(!answer.headers().contains_key(X_FRAME_OPTIONS));
-        let alone = document.answer(StatusCode::OK, &Bounds::default());
+        assert!(!policy.contains("connect-src"), "{policy}");
+        let alone = document.answer(StatusCode::OK, Frames::Of(&[]));
         let policy = alone.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(policy.ends_with("form-action 'self'; frame-ancestors 'none'"), "{policy}");
         assert_eq!(alone.headers()[X_FRAME_OPTIONS], "DENY");
         assert_eq!(alone.headers()[REFERRER_POLICY], "no-referrer");
+        // An open page alone may ask its own server, and a refusal may stand in any frame.
+        document.open = true;
+        let asks = document.answer(StatusCode::OK, Frames::Anybodys);
+        let policy = asks.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.ends_with("'; connect-src 'self'; form-action 'self'"), "{policy}");
+        assert!(!asks.headers().contains_key(X_FRAME_OPTIONS));
+    }
+
+    #[test]
+    fn a_page_that_would_be_too_heavy_goes_without_its_logo() {
+        let page = |logo: usize, origins: &[&str]| {
+            let mut document = Document::new(language::at(0), "x", None);
+            (document.name, document.logo) = (Some("x".to_owned()), Some("A".repeat(logo)));
+            let answer = document.answer(StatusCode::OK, Frames::Of(origins));
+            let policy = answer.headers()[CONTENT_SECURITY_POLICY].len();
+            (document.logo.is_some(), document.written().unwrap().len() + policy)
+        };
+        let logo = LOGO_BYTES.div_ceil(3) * 4;
+        assert!(page(logo, &["https://a.example"]).0);
+        let long = format!("https://{}.example", "a".repeat(3_000));
+        let (kept, weight) = page(logo, &[&long]);
+        assert!(!kept && weight + HEAD_BYTES <= PAGE_MOST, "{weight}");
     }
 
     #[test]
@@ -289,7 +348,8 @@ mod tests {
         document.fault = Some(evil.to_owned());
         document.lines.push(Line::showing("a {0} b", evil.to_owned()));
         document.token = evil.to_owned();
-        document.field = Some(Field { mode: "numeric", turn: evil.to_owned() });
+        document.field = Some(Field { mode: "numeric", length: 6, turn: evil.to_owned() });
+        document.tell = Some(Tell { origins: evil.to_owned(), result: evil.to_owned() });
         let text = document.render().unwrap();
         assert!(!text.contains("<script>alert") && !text.contains("\"><script"), "{text}");
         assert_eq!(text.matches("<script>").count(), 1);
@@ -299,7 +359,7 @@ mod tests {
     #[test]
     fn style_and_script_are_compact_and_whole() {
         let Assets { style, script, .. } = &*ASSETS;
-        assert!(style.len() < 3_000 && script.len() < 2_400, "{} {}", style.len(), script.len());
+        assert!(style.len() < 3_000 && script.len() < 2_900, "{} {}", style.len(), script.len());
         assert_eq!(style.matches('{').count(), style.matches('}').count());
         assert!(!script.contains("//") && !script.contains("</") && !style.contains("</"));
     }

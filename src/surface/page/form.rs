@@ -45,15 +45,13 @@ pub(super) struct Form {
     pub(super) code: Zeroizing<String>,
     /// How many tries were left when the page was made.
     pub(super) turn: String,
-    /// Whether the page's script runs.
-    pub(super) scripted: bool,
 }
 
 impl Form {
     /// Reads `application/x-www-form-urlencoded`. None where no known button was pressed.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(body).ok()?;
-        let (mut action, mut code, mut turn, mut scripted) = (None, Zeroizing::default(), String::new(), false);
+        let (mut action, mut code, mut turn) = (None, Zeroizing::default(), String::new());
         for pair in text.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let spaced = Zeroizing::new(value.replace('+', " "));
@@ -62,11 +60,10 @@ impl Form {
                 "action" => action = Action::ALL.into_iter().find(|known| known.as_str() == value.as_str()),
                 "code" => code = plain(&value),
                 "turn" => turn = value.as_str().to_owned(),
-                "by" => scripted = value.as_str() == "script",
                 _ => {}
             }
         }
-        Some(Self { action: action?, code, turn, scripted })
+        Some(Self { action: action?, code, turn })
     }
 }
 
@@ -123,7 +120,7 @@ mod tests {
     fn a_form_names_a_button() {
         let form = Form::parse(b"turn=3&code=01+23%2045&action=enter").unwrap();
         assert_eq!((form.action, form.code.as_str(), form.turn.as_str()), (Action::Enter, "012345", "3"));
-        assert!(!form.scripted && Form::parse(b"action=enter&by=script").unwrap().scripted);
+        assert!(Form::parse(b"action=enter&by=script").is_some(), "a field that is not known does not matter");
         for action in Action::ALL {
             assert_eq!(Form::parse(format!("action={}", action.as_str()).as_bytes()).unwrap().action, action);
         }

@@ -22,7 +22,7 @@ use axum::extract::{Path, State};
 use axum::routing::get;
 use http::header::{CONTENT_TYPE, LOCATION, ORIGIN};
 use http::request::Parts as Head;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use moka::sync::Cache;
 use tokio::sync::Mutex;
 
@@ -36,7 +36,7 @@ use crate::otp::channel::Channel;
 use crate::otp::code::EnteredCode;
 use crate::secret::{Entropy, Keyring, Purpose};
 use crate::surface::answer::{JSON, bytes_of, empty};
-use crate::surface::page::document::{Bounds, Tell, private};
+use crate::surface::page::document::{Frames, Tell, private};
 use crate::surface::page::form::{Action, FORM_BYTES, Form};
 use crate::surface::page::view::{ONWARD, Said, document};
 use crate::surface::refusal::store_refusal;
@@ -56,6 +56,9 @@ pub const BODY_BYTES: usize = FORM_BYTES;
 pub const KEYS: &str = "/.well-known/jwks.json";
 /// How long a key may be kept, in seconds: an hour, in which a site asks once.
 const KEYS_AGE: &str = "public, max-age=3600";
+
+/// What an open page's script asks for, in the head of any look: `open` or `ended`.
+const STATE: HeaderName = HeaderName::from_static("verification-state");
 
 /// Seconds after which a step may be tried again that the store did not make.
 const AGAIN_SECONDS: u64 = 1;
@@ -145,17 +148,20 @@ async fn show(State(parts): State<Arc<Parts>>, path: Address, request: Request) 
     }
     let mut document = document(&view, &token, request.uri().query().and_then(Said::of_query));
     let origins: Vec<_> = view.embed_origins.iter().map(|origin| origin.as_str()).collect();
-    if let Standing::Ended(outcome) = view.state
-        && said(&request, "sec-fetch-dest").is_none_or(|place| place != "document")
-    {
-        for origin in &origins {
-            if let Some(result) = sign(&parts, &view, outcome, origin) {
-                document.tells.push(Tell { origin: (*origin).to_owned(), result });
-            }
+    let mut state = HeaderValue::from_static("open");
+    if let Standing::Ended(outcome) = view.state {
+        state = HeaderValue::from_static("ended");
+        // Neither on its own nor asked by a script has a page a parent to tell.
+        let framed = said(&request, "sec-fetch-dest").is_none_or(|place| !matches!(place, "document" | "empty"));
+        if framed && !origins.is_empty() {
+            // One for all of them: who the parent is, only the browser knows, and one each would be too heavy.
+            let result = sign(&parts, &view, outcome, &origins);
+            document.tell = result.map(|result| Tell { origins: origins.join(" "), result });
         }
     }
-    let leads_to = view.return_url.as_ref().map(|url| result::origin(url.as_str()));
-    document.answer(StatusCode::OK, &Bounds { frames: &origins, leads_to })
+    let mut answer = document.answer(StatusCode::OK, Frames::Of(&origins));
+    answer.headers_mut().insert(STATE, state);
+    answer
 }
 
 /// Makes one step of the person, and leads back to the page.
@@ -177,14 +183,10 @@ async fn step(State(parts): State<Arc<Parts>>, path: Address, request: Request) 
     match make(&parts, &token, &form).await {
         Ok((view, said)) => {
             let verified = view.state == Standing::Ended(Outcome::Verified) && form.action == Action::Enter;
-            // In a frame the parent is told, and not led away from its own page.
-            if !verified || framed || view.return_url.is_none() {
-                return back(&token, said);
-            }
-            if form.scripted {
-                return back(&token, Some(Said::Done));
-            }
-            onward(&parts, &view, Outcome::Verified).unwrap_or_else(|| back(&token, None))
+            // In a frame the parent is told, and not led away from its own page. Elsewhere the page goes on by itself, and not
+            // from here: a policy on forms binds all redirects after one, those of the site too.
+            let goes = verified && !framed && view.return_url.is_some();
+            back(&token, if goes { Some(Said::Done) } else { said })
         }
         Err(error) => refused(&parts, error, Request::from_parts(head, axum::body::Body::empty())).await,
     }
@@ -230,7 +232,9 @@ fn not_done(made: Result<View, PageError>) -> Result<(View, Option<Said>), PageE
         }
         // The wait and the end of a code are on the page anyway.
         Err(PageError::NotDone(view, NotDone::TooSoon(_) | NotDone::NoCode)) => Ok((*view, None)),
-        Err(PageError::NotDone(view, NotDone::NoSendsLeft | NotDone::Send(_))) => Ok((*view, Some(Said::Trouble))),
+        Err(PageError::NotDone(view, NotDone::NoSendsLeft | NotDone::NotOffered | NotDone::Send(_))) => {
+            Ok((*view, Some(Said::Trouble)))
+        }
         Err(error) => Err(error),
     }
 }
@@ -248,13 +252,13 @@ fn back(token: &str, said: Option<Said>) -> Response {
 /// To the site that asked, with the result.
 fn onward(parts: &Parts, view: &View, outcome: Outcome) -> Option<Response> {
     let address = view.return_url.as_ref()?.as_str();
-    let token = sign(parts, view, outcome, result::origin(address))?;
+    let token = sign(parts, view, outcome, &[result::origin(address)])?;
     Some(see_other(&result::with_token(address, &token)))
 }
 
-fn sign(parts: &Parts, view: &View, outcome: Outcome, audience: &str) -> Option<String> {
+fn sign(parts: &Parts, view: &View, outcome: Outcome, audiences: &[&str]) -> Option<String> {
     let now = parts.clock.now();
-    let token = parts.signer.sign(&view.verification, outcome, audience, now, &*parts.entropy);
+    let token = parts.signer.sign(&view.verification, outcome, audiences, now, &*parts.entropy);
     if token.is_none() {
         tracing::error!("a result token could not be signed");
     }

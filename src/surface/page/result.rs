@@ -36,13 +36,21 @@ pub struct Signer {
     keys: Vec<u8>,
 }
 
+/// Who a result token is for (RFC 7519 section 4.1.3).
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Audience<'a> {
+    One(&'a str),
+    Several(&'a [&'a str]),
+}
+
 /// What a result token says.
 #[derive(Serialize)]
 struct Claims<'a> {
     /// The gateway: its public address.
     iss: &'a str,
-    /// The site that is told: its origin.
-    aud: &'a str,
+    /// The site that is told: its origin; for a page in a frame all that may show it.
+    aud: Audience<'a>,
     /// The verification's id.
     sub: String,
     /// How it ended.
@@ -82,13 +90,13 @@ impl Signer {
         &self.keys
     }
 
-    /// A token for `audience`, an origin, that says how `verification` ended. None where it could not be signed.
+    /// A token for `audiences`, origins, that says how `verification` ended. None where it could not be signed.
     #[must_use]
     pub fn sign(
         &self,
         verification: &Verification,
         outcome: Outcome,
-        audience: &str,
+        audiences: &[&str],
         now: UnixMillis,
         entropy: &dyn Entropy,
     ) -> Option<String> {
@@ -96,7 +104,10 @@ impl Signer {
         entropy.fill(&mut id);
         let claims = Claims {
             iss: &self.issuer,
-            aud: audience,
+            aud: match audiences {
+                [one] => Audience::One(one),
+                several => Audience::Several(several),
+            },
             sub: verification.id.to_string(),
             outcome: outcome.as_str(),
             ended_at: verification.ended.as_ref().map(|ended| ended.at.0 / 1_000),

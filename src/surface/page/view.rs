@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::UnixMillis;
-use crate::otp::channel::{Channel, Via};
-use crate::otp::phone::Phone;
+use crate::otp::channel::Channel;
 use crate::surface::page::document::{Button, Document, Field, Icon, Line, Onward, Wait};
 use crate::surface::page::form::Action;
 use crate::surface::page::language::{self, Words};
@@ -69,6 +68,7 @@ const LOOK_AGAIN: u64 = 2;
 fn open(document: &mut Document, view: &View, words: Words, code: Code, said: Option<Said>) {
     let number = || format!("••• {}", view.last_two);
     let by_call = view.channel == Channel::Voice;
+    document.open = true;
     document.purpose.clone_from(&view.context);
     document.lines.push(match code {
         Code::None => Line::showing(words.offer, number()),
@@ -83,8 +83,10 @@ fn open(document: &mut Document, view: &View, words: Words, code: Code, said: Op
     };
     let waits_for_code = !matches!(code, Code::None | Code::Lapsed);
     if waits_for_code {
-        let mode = if view.look.application.alphanumeric { "text" } else { "numeric" };
-        document.field = Some(Field { mode, turn: format!("{}.{}", view.attempts_left, view.sends_left) });
+        let application = &view.look.application;
+        let mode = if application.alphanumeric { "text" } else { "numeric" };
+        let turn = format!("{}.{}", view.attempts_left, view.sends_left);
+        document.field = Some(Field { mode, length: application.pin_length.get(), turn });
     }
     let class = if waits_for_code { "" } else { "main" };
     if let Some(at) = view.resend_at {
@@ -99,8 +101,8 @@ fn open(document: &mut Document, view: &View, words: Words, code: Code, said: Op
             (Action::Again, Action::Voice)
         };
         let text = if code == Code::None || by_call { words.send } else { words.again };
-        let by_message = (!by_call || may_write(view)).then_some((message, text));
-        let calls = (by_call || view.voice_offered).then_some((call, words.call));
+        let by_message = view.message_offered.then_some((message, text));
+        let calls = view.voice_offered.then_some((call, words.call));
         // The way that was gone stands first.
         let ways = if by_call { [calls, by_message] } else { [by_message, calls] };
         for (index, (action, text)) in ways.into_iter().flatten().enumerate() {
@@ -114,13 +116,6 @@ fn open(document: &mut Document, view: &View, words: Words, code: Code, said: Op
     // Where nothing is left to do here, how it ended is about to be settled: the page looks again, to lead on.
     let ends = code == Code::Lapsed && view.resend_at.is_none();
     document.seconds_left = if ends { Some(LOOK_AGAIN) } else { left.into_iter().filter(|seconds| *seconds > 0).min() };
-}
-
-/// Whether a text message may be asked for after a call.
-fn may_write(view: &View) -> bool {
-    let phone = view.verification.number().and_then(|number| Phone::of(number).ok());
-    let wrote = phone.is_some_and(|phone| Via::Auto.channel(phone.line) == Channel::Sms);
-    view.verification.via == Via::Auto && wrote && view.verification.current_otp().is_some()
 }
 
 fn ended(document: &mut Document, view: &View, words: Words, outcome: Outcome, said: Option<Said>) {

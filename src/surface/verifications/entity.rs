@@ -47,7 +47,8 @@ struct VerificationCore {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = "date-time")]
     timestamp_ended: Option<String>,
-    /// Its one-time password: as it stands, or as it stood at the end; left out where none was sent, or where it was deleted.
+    /// Its one-time password: as it stands, or as it stood at the end, `EXPIRED` where the verification was cancelled, because its
+    /// code is not accepted any more. Left out where none was sent, or where it was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     otp: Option<OtpEntity>,

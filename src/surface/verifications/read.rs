@@ -107,9 +107,10 @@ pub(super) fn not_opened(call: &Call, error: OpenError, under: &str, now: crate:
     };
     match error {
         OpenError::Answered => call.answered(),
-        OpenError::ReturnUrlNotAllowed => {
-            fault("returnUrl", "must lie below one of the application's return addresses (verification.returnUrls)")
-        }
+        OpenError::ReturnUrlNotAllowed => fault(
+            "returnUrl",
+            "must lie below one of the application's return addresses (verification.returnUrls), and not lead out of it",
+        ),
         OpenError::Refused(SendRefusal::ContextNeeded) => {
             fault("context", "is required: the text names {{AMOUNT}} or {{PAYEE}}")
         }

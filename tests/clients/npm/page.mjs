@@ -76,6 +76,7 @@ const application = async (name, more) =>
 const shop = await application("shop");
 const hasty = await application("hasty", { expire: 30 });
 const plain = await application("plain", { verification: {} });
+const shared = await application("shared", { verification: { ...look_of, embedOrigins: ["https://www.example.com", friend] } });
 const letters = await application("letters", { pinLength: 8, alphanumeric: true });
 
 // ---- the browser
@@ -98,6 +99,8 @@ async function tab(options = {}) {
     page.on("pageerror", error => page.faults.push(String(error)));
     return page;
 }
+// A page that hears nothing: what it asks for gets lost, so that it stays as it was.
+const deaf = page => page.route("**/verify/*", route => (route.request().method() === "HEAD" ? route.abort() : route.continue()));
 const field = page => page.locator("#code");
 const press = (page, action) => page.locator(`button[value=${action}]`).click();
 const heading = page => page.locator("h1").textContent();
@@ -209,6 +212,33 @@ tests["without script, the way back to the site"] = async () => {
     await checked(visit.query.get("otpgate_result"), friend, opened, "VERIFIED");
 };
 
+tests["without script, a site that leads on to another site"] = async () => {
+    const opened = await open({ returnUrl: `${friend}/hop` });
+    const page = await tab({ javaScriptEnabled: false });
+    await page.goto(opened.pageUrl);
+    await enter(page, await codeOf(opened));
+    await page.waitForURL(`${elsewhere}/landed**`);
+    assert.deepEqual(page.faults, []);
+};
+
+tests["the recipe's lines check a result"] = async () => {
+    const lines = readFileSync(task.recipe, "utf8").match(/```js\n([^]*?)```/)[1];
+    const site = "https://www.example.com", gateway = "https://otp.example.com";
+    assert(lines.includes(site) && lines.includes(gateway) && lines.startsWith("import "));
+    const pasted = lines.replace(/^import .*$/m, "").replaceAll(site, friend).replaceAll(gateway, address)
+        .replace("{ … }", "{ return true; }");
+    const recipe = new Function("createRemoteJWKSet", "jwtVerify", "query", "session", `return (async () => {${pasted}})();`);
+    const opened = await open({ returnUrl: `${friend}/recipe` });
+    const page = await tab();
+    await page.goto(opened.pageUrl);
+    await enter(page, await codeOf(opened));
+    await page.waitForURL(`${friend}/recipe**`);
+    const query = { otpgate_result: visits.findLast(visit => visit.path === "/recipe").query.get("otpgate_result") };
+    const run = session => recipe(createRemoteJWKSet, jwtVerify, query, session);
+    assert.equal(await run({ verificationId: opened.verificationId }), true);
+    await assert.rejects(run({ verificationId: "another" }));
+};
+
 tests["a wrong code, then the right one"] = async () => {
     const opened = await open();
     const page = await tab();
@@ -317,6 +347,7 @@ tests["not my number"] = async () => {
 tests["cancelled by whoever asked, and undeliverable"] = async () => {
     const opened = await open();
     const page = await tab();
+    await deaf(page);
     await page.goto(opened.pageUrl);
     await api("DELETE", `/v1/verifications/${opened.verificationId}`);
     await enter(page, "123456");
@@ -332,6 +363,7 @@ tests["cancelled by whoever asked, and undeliverable"] = async () => {
 tests["two tabs"] = async () => {
     const opened = await open();
     const [one, two] = [await tab(), await tab()];
+    await deaf(one);
     await one.goto(opened.pageUrl);
     await two.goto(opened.pageUrl);
     const code = await codeOf(opened);
@@ -392,6 +424,33 @@ tests["paste of a whole message, and WebOTP"] = async () => {
     }, text);
     assert.equal(await paste(`Your code is ${code.slice(0, 3)} ${code.slice(3)}. Valid for 5 min.`), code);
     assert.equal(await paste(` ${code.slice(0, 3)}–${code.slice(3)}\n`), code);
+    for (const [text, meant] of [
+        ["12.50 EUR to Example Shop: 123456", "123456"],
+        ["Shop 2024: your code is 123456", "123456"],
+        ["123456 5 min", "123456"],
+        ["5 min: 123456", "123456"],
+        ["654321 EUR to Shop: 123456. Valid for 5 min.", "123456"],
+        ["12.50 EUR to Shop 2024: 123 456 (5 min)", "123456"],
+        ["验证码123456，5分钟内有效。", "123456"],
+        [`123456\n${opened.pageUrl.replace(/.{10}$/, "/987654/99")}`, "123456"],
+        ["Shop: 123456\n@otp.example.com #123456", "123456"],
+        // One of another length, where it is the only one; and where several could be meant, none of them.
+        ["Your code is 12345. Valid for 5 min.", "12345"],
+        ["Call 4711 or 12345.", ""],
+    ]) {
+        await field(page).fill("");
+        assert.equal(await paste(text), meant, text);
+    }
+    const lettered = await open({ applicationId: letters });
+    await page.goto(lettered.pageUrl);
+    for (const [text, meant] of [
+        ["Your password for Example Shop: ab12cd34. Valid for 5 min.", "ab12cd34"],
+        ["ab12-cd34", "ab12cd34"],
+        ["Your code is abcdefgh.", "abcdefgh"],
+    ]) {
+        await field(page).fill("");
+        assert.equal(await paste(text), meant, text);
+    }
     // A phone that read the message: the page hands in what it is given.
     await page.addInitScript(code => {
         globalThis.OTPCredential = class {};
@@ -470,6 +529,44 @@ tests["in a frame: the site that may is told, and the browser keeps it from anot
     assert(!(await alone.content()).includes("data-result"));
     await frame.locator("a.main").click();
     await page.waitForURL(`${friend}/done**`);
+};
+
+tests["what ends elsewhere ends on the open page, in a frame and without"] = async () => {
+    const opened = await open({ applicationId: shared });
+    const framing = await tab();
+    await framing.goto(`${friend}/frame?page=${encodeURIComponent(opened.pageUrl)}`);
+    const frame = framing.frameLocator("iframe");
+    await frame.locator("#code").waitFor();
+    const alone = await tab();
+    const other = await open();
+    await alone.goto(other.pageUrl);
+    const began = Date.now();
+    // The code is entered on another device; the other verification is cancelled by the flow.
+    const form = new URLSearchParams({ action: "enter", turn: "3.2", code: await codeOf(opened) });
+    await fetch(opened.pageUrl, { method: "POST", redirect: "manual", body: form });
+    await api("DELETE", `/v1/verifications/${other.verificationId}`);
+    await frame.locator("text=Your number is confirmed.").waitFor({ timeout: 20_000 });
+    await framing.waitForFunction("told.length > 0");
+    const [[origin, told]] = await framing.evaluate("told");
+    assert.deepEqual([origin, told.type, told.outcome], [address, "otpgate.verification", "VERIFIED"]);
+    // One result for all sites that may show it.
+    await checked(told.result, friend, opened, "VERIFIED");
+    await checked(told.result, "https://www.example.com", opened, "VERIFIED");
+    await alone.waitForSelector("text=This request was cancelled.", { timeout: 20_000 });
+    assert(Date.now() - began < 20_000);
+    // It asks by its own address, and nothing else; and once it knows, no more.
+    const asked = alone.asked.length;
+    await sleep(5_000);
+    assert.equal(alone.asked.length, asked);
+    assert.deepEqual(alone.asked.filter(url => !url.startsWith(other.pageUrl)), []);
+    assert.deepEqual(alone.faults, []);
+    assert(!framing.faults.some(fault => /content security policy/i.test(fault)), String(framing.faults));
+};
+
+tests["what is over says so in a frame as well"] = async () => {
+    const framing = await tab();
+    await framing.goto(`${friend}/frame?page=${encodeURIComponent(`${address}/verify/${"C".repeat(43)}`)}`);
+    await framing.frameLocator("iframe").locator("text=This page is not available.").waitFor();
 };
 
 tests["a form from another site does nothing"] = async () => {

@@ -1,7 +1,7 @@
 //! The verification page over real sockets: what needs no browser to be seen. tests/clients/page.py looks at the rest.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Client, Gateway, Options, Server};
@@ -163,7 +163,7 @@ fn a_result_goes_to_the_site_that_was_named() {
     let body = json!({"number": NUMBER, "returnUrl": "https://www.example.com/done?order=7", "referenceId": "order 7"});
     let (id, page) = open(&mut client, &body);
     let policy = person.get(&page).expect(200).header("content-security-policy").unwrap().to_owned();
-    assert!(policy.contains("form-action 'self' https://www.example.com; frame-ancestors https://www.example.com"));
+    assert!(policy.ends_with("; connect-src 'self'; form-action 'self'; frame-ancestors https://www.example.com"));
     // Nothing has ended: the way back is not open yet.
     assert!(person.get(&format!("{page}?to=site")).expect(200).header("location").is_none());
     let code = gateway.server.code(NUMBER);
@@ -179,13 +179,16 @@ fn a_result_goes_to_the_site_that_was_named() {
     );
     let alone = person.call("GET", &page, &[("Sec-Fetch-Dest", "document")], "").expect(200);
     assert!(!alone.body.contains("data-result"), "a page on its own holds no result");
-    // With script the page goes on by itself, from a page of its own; without it the form leads there.
-    let scripted = press(&mut person, &page, &format!("action=enter&by=script&code={code}")).expect(303);
-    assert!(scripted.header("location").unwrap().ends_with("?said=done"));
-    assert!(person.get(&format!("{page}?said=done")).expect(200).body.contains("data-goes"));
-    assert!(!person.get(&page).expect(200).body.contains(" data-goes>"));
-    let without = press(&mut person, &page, &format!("action=enter&code={code}")).expect(303);
-    assert!(without.header("location").unwrap().starts_with("https://www.example.com/done?order=7&otpgate_result=ey"));
+    assert!(!alone.header("content-security-policy").unwrap().contains("connect-src"), "there is nothing to ask for");
+    // The page goes on by itself from a look of its own, by its script or by a refresh: no form leads to the site.
+    let pressed = press(&mut person, &page, &format!("action=enter&code={code}")).expect(303);
+    assert!(pressed.header("location").unwrap().ends_with("?said=done"));
+    let going = person.get(&format!("{page}?said=done")).expect(200).body;
+    let token = page.rsplit('/').next().unwrap();
+    let refresh = format!("<noscript><meta http-equiv=\"refresh\" content=\"0;url={token}?to=site\"></noscript>");
+    assert!(going.contains(" data-goes>") && going.contains(&refresh), "{going}");
+    let still = person.get(&page).expect(200).body;
+    assert!(!still.contains(" data-goes>") && !still.contains("http-equiv"));
     let left = person.get(&format!("{page}?to=site")).expect(303);
     let address = left.header("location").unwrap();
     let token = address.strip_prefix("https://www.example.com/done?order=7&otpgate_result=").unwrap();
@@ -202,4 +205,150 @@ fn a_result_goes_to_the_site_that_was_named() {
     );
     assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 60);
     assert!(!claims.to_string().contains("5112345"), "no number in an address: {claims}");
+}
+
+#[test]
+fn an_open_page_finds_out_how_it_ended_for_nothing() {
+    let gateway = Gateway::start();
+    let (mut client, mut person) = (gateway.client(), anybody(&gateway));
+    let site = json!({"verification": {"embedOrigins": ["https://a.example", "https://b.example"]}});
+    client
+        .call("PATCH", "/v1/applications/default", &[("Content-Type", "application/json")], &site.to_string())
+        .expect(200);
+    let (id, page) = open(&mut client, &json!({"number": NUMBER}));
+    gateway.server.code(NUMBER);
+    let shown = person.get(&page).expect(200);
+    assert!(shown.body.contains("<body data-open "), "{}", shown.body);
+    let path = format!("/v1/verifications/{id}");
+    // What the page's script asks.
+    let asks = [("Sec-Fetch-Dest", "empty"), ("Sec-Fetch-Site", "same-origin")];
+    let before = client.get(&path).expect(200).json();
+    for _ in 0..100 {
+        let asked = person.call("HEAD", &page, &asks, "").expect(200);
+        assert_eq!((asked.header("verification-state"), asked.body.as_str()), (Some("open"), ""));
+    }
+    assert_eq!(client.get(&path).expect(200).json(), before);
+    // Nothing was charged: an address that opens nothing is still missed, and not yet refused.
+    person.get("/verify/x").expect(404);
+    client.delete(&path).expect(204);
+    let asked = person.call("HEAD", &page, &asks, "").expect(200);
+    assert_eq!(asked.header("verification-state"), Some("ended"));
+    // The look that follows tells whoever may show it, with one result for all of them.
+    let ended = person.call("GET", &page, &[("Sec-Fetch-Dest", "iframe")], "").expect(200);
+    assert!(!ended.body.contains("data-open") && ended.body.contains("data-outcome=\"CANCELLED_BY_FLOW\""));
+    assert!(ended.body.contains("data-origin=\"https://a.example https://b.example\""), "{}", ended.body);
+    let token = ended.body.split("data-result=\"").nth(1).unwrap().split('"').next().unwrap();
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!(claims["aud"], json!(["https://a.example", "https://b.example"]));
+    // What is over says so in the frame as well, in our own words.
+    let over = person.get("/verify/x").expect(404);
+    assert!(over.header("x-frame-options").is_none());
+    assert!(!over.header("content-security-policy").unwrap().contains("frame-ancestors"));
+}
+
+#[test]
+fn a_page_sends_on_no_other_channel_than_was_asked_for() {
+    let gateway = Gateway::start();
+    let (mut client, mut person) = (gateway.client(), anybody(&gateway));
+    let sent = |number: &str| {
+        let path = format!("/sandbox/messages?number={}", number.replace('+', "%2B"));
+        gateway.server.admin_client().get(&path).expect(200).json().as_array().unwrap().len()
+    };
+    for (number, via, refused, right, channel) in [
+        ("+4915112345601", "SMS", "voice", "again", "SMS"),
+        ("+4915112345602", "VOICE", "again", "voice", "VOICE"),
+        ("+493012345678", "AUTO", "again", "voice", "VOICE"),
+        ("+4915112345603", "AUTO", "", "voice", "VOICE"),
+    ] {
+        let (id, page) = open(&mut client, &json!({"number": number, "via": via, "send": "on_open"}));
+        let shown = person.get(&page).expect(200).body;
+        assert!(!shown.contains(&format!("value=\"{refused}\"")), "{via}: {shown}");
+        if !refused.is_empty() {
+            let answer = press(&mut person, &page, &format!("action={refused}")).expect(303);
+            assert!(answer.header("location").unwrap().ends_with("?said=trouble"), "{answer:?}");
+            let seen = client.get(&format!("/v1/verifications/{id}")).expect(200).json();
+            assert_eq!((&seen["sendsLeft"], sent(number)), (&json!(3), 0), "{via}: {seen}");
+        }
+        press(&mut person, &page, &format!("action={right}")).expect(303);
+        assert_eq!(gateway.server.message(number, |_| true)["channel"], channel, "{via}");
+        assert_eq!(sent(number), 1);
+    }
+}
+
+#[test]
+fn a_return_address_cannot_lead_out_of_a_path() {
+    let gateway = Gateway::start();
+    let mut client = gateway.client();
+    let site = json!({"verification": {"returnUrls": ["https://x.example/app/"]}});
+    client
+        .call("PATCH", "/v1/applications/default", &[("Content-Type", "application/json")], &site.to_string())
+        .expect(200);
+    for below in ["..%2fother", "%2e%2e%2Fother", "..%5cother", "..;/other", "x/%2E%2e;y/..;/other", "..%252fother"] {
+        let body = json!({"number": NUMBER, "returnUrl": format!("https://x.example/app/{below}")});
+        let refused = client.post_json("/v1/verifications", &body).expect(400).json();
+        assert_eq!(refused["errors"][0]["pointer"], "/returnUrl", "{below}: {refused}");
+    }
+    open(&mut client, &json!({"number": NUMBER, "returnUrl": "https://x.example/app/a;b=1/done?from=..%2fother"}));
+}
+
+#[test]
+fn no_page_weighs_more_than_20_kb() {
+    let gateway = Gateway::start();
+    let (mut client, mut person) = (gateway.client(), anybody(&gateway));
+    let mut logo = Vec::new();
+    let mut encoder = png::Encoder::new(&mut logo, 4, 4);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.write_header().unwrap().write_image_data(&[0; 16]).unwrap();
+    logo.resize(8 * 1_024, 0);
+    let origins = |letters: usize| -> Vec<_> {
+        (10..30).map(|index| format!("https://{index}{}.example", "a".repeat(letters))).collect()
+    };
+    let application = |name: &str, page_name: &str, letters: usize| {
+        json!({"name": name, "verification": {
+            "name": page_name, "colour": "#ffff00", "logo": STANDARD.encode(&logo), "returnUrls": ["https://www.example.com"],
+            "embedOrigins": origins(letters),
+        }})
+    };
+    // 20 origins of 52 bytes are one byte each too long; of 51 they fit, in one call with the largest logo.
+    let problem = client.post_json("/v1/applications", &application("long", "Shop", 34)).expect(400).json();
+    assert_eq!(problem["errors"][0]["pointer"], "/verification/embedOrigins", "{problem}");
+    assert!(problem.to_string().contains("at most 1024 characters together"), "{problem}");
+    let words: Vec<_> = origins(34).into_iter().flat_map(|origin| ["--embed-origin".to_owned(), origin]).collect();
+    let words: Vec<_> =
+        ["application", "edit", "default"].into_iter().chain(words.iter().map(String::as_str)).collect();
+    let (code, _, err) = gateway.command(&words);
+    assert!(code == 65 && err.contains("--embed-origin") && err.contains("1024"), "{code} {err}");
+
+    let mut opened = 0;
+    let mut pages = |application: &Value, language: &str, payee: &str, reference: &str| {
+        let id = client.post_json("/v1/applications", application).expect(200).json()["applicationId"].clone();
+        opened += 1;
+        let (_, page) = open(
+            &mut client,
+            &json!({
+                "number": format!("+49151123457{opened:02}"), "applicationId": id, "language": language,
+                "returnUrl": format!("https://www.example.com/{}", "a".repeat(1_900)), "referenceId": reference,
+                "context": {"amount": "123456789012.1234", "currency": "EUR", "payee": payee},
+            }),
+        );
+        let framed = [("Sec-Fetch-Dest", "iframe")];
+        let looks = ["", "?said=wrong", "?said=trouble"].map(|query| person.get(&format!("{page}{query}")).expect(200));
+        press(&mut person, &page, "action=not_me").expect(303);
+        let ended = person.call("GET", &page, &framed, "").expect(200);
+        assert!(ended.body.contains("data-result=\"ey"), "{}", ended.body);
+        for answer in looks.iter().chain([&ended]) {
+            let head: usize = answer.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+            let weight = answer.body.len() + head + "HTTP/1.1 200 OK\r\n\r\n".len();
+            assert!(weight <= 20_000, "{language}: {weight} bytes");
+        }
+        looks[0].body.contains("<img src=\"data:image/png;base64,")
+    };
+    let longest = "\u{10ffff}".repeat(256);
+    for language in ["ta", "ml", "my", "km", "en"] {
+        pages(&application(language, &"&".repeat(64), 33), language, &"&".repeat(64), &longest);
+    }
+    // What a shop has: its logo stays.
+    assert!(pages(&application("shop", "Example Shop", 14), "en", "Example Shop", "order 7"));
+    assert!(pages(&application("laden", "Example Shop", 14), "de", "Example Shop", "order 7"));
 }

@@ -203,7 +203,11 @@ mod tests {
         for first in b'a'..=b'z' {
             for second in b'a'..=b'z' {
                 let code = format!("{}{}", char::from(first), char::from(second));
-                let language: Language = code.parse().unwrap();
+                // What is no language has neither.
+                let Ok(language) = code.parse::<Language>() else {
+                    assert!(place(&code).is_none(), "{code}");
+                    continue;
+                };
                 let message = language.built_in(None, Channel::Sms).is_some();
                 assert_eq!(message, place(&code).is_some(), "{code}");
                 spoken += usize::from(message);
@@ -270,7 +274,7 @@ mod tests {
         assert_eq!((tag(""), tag("*"), tag("xx"), tag("de;q=0"), tag("de;q=7")), (None, None, None, None, None));
         assert_eq!(of(Language::ENGLISH, None).tag, "en");
         assert_eq!(of("zh".parse().unwrap(), Some("TW".parse().unwrap())).tag, "zh-Hant");
-        assert_eq!(of("xx".parse().unwrap(), None).tag, "en");
+        assert_eq!(of("eo".parse().unwrap(), None).tag, "en");
         assert_eq!(of("ur".parse().unwrap(), None).direction, "rtl");
     }
 }
