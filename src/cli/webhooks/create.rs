@@ -1,14 +1,17 @@
 //! `otpgate webhooks create`: tells a receiver that was written for OneAccess' event callbacks. (Others subscribe by
-//! themselves, by `POST /v1/webhooks`.) The receiver is asked first; nothing is kept unless it answers as it should.
+//! themselves, by `POST /v1/webhooks`.) The receiver is asked first, and nothing is kept unless it answers as it should; but one
+//! that checks who asks cannot know that yet, so an operator may vouch for it.
 
 use std::io::Write;
 
 use clap::{Args, ValueEnum};
 
 use crate::access::connection::ConnectionId;
+use crate::cli::once::show_once;
 use crate::cli::{CliError, Desk};
 use crate::events::callback::{CHECK_URL, is_echo, letter, signature_key, token};
 use crate::events::dispatch::Post;
+use crate::events::signing::SigningSecret;
 use crate::events::subscription::{Format, Subscription, SubscriptionId};
 use crate::otp::news::{EventName, EventNames};
 use crate::otp::store::WriteError;
@@ -36,6 +39,9 @@ pub struct CreateArgs {
     /// Of which events, with commas [default: all of one-time passwords]
     #[arg(long, value_delimiter = ',', value_parser = parse_event)]
     pub events: Vec<EventName>,
+    /// Do not ask the receiver first: for one that checks the token and the signature of CHECK_URL too, and has to be given them
+    #[arg(long)]
+    pub unasked: bool,
     /// Print a JSON object
     #[arg(long)]
     pub json: bool,
@@ -49,9 +55,9 @@ fn parse_event(text: &str) -> Result<EventName, String> {
 ///
 /// # Errors
 /// [`CliError::Data`] for what names nothing, an address that will not do and a receiver that does not answer as it should;
-/// [`CliError::StoreFailed`].
+/// [`CliError::StoreFailed`]; [`CliError::Unshown`] where they could not be printed.
 pub async fn run(args: CreateArgs, post: &dyn Post, desk: &Desk<'_>, out: &mut dyn Write) -> Result<(), CliError> {
-    let CreateArgs { format: FormatArg::Oneaccess, callback, connection, events, json } = args;
+    let CreateArgs { format: FormatArg::Oneaccess, callback, connection, events, unasked, json } = args;
     let connection = desk.connections.connection(connection).await.map_err(|error| desk.failed(error))?;
     let Some(connection) = connection.filter(|connection| connection.revoked.is_none()) else {
         return Err(CliError::Data("--connection names no live connection; see: otpgate key list".to_owned()));
@@ -72,22 +78,8 @@ pub async fn run(args: CreateArgs, post: &dyn Post, desk: &Desk<'_>, out: &mut d
         format: Format::OneAccess,
     };
     let secret = subscription.rotate(std::time::Duration::ZERO, desk.keyring, desk.entropy, now);
-    let mut data = [0; 16];
-    desk.entropy.fill(&mut data);
-    let data = to_hex(&data);
-    let question = letter(
-        (&subscription, Secret::new(callback), &secret),
-        (id.to_string(), CHECK_URL, &data),
-        desk.keyring,
-        desk.entropy,
-        now,
-    );
-    let answer = post.ask(question).await.map_err(|why| CliError::Data(format!("the receiver: {why}")))?;
-    if !is_echo(&answer, &data) {
-        return Err(CliError::Data(
-            "the receiver did not answer CHECK_URL with {\"code\": \"200\", \"message\": …, \"data\": <the same data>}"
-                .to_owned(),
-        ));
+    if !unasked {
+        ask(post, (&subscription, Secret::new(callback), &secret), desk).await?;
     }
     match desk.subscriptions.put_subscription(None, subscription).await {
         Ok(()) => {}
@@ -99,11 +91,40 @@ pub async fn run(args: CreateArgs, post: &dyn Post, desk: &Desk<'_>, out: &mut d
         Err(error) => return Err(desk.not_written(error)),
     }
     let (key, token) = (signature_key(&secret), token(id, desk.keyring));
-    if json {
+    let text = if json {
         let object = serde_json::json!({ "id": id, "signatureKey": key.expose(), "token": token.expose() });
-        return Ok(writeln!(out, "{object:#}")?);
+        format!("{object:#}\n")
+    } else {
+        format!(
+            "{} the subscription {id} holds. This is shown this once:\n\n  \
+             signature key  {}\n  token          {}\n",
+            if unasked { "The receiver was not asked;" } else { "The receiver answered;" },
+            key.expose(),
+            token.expose()
+        )
+    };
+    let remedy = format!(
+        "{id} is made, with a key that nobody saw; delete it (otpgate webhooks delete {id}) and make another one"
+    );
+    show_once(&text, &remedy, out)
+}
+
+/// Sends a `CHECK_URL`, whose data the receiver has to give back.
+async fn ask(post: &dyn Post, to: (&Subscription, Secret, &SigningSecret), desk: &Desk<'_>) -> Result<(), CliError> {
+    let mut data = [0; 16];
+    desk.entropy.fill(&mut data);
+    let data = to_hex(&data);
+    let what = (to.0.id.to_string(), CHECK_URL, &*data);
+    let question = letter(to, what, desk.keyring, desk.entropy, desk.now());
+    let answer = post.ask(question).await.map_err(|why| {
+        CliError::Data(format!(
+            "the receiver: {why}; one that checks the token or the signature is subscribed with --unasked"
+        ))
+    })?;
+    if is_echo(&answer, &data) {
+        return Ok(());
     }
-    writeln!(out, "The receiver answered; the subscription {id} holds. This is shown this once:\n")?;
-    writeln!(out, "  signature key  {}\n  token          {}", key.expose(), token.expose())?;
-    Ok(())
+    let words =
+        "the receiver did not answer CHECK_URL with {\"code\": \"200\", \"message\": …, \"data\": <the same data>}";
+    Err(CliError::Data(words.to_owned()))
 }

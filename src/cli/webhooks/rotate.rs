@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::find;
 use crate::cli::desk::WRITES;
+use crate::cli::once::show_once;
 use crate::cli::{CliError, Desk};
 use crate::config::duration;
 use crate::events::callback::signature_key;
@@ -38,7 +39,8 @@ fn parse_overlap(text: &str) -> Result<Duration, String> {
 /// Gives a subscription a new secret and prints it, once.
 ///
 /// # Errors
-/// [`CliError::Data`] when there is no such subscription; [`CliError::StoreFailed`].
+/// [`CliError::Data`] when there is no such subscription; [`CliError::StoreFailed`]; [`CliError::Unshown`] where the secret could
+/// not be printed.
 pub async fn run(args: RotateArgs, desk: &Desk<'_>, out: &mut dyn Write) -> Result<(), CliError> {
     for _ in 0..WRITES {
         let before = find(args.subscription, desk).await?;
@@ -54,27 +56,32 @@ pub async fn run(args: RotateArgs, desk: &Desk<'_>, out: &mut dyn Write) -> Resu
             Err(error) => return Err(desk.not_written(error)),
         }
         let ends = (now + args.overlap).to_rfc3339();
-        if args.json {
-            let object = serde_json::json!({
-                "id": after.id,
-                "signingSecret": secret.expose(),
-                "oldSecretSignsUntil": ends,
-            });
-            return Ok(writeln!(out, "{object:#}")?);
-        }
-        writeln!(
-            out,
-            "The subscription {} has a new secret. It is shown this once and signs at once:\n\n  {}\n",
-            after.id,
-            secret.expose()
-        )?;
-        if after.format == Format::OneAccess {
-            return Ok(writeln!(out, "A callback has one signature: the old key signs nothing any more.")?);
-        }
-        return Ok(writeln!(
-            out,
-            "The old one signs along until {ends}. Give the new one to the receiver before then."
-        )?);
+        let text = if args.json {
+            let object = match after.format {
+                Format::Standard => serde_json::json!({
+                    "id": after.id,
+                    "signingSecret": secret.expose(),
+                    "oldSecretSignsUntil": ends,
+                }),
+                // The old key signs nothing any more.
+                Format::OneAccess => serde_json::json!({"id": after.id, "signatureKey": secret.expose()}),
+            };
+            format!("{object:#}\n")
+        } else {
+            let old = match after.format {
+                Format::Standard => {
+                    format!("The old one signs along until {ends}. Give the new one to the receiver before then.")
+                }
+                Format::OneAccess => "A callback has one signature: the old key signs nothing any more.".to_owned(),
+            };
+            format!(
+                "The subscription {} has a new secret. It is shown this once and signs at once:\n\n  {}\n\n{old}\n",
+                after.id,
+                secret.expose()
+            )
+        };
+        let remedy = format!("{} has a new secret that nobody saw; rotate it once more", after.id);
+        return show_once(&text, &remedy, out);
     }
     Err(desk.not_written(WriteError::Conflict))
 }

@@ -283,6 +283,8 @@ impl Dialect for OneAccess {
             Refusal::NotFound => (Cause::NotFound, ""),
             Refusal::MethodNotAllowed => (Cause::MethodNotAllowed, ""),
             Refusal::UriTooLong(_)
+            | Refusal::FieldsTooLarge { .. }
+            | Refusal::MalformedHead { .. }
             | Refusal::BodyTooLarge(_)
             | Refusal::BodyTooSlow
             | Refusal::BodyUnreadable

@@ -125,27 +125,41 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(session::logout))
 }
 
-/// Where the identity product has operations that are not offered. More precise routes win.
-const NOT_OFFERED: [&str; 14] = [
-    "/api/v2/sdk/login/{*rest}",
-    "/api/v2/sdk/mfa/{*rest}",
-    "/api/v2/sdk/pwd/{*rest}",
-    "/api/v2/sdk/password/{*rest}",
-    "/api/v2/sdk/social/{*rest}",
-    "/api/v2/sdk/register/{*rest}",
-    "/api/v2/sdk/org/{*rest}",
-    "/api/v2/sdk/orgs/{*rest}",
-    "/api/v2/sdk/user/{*rest}",
-    "/api/v2/sdk/users/{*rest}",
-    "/api/v2/sdk/email/{*rest}",
-    "/api/v2/sdk/qrcode/{*rest}",
-    "/api/v2/sdk/form/{*rest}",
-    "/api/v2/tenant/{*rest}",
+/// Below these the identity product has operations that are not offered: at the word itself and everything under it. More precise
+/// routes win.
+const NOT_OFFERED: [&str; 23] = [
+    "sdk/login",
+    "sdk/mfa",
+    "sdk/pwd",
+    "sdk/password",
+    "sdk/forget-password",
+    "sdk/social",
+    "sdk/register",
+    "sdk/register-form",
+    "sdk/org",
+    "sdk/orgs",
+    "sdk/organization",
+    "sdk/organizations",
+    "sdk/user",
+    "sdk/users",
+    "sdk/email",
+    "sdk/qrcode",
+    "sdk/form",
+    "sdk/agreement",
+    "sdk/idtoken",
+    "sdk/token",
+    "sdk/oauth2",
+    "sdk/saml",
+    "tenant",
 ];
 
 /// The routes of what is not offered.
 pub fn not_offered() -> Router {
-    NOT_OFFERED.iter().fold(Router::new(), |router, path| router.route(path, any(client::not_offered)))
+    NOT_OFFERED.iter().fold(Router::new(), |router, words| {
+        ["", "/", "/{*rest}"]
+            .iter()
+            .fold(router, |router, rest| router.route(&format!("/api/v2/{words}{rest}"), any(client::not_offered)))
+    })
 }
 
 /// Which of the routes are done once.
@@ -167,9 +181,15 @@ struct Mobile(Phone);
 
 impl Mobile {
     /// With `+` a whole number, without it a national number of the preferred country.
-    fn parse(text: &str, preferred: Country) -> Result<Self, PhoneError> {
+    fn parse(text: &str, preferred: Country) -> Result<Self, String> {
         let country = (!text.trim_start().starts_with('+')).then_some(preferred);
-        Phone::parse(text, country).map(Self)
+        Phone::parse(text, country).map(Self).map_err(|error| match error {
+            // Other dialects know other forms: whoever wrote one of those here would send to a stranger.
+            PhoneError::NotANumber | PhoneError::OtherCountry => {
+                format!("a phone number: with + and its country calling code, or a national number of {preferred}")
+            }
+            other => other.to_string(),
+        })
     }
 
     /// How the number stands in the record of a puzzle.

@@ -77,8 +77,12 @@ struct Point {
 /// Reads a `point_json`.
 fn point(text: &str) -> Result<f64, &'static str> {
     let expected = "JSON such as {\"x\":237.0,\"y\":5.0}, where y is 5.0";
-    let point: Point =
-        if text.len() <= POINT_BYTES { serde_json::from_str(text).ok() } else { None }.ok_or(expected)?;
+    let point: Point = if text.len() <= POINT_BYTES && text.trim_start().starts_with('{') {
+        serde_json::from_str(text).ok()
+    } else {
+        None
+    }
+    .ok_or(expected)?;
     if point.x.is_finite() && (point.y - 5.0).abs() < 1e-9 { Ok(point.x) } else { Err(expected) }
 }
 

@@ -186,9 +186,9 @@ pub(super) async fn check(
     match api.otps.check(wish, call.keep(render.clone())).await {
         Ok(verified) => Ok((render(&verified), verified.verdict == Verdict::Verified)),
         Err(VerifyError::Answered) => Err(call.answered()),
-        Err(VerifyError::Unknown | VerifyError::ApplicationGone | VerifyError::Context { .. }) => {
-            Err(error(call, Cause::WrongCode))
-        }
+        Err(
+            VerifyError::Unknown | VerifyError::ApplicationGone | VerifyError::Context { .. } | VerifyError::NoCode,
+        ) => Err(error(call, Cause::WrongCode)),
         Err(VerifyError::Store(error)) => Err(unavailable(call, error)),
     }
 }

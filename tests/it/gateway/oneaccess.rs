@@ -463,6 +463,7 @@ fn every_fault_has_its_code_in_both_languages() {
         ("sms/send", r#"{"mobile":"13800138000","type":"LOGIN_SMS"}"#, "CAPTCHA.0004"),
         ("captcha/verify", r#"{"point_json":"x","token":"x","sender":"a"}"#, "PARAM.0002"),
         ("captcha/verify", r#"{"point_json":"{\"x\":1,\"y\":4}","token":"x","sender":"a"}"#, "PARAM.0002"),
+        ("captcha/verify", r#"{"point_json":"[1.0,5.0]","token":"x","sender":"a"}"#, "PARAM.0002"),
         ("captcha/verify", r#"{"point_json":"{\"x\":1,\"y\":5.0}","token":"x"}"#, "PARAM.0002"),
         (
             "captcha/verify",
@@ -477,6 +478,11 @@ fn every_fault_has_its_code_in_both_languages() {
         ("pwd/update-by-mobile", "{}", "OFFER.0001"),
         ("social/bind", "{}", "OFFER.0001"),
         ("register/mobile-verify-code", "{}", "OFFER.0001"),
+        ("login", "{}", "OFFER.0001"),
+        ("login/", "{}", "OFFER.0001"),
+        ("register", "{}", "OFFER.0001"),
+        ("mfa", "{}", "OFFER.0001"),
+        ("organizations", "{}", "OFFER.0001"),
     ] {
         let path = format!("/api/v2/sdk/{path}");
         for zh in [false, true] {
@@ -487,7 +493,9 @@ fn every_fault_has_its_code_in_both_languages() {
         }
     }
     app.zh = false;
-    assert_eq!(code_of(&app.call("GET", "/api/v2/tenant/users", &[], "").expect(400)), "OFFER.0001");
+    for path in ["/api/v2/tenant/users", "/api/v2/tenant", "/api/v2/sdk/user", "/api/v2/sdk/form/"] {
+        assert_eq!(code_of(&app.call("GET", path, &[], "").expect(400)), "OFFER.0001", "{path}");
+    }
     assert_eq!(code_of(&app.get("nowhere").expect(404)), "HTTP.0001");
     assert_eq!(code_of(&app.call("DELETE", "/api/v2/sdk/captcha", &[], "").expect(405)), "HTTP.0002");
     let form = [("Content-Type", "application/x-www-form-urlencoded"), ("X-client-id", app.id.as_str())];

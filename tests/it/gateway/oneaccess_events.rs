@@ -23,9 +23,13 @@ fn echo(received: &Received) -> Reply {
 }
 
 fn create(gateway: &Gateway, receiver: &Receiver, connection: &str) -> (i32, String, String) {
+    create_with(gateway, receiver, connection, &[])
+}
+
+fn create_with(gateway: &Gateway, receiver: &Receiver, connection: &str, flags: &[&str]) -> (i32, String, String) {
     let (config, url) = (gateway.data().with_extension("toml"), receiver.url("/callback?a=b"));
     let words = ["webhooks", "create", "--format", "oneaccess", "--callback", &url, "--connection", connection];
-    gateway.command(&[&words[..], &["--json", "--config", config.to_str().unwrap()]].concat())
+    gateway.command(&[&words[..], &["--json", "--config", config.to_str().unwrap()], flags].concat())
 }
 
 /// Checks the envelope, and gives its type and its data.
@@ -73,6 +77,33 @@ fn a_receiver_is_asked_and_then_told() {
     assert_eq!(create(&gateway, &receiver, &connection).0, 65);
     let (_, list, _) = gateway.command(&["webhooks", "list", "--json"]);
     assert!(list.contains("\"format\": \"oneaccess\"") && !list.contains(key) && !list.contains(token), "{list}");
+    // One signature fits into an envelope: the old key signs nothing any more, and nothing else is said.
+    let (code, rotated, _) = gateway.command(&["webhooks", "rotate", made["id"].as_str().unwrap(), "--json"]);
+    let rotated: Value = serde_json::from_str(&rotated).unwrap();
+    assert_eq!((code, rotated.as_object().unwrap().len()), (0, 2), "{rotated}");
+    assert!(rotated["signatureKey"].as_str().is_some_and(|new| new != key), "{rotated}");
+}
+
+#[test]
+fn a_receiver_that_checks_who_asks_is_given_the_token_first() {
+    let gateway = Gateway::with(PRIVATE);
+    let connection = gateway.create_key(&[])["id"].as_str().unwrap().to_owned();
+    let receiver = Receiver::with(|_| Reply::Status(401));
+    let (code, _, stderr) = create(&gateway, &receiver, &connection);
+    assert!(code == 65 && stderr.contains("--unasked"), "{stderr}");
+    let (code, stdout, stderr) = create_with(&gateway, &receiver, &connection, &["--unasked"]);
+    assert_eq!(code, 0, "{stderr}");
+    let made: Value = serde_json::from_str(&stdout).unwrap();
+    let (key, token) = (made["signatureKey"].as_str().unwrap(), made["token"].as_str().unwrap().to_owned());
+    let bearer = format!("Bearer {token}");
+    receiver.change(move |asked| Reply::Status(if asked.header("authorization") == bearer { 200 } else { 401 }));
+    let mut client = gateway.client();
+    let told = (0..300).find_map(|_| {
+        send(&mut client, &json!({"number": NUMBER}));
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        receiver.seen().into_iter().find(|one| one.json()["eventType"] == "SENT")
+    });
+    assert_eq!(checked(&told.expect("it was told"), key, &token).0, "SENT");
 }
 
 #[test]
