@@ -15,8 +15,8 @@ use crate::otp::phone::E164;
 use crate::otp::store::Later;
 
 /// The longest that a carrier is left alone because it asked for it. Other carriers serve meanwhile; where there are none, it
-/// is asked again in time for whoever asks for a new code.
-pub const PAUSE_AT_MOST: Duration = Duration::from_secs(10 * 60);
+/// is asked again while the codes that wait still live.
+pub const PAUSE_AT_MOST: Duration = Duration::from_secs(60);
 
 /// A message, rendered.
 pub struct Outgoing {

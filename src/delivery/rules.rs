@@ -77,12 +77,13 @@ pub enum Begun {
 }
 
 impl Rules {
-    /// Writes down that `provider` is about to be given `message`, which stands as `standing`.
+    /// Writes down that `provider` is about to be given `message`, which stands as `standing`; or, where this was `asked` for
+    /// before and not answered, as this has left it.
     #[must_use]
     pub fn begin(
         &self,
         records: &Records,
-        standing: &Message,
+        (standing, asked): (&Message, bool),
         message: &Message,
         provider: &str,
         now: UnixMillis,
@@ -92,8 +93,7 @@ impl Rules {
         marked.due = now + self.receipt_within;
         marked.body.stage = Stage::Submitting(provider.to_owned());
         marked.body.submissions += 1;
-        // As it was, or as a commit of ours has left it whose answer was lost.
-        if !records.message.as_ref().is_some_and(|found| *found == *standing || *found == marked) {
+        if !records.message.as_ref().is_some_and(|found| *found == *standing || asked && *found == marked) {
             return (Changes::default(), Begun::Lost);
         }
         let Some(otp) = records.otp.as_deref() else { return over() };
@@ -271,7 +271,11 @@ pub fn is_news(otp: &Otp, number: u32, submission: u8, fate: &Fate) -> bool {
         && match fate {
             Fate::Delivered => true,
             Fate::Failed(_) => !superseded,
-            Fate::OnItsWay => number == otp.messages && otp.delivery == Delivery::Queued,
+            Fate::OnItsWay => {
+                let followed = otp.fates.is_followed(number) && otp.fates.other(number) == Some(otp.messages);
+                number == otp.messages && otp.delivery == Delivery::Queued
+                    || followed && !otp.fates.before(number).1 && !otp.fates.arrived_otherwise(number)
+            }
         }
 }
 

@@ -96,7 +96,8 @@ impl Courier {
             let known = Known { refused: &message.body.refused, doubted: &message.body.doubted };
             match self.routes.next(to, known, &tried, self.clock.now()) {
                 Next::Nobody => return Ok((Ending::Undeliverable(words), None)),
-                Next::Wait(until) if tried.is_empty() => {
+                // Only what stands in the store as it is here may be given back: a refusal has to be written.
+                Next::Wait(until) if tried.is_empty() && *standing == *message => {
                     self.outbox.put_back(message.id, until.min(otp.expire)).await?;
                     return Err(LetGo);
                 }
@@ -245,7 +246,8 @@ impl Courier {
             let touch = Touch { subject, spend: None, answer: None };
             let (rules, name) = (self.rules, lane.provider.name().to_owned());
             let (held, before) = (standing.clone(), message.clone());
-            let began = change(&*self.store, touch, move |records| rules.begin(records, &held, &before, &name, now));
+            let began =
+                change(&*self.store, touch, move |records| rules.begin(records, (&held, asked), &before, &name, now));
             match began.await {
                 Ok(Begun::Marked(marked)) => {
                     standing.clone_from(&marked);
@@ -267,8 +269,10 @@ impl Courier {
             // Once an answer was lost, the same is asked for again: only so is our own mark known from somebody else's.
             now = if asked { now } else { self.clock.now() };
             if self.clock.now().since(now) >= self.rules.receipt_within {
-                // If it was written, it is overdue by now: whoever claims it next deals with it.
+                // If it was written, it is overdue by now, and whoever claims it next deals with it; if it was not, nobody else
+                // may have it before this process lets go of it.
                 lane.breaker.forgo();
+                let _away = self.outbox.put_back(message.id, self.clock.now()).await;
                 return Err(LetGo);
             }
         }

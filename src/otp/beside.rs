@@ -16,12 +16,13 @@ use crate::otp::phone::{LineType, PhoneError, cause, line_of};
 /// [`PhoneError`].
 pub(super) fn beside(digits: &str, region: Region) -> Result<PhoneNumber, PhoneError> {
     let calling_code = PHONE_NUMBER_UTIL.get_country_code_for_region(region);
-    // Where they may be another country's: whether such a number is allocated there.
+    // Where they may be another country's: whether such a number is allocated there, and whether it is a mobile phone.
     let mut elsewhere = None;
     if let Ok(whole) = PHONE_NUMBER_UTIL.parse(format!("+{digits}"), None) {
         let is_allocated = PHONE_NUMBER_UTIL.is_valid_number(&whole);
         if calling_code != Some(whole.country_code) {
-            elsewhere = (is_allocated || is_as_long_as_a_mobile_phone(&whole)).then_some(is_allocated);
+            let is_mobile = matches!(line_of(&whole), LineType::Mobile | LineType::FixedOrMobile);
+            elsewhere = (is_allocated || is_as_long_as_a_mobile_phone(&whole)).then_some((is_allocated, is_mobile));
         } else if is_allocated {
             return Ok(whole);
         }
@@ -29,14 +30,18 @@ pub(super) fn beside(digits: &str, region: Region) -> Result<PhoneNumber, PhoneE
     let national = PHONE_NUMBER_UTIL.parse(digits, Some(region));
     match (elsewhere, national) {
         (None, national) => national.map_err(cause),
-        (Some(is_allocated), Ok(national)) if is_rather_national(digits, &national, is_allocated) => Ok(national),
+        (Some(there), Ok(national)) if is_rather_national(digits, &national, there) => Ok(national),
         (Some(_), _) => Err(PhoneError::OtherCountry),
     }
 }
 
-/// Of digits that may be a whole number of another country, `allocated_elsewhere` or just as long as one: whether they are
-/// the national number all the same.
-fn is_rather_national(digits: &str, national: &PhoneNumber, allocated_elsewhere: bool) -> bool {
+/// Of digits that may be a whole number of another country, allocated elsewhere or just as long as one, and perhaps a mobile
+/// phone there: whether they are the national number all the same.
+fn is_rather_national(
+    digits: &str,
+    national: &PhoneNumber,
+    (allocated_elsewhere, mobile_elsewhere): (bool, bool),
+) -> bool {
     let is_bare = significant(national) == digits;
     let has_prefix = !is_bare && is_dialled(digits, national);
     match line_of(national) {
@@ -44,8 +49,9 @@ fn is_rather_national(digits: &str, national: &PhoneNumber, allocated_elsewhere:
         // looks like a whole number of somewhere.
         LineType::Mobile | LineType::FixedOrMobile if is_bare || has_prefix => true,
         LineType::Unallocated => has_prefix && !allocated_elsewhere,
-        // A prefix such as Russia's 8 says that the number is national; one that is allocated nowhere else needs none.
-        _ => has_prefix || !allocated_elsewhere,
+        // A prefix such as Russia's 8 says that the number is national; one that is allocated nowhere else needs none. Where
+        // landlines are dialled without a prefix, none can say what they are: only a mobile phone elsewhere is likelier.
+        _ => has_prefix || !allocated_elsewhere || is_dialled(digits, national) && !mobile_elsewhere,
     }
 }
 
@@ -104,6 +110,10 @@ mod tests {
             // Landlines.
             ("3012345678", "DE", "+493012345678"),
             ("03012345678", "DE", "+493012345678"),
+            // Where nothing is dialled in front.
+            ("49996814", "QA", "+97449996814"),
+            ("6492662069", "TC", "+16492662069"),
+            ("6644915924", "MS", "+16644915924"),
             // Allocated nowhere, and not as long as a mobile phone's number elsewhere.
             ("5551234567", "US", "+15551234567"),
         ] {

@@ -46,7 +46,10 @@ impl Otp {
         }
         let (kind, name) = match delivery {
             Delivery::Queued => return false,
-            Delivery::Sent => (EventKind::DeliverOtpResSuccess, EventName::Sent),
+            Delivery::Sent => {
+                self.fates.sent(number);
+                (EventKind::DeliverOtpResSuccess, EventName::Sent)
+            }
             Delivery::Delivered => {
                 self.fates.delivered |= Fates::bit(number);
                 (EventKind::DeliverOtpResSuccess, EventName::Delivered)
@@ -72,7 +75,9 @@ impl Otp {
         self.news.add(name);
         if number == self.messages {
             self.delivery = delivery;
-        } else if delivery != Delivery::Sent && self.fates.other(number) == Some(self.messages) {
+        } else if self.fates.other(number) == Some(self.messages)
+            && (delivery != Delivery::Sent || self.fates.failed & Fates::bit(self.messages) != 0)
+        {
             self.channel = self.fates.before(number).0;
             self.delivery = delivery;
         }
@@ -141,6 +146,24 @@ mod tests {
             otp.note_delivery(1, Delivery::Undeliverable, None, START);
             assert_eq!((otp.delivery, ends(&before, &otp)), (Delivery::Undeliverable, vec![EventName::Undeliverable]));
         }
+    }
+
+    #[test]
+    fn after_a_call_that_failed_the_text_speaks_again() {
+        let keyring = Keyring::generate(&SystemEntropy);
+        let first = otp(&keyring, 3);
+        let mut otp = first.clone();
+        otp.queue_second(Channel::Voice, START);
+        otp.note_delivery(2, Delivery::Undeliverable, None, START);
+        assert_eq!((otp.delivery, otp.channel), (Delivery::Queued, Channel::Sms));
+        otp.note_delivery(1, Delivery::Sent, None, START);
+        assert_eq!((otp.delivery, otp.channel), (Delivery::Sent, Channel::Sms));
+        // And where it was said before the call failed.
+        let mut other = first;
+        other.queue_second(Channel::Voice, START);
+        other.note_delivery(1, Delivery::Sent, None, START);
+        other.note_delivery(2, Delivery::Undeliverable, None, START);
+        assert_eq!((other.delivery, other.channel), (Delivery::Sent, Channel::Sms));
     }
 
     proptest! {

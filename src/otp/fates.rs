@@ -69,6 +69,13 @@ impl Fates {
         self.followed.all & Self::bit(number) != 0
     }
 
+    /// A carrier has taken message `number`, or says that it is on its way: where it was followed, it may be hoped for.
+    pub const fn sent(&mut self, number: u32) {
+        if self.is_followed(number) {
+            self.followed.sent |= Self::bit(number);
+        }
+    }
+
     /// The channel of message `number`, which was followed, and whether a carrier had taken it.
     #[must_use]
     pub const fn before(&self, number: u32) -> (Channel, bool) {

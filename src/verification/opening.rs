@@ -121,7 +121,7 @@ impl Verifications {
         }
         match self.send_planned(known, known.via).await {
             Ok(()) | Err(SendError::Answered) => Ok(()),
-            Err(SendError::Refused(refusal)) => Err(OpenError::Refused(refusal)),
+            Err(SendError::Refused(refusal)) => Err(OpenError::Waits(refusal)),
             Err(SendError::Store(error)) => Err(error.into()),
         }
     }

@@ -87,6 +87,8 @@ pub enum OpenError {
     ReturnUrlNotAllowed,
     /// The message may not leave.
     Refused(SendRefusal),
+    /// It may not leave now; the verification was written by the same call before, and stays.
+    Waits(SendRefusal),
     /// The store did not do it.
     Store(StoreError),
 }

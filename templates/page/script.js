@@ -24,7 +24,9 @@
             // In groups: as many neighbours as come to the length. Else the only number that could be one.
             const groups = (text.match(/\d+(?:[\s.\-\u2010-\u2015]\d+)+/g) || []).flatMap(chain => {
                 const parts = chain.match(/\d+/g);
-                return parts.flatMap((_, from) => parts.map((_, to) => parts.slice(from, to + 1).join("")));
+                // Each has a digit at least, so no more of them than the code is long.
+                return parts.flatMap((_, from) => parts.slice(from, from + +field.dataset.length)
+                    .map((_, more) => parts.slice(from, from + more + 1).join("")));
             });
             const some = words.filter(word => word.length > 3 && word.length < 11);
             return groups.filter(fits).pop() || some.length === 1 && some[0];
@@ -64,7 +66,8 @@
     const look = () => gone || location.replace(location.pathname);
     // When the time runs out, the page says so.
     if (page.seconds) setTimeout(look, page.seconds * 1000 + 700);
-    // It may end elsewhere: while somebody sees the page it asks, first after two seconds, later every half a minute.
+    // It may end elsewhere: while somebody sees the page, or it stands in a frame whose parent is to be told, it asks, first
+    // after two seconds, later every half a minute.
     if ("open" in page) {
         let gap = 2e3, timer;
         const later = () => {
@@ -72,7 +75,7 @@
             timer = setTimeout(ask, gap);
             gap = Math.min(gap * 1.25, 3e4);
         };
-        const ask = () => document.hidden || fetch(location.pathname, { method: "HEAD" }).then(answer =>
+        const ask = () => document.hidden && parent === window || fetch(location.pathname, { method: "HEAD" }).then(answer =>
             answer.status === 404 || answer.headers.get("verification-state") === "ended" ? look() : later(), later);
         document.addEventListener("visibilitychange", () => {
             gap = 2e3;
@@ -84,6 +87,7 @@
     const onward = document.querySelector("[data-goes]");
     if (onward && parent === window) location.replace(onward.href);
     // In a frame: whoever is allowed to show it is told how it ended, and nobody else.
+    if (page.outcome && parent !== window) setTimeout(() => { by("told").textContent = document.title; }, 300);
     const tell = by("tell");
     if (tell && parent !== window) tell.dataset.origin.split(" ").forEach(origin => parent.postMessage(
         { type: "otpgate.verification", outcome: page.outcome, result: tell.dataset.result }, origin));

@@ -289,13 +289,18 @@ impl RedisStore {
                 let bytes = self.get(Place::of_otp(*id), Kind::Otp, &id.bytes()).await?;
                 Snapshot { id: Some(*id), otp: SeenOtp::read(bytes.as_deref())?, ..nothing }
             }
-            Subject::Message(message) => {
-                let (id, place) = (message.id, Place::of_otp(message.id.otp));
+            Subject::Message(held) => {
+                let (id, place) = (held.id, Place::of_otp(held.id.otp));
                 let call = Call::new(&WITH_MESSAGE, place).key(Kind::Otp, &id.otp.bytes());
                 let call = call.key(Kind::Messages, &id.otp.bytes()).arg(records::message_field(id));
                 let [otp, message] = two(self.link.run(call).await?)?;
-                let message = Some((id, SeenMessage::read(id, message.as_deref())));
-                Snapshot { id: Some(id.otp), otp: SeenOtp::read(otp.as_deref())?, message, ..nothing }
+                let seen = SeenMessage::read(id, message.as_deref());
+                if SeenMessage::known(held).is_none_or(|known| known.mark != seen.mark) {
+                    // As in `moved`: it is not held here as it was.
+                    self.pending.apply(vec![Step::Settle(id)]);
+                }
+                let otp = SeenOtp::read(otp.as_deref())?;
+                Snapshot { id: Some(id.otp), otp, message: Some((id, seen)), ..nothing }
             }
             Subject::Otp(id) => {
                 let place = Place::of_otp(*id);

@@ -127,7 +127,14 @@ impl Connector {
             return self.by_sentinels(turn).await;
         }
         let seeds = self.address.seeds.iter().cloned().enumerate();
-        let look = |(at, seed): (usize, Seed)| async move { (at, self.look_at(&seed, turn).await, seed) };
+        // One that swallows what it is asked must leave time for the next.
+        let half = self.patience() / 2;
+        let look = |(at, seed): (usize, Seed)| async move {
+            let late = |_| ConnectError::Unreachable("it did not answer in time".to_owned());
+            let found =
+                tokio::time::timeout(half, self.look_at(&seed, turn)).await.map_err(late).and_then(|found| found);
+            (at, found, seed)
+        };
         let mut looks: FuturesUnordered<_> = seeds.map(look).collect();
         let (mut plain, mut next) = (BTreeMap::new(), 0);
         let mut trouble = ConnectError::Unreachable("no address".to_owned());

@@ -14,7 +14,7 @@ use crate::otp::outbox::{Message, MessageId};
 use crate::otp::store::StoreError;
 use crate::store::pending::{Pending, Step};
 use crate::store::redis::RedisStore;
-use crate::store::redis::commit::unreadable;
+use crate::store::redis::commit::{mark, unreadable};
 use crate::store::redis::horizon::{Horizon, some_score};
 use crate::store::redis::link::Link;
 use crate::store::redis::place::{Kind, Place};
@@ -62,8 +62,13 @@ static RENEW_CLAIMS: Lazy = Lazy::new(|| {
     Lua::guarded("for i=3,#ARGV do redis.call('ZADD',KEYS[2],'XX','GT',ARGV[2],ARGV[i]) end return #ARGV-2")
 });
 
-/// Frees one at an instant, if it is still there.
-static FREE: Lazy = Lazy::new(|| Lua::guarded("return redis.call('ZADD',KEYS[2],'XX','CH',ARGV[2],ARGV[3])"));
+/// Frees one at an instant, if it is still there as it is known here: another's is not ours to free.
+static FREE: Lazy = Lazy::new(|| {
+    Lua::guarded(
+        "if string.sub(redis.call('HGET',KEYS[3],ARGV[4]) or '',-8)~=ARGV[5] then return 0 end \
+         return redis.call('ZADD',KEYS[2],'XX','CH',ARGV[2],ARGV[3])",
+    )
+});
 
 /// How many messages lie where, and where to look for some.
 pub(super) struct Outbox {
@@ -176,11 +181,11 @@ impl RedisStore {
     }
 
     pub(super) async fn free_message(&self, id: MessageId, due: UnixMillis) -> Result<(), StoreError> {
-        if self.pending.held(id).is_none() {
-            return Ok(());
-        }
-        let place = Place::of_otp(id.otp);
-        let call = Call::new(&FREE, place).key(Kind::Outbox, b"").number(due.0).arg(records::message_member(id));
+        let Some(held) = self.pending.held(id) else { return Ok(()) };
+        let (place, known) = (Place::of_otp(id.otp), records::message_bytes(&held)?);
+        let call = Call::new(&FREE, place).key(Kind::Outbox, b"").key(Kind::Messages, &id.otp.bytes());
+        let call =
+            call.number(due.0).arg(records::message_member(id)).arg(records::message_field(id)).arg(mark(&known));
         let freed = self.link.run(call).await;
         // Where the store did not hear of it, the claim runs out.
         self.pending.apply(vec![Step::Settle(id)]);

@@ -42,6 +42,11 @@ struct Seen {
 
 impl Seen {
     const fn sees(&mut self, beat: Beat) {
+        let (from, to) = beat.pause;
+        // A crash has cost the newest one, as it may: what must not be gone is what was there before it.
+        if from < self.newest && self.newest < to {
+            self.newest = from;
+        }
         if beat.at >= self.newest.saturating_add(SETTLES) {
             self.settled = self.newest;
             self.newest = beat.at;
@@ -208,6 +213,10 @@ mod tests {
         // Nobody beat because nobody was there: nothing that was seen is missing.
         for from in [8_000, 9_000, 10_000] {
             assert_eq!(past.judge(b"m", 7, &after_pause(later, (NOW + from, later))), Judgement::Same);
+            // Nor is it afterwards, though the newest beat was lost.
+            let (again, beats) = (served(10), after_pause(later, (NOW + from, later)));
+            again.serves(Judgement::Same, b"m", 7, &beats);
+            assert_eq!(again.judge(b"m", 7, &beats), Judgement::Same, "{from}");
         }
         // A place without any, as in a copy from before.
         assert_eq!(past.judge(b"m", 7, &after_pause(later, (0, later))), Judgement::Uncharged);

@@ -11,6 +11,7 @@ use crate::identity::session::{SESSION_LIFE, Session};
 use crate::identity::signature::{SignatureError, Signed, WINDOW};
 use crate::layer::dialect::refuse;
 use crate::layer::{Request, Response};
+use crate::otp::store::StoreError;
 use crate::secret::Secret;
 use crate::surface::answer::{empty, given, json, kept_json};
 use crate::surface::extract::Call;
@@ -140,7 +141,8 @@ async fn open(api: &Parts, call: &mut Call, typed: Typed, kind: Type) -> Result<
     let (answer, verified) = check(api, call, typed, kind, right).await?;
     if verified {
         let session = Session { connection: call.caller.connection, account: call.caller.account.clone(), number };
-        api.sessions.open(&token, &session).await.map_err(|error| unavailable(call, error))?;
+        // The code is used up: whatever the store says of the session, something was done.
+        api.sessions.open(&token, &session).await.map_err(|_| unavailable(call, StoreError::Unanswered))?;
     }
     Ok(given(answer))
 }

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::access::authenticator::Caller;
 use crate::layer::Response;
+use crate::layer::idempotency::NotKept;
 use crate::otp::application::{ApplicationRef, Reference, Sender};
 use crate::otp::channel::Via;
 use crate::otp::command::SendRefusal;
@@ -106,6 +107,12 @@ pub(super) fn not_opened(call: &Call, error: OpenError, under: &str, now: crate:
         invalid(call, vec![Fault { at, detail: detail.to_owned() }])
     };
     match error {
+        // The next repetition may find that it leaves: nothing is kept of this one.
+        OpenError::Waits(refusal) => {
+            let mut answer = not_opened(call, OpenError::Refused(refusal), under, now);
+            answer.extensions_mut().insert(NotKept);
+            answer
+        }
         OpenError::Answered => call.answered(),
         OpenError::ReturnUrlNotAllowed => fault(
             "returnUrl",

@@ -77,7 +77,7 @@ async fn what_is_not_certain_is_unknown_and_what_is_certain_is_said() {
         (Conduct::Throttle(None), Err(Failure::Retryable(zero))),
         (Conduct::Throttle(Some(7)), wait(7)),
         (Conduct::Throttle(Some(0)), wait(1)),
-        (Conduct::Throttle(Some(u64::MAX)), wait(600)),
+        (Conduct::Throttle(Some(u64::MAX)), wait(60)),
         (Conduct::Answer(500, "{\"code\": 20500}".to_owned()), Err(Failure::Unknown)),
         (Conduct::Answer(503, String::new()), Err(Failure::Unknown)),
         (Conduct::Garbage, Err(Failure::Unknown)),

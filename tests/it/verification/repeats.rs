@@ -122,7 +122,7 @@ async fn a_code_that_a_crash_cut_off_waits_where_it_may_not_leave() {
     let left = bench.store.backlog();
     bench.say(PAYMENT).await;
     let refused = bench.service.open(bench.waited_for(), Some(&ticket)).await.unwrap_err();
-    assert_eq!(refused, OpenError::Refused(SendRefusal::ContextNeeded));
+    assert_eq!(refused, OpenError::Waits(SendRefusal::ContextNeeded), "and the answer is not kept");
     assert_eq!(bench.outcome(opened.verification.id).await, None, "it is there, for who comes next");
     bench.say("Code {{OTP}}").await;
     for _ in 0..2 {
