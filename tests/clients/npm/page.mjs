@@ -518,7 +518,7 @@ tests["in a frame: the site that may is told, and the browser keeps it from anot
     await frame.locator("#code").fill(await codeOf(opened));
     await page.screenshot({ path: `${task.shots}/framed.png` });
     await frame.locator("button[value=enter]").click();
-    await frame.locator("text=Your number is confirmed.").waitFor();
+    await frame.locator("h1", { hasText: "Your number is confirmed." }).waitFor();
     await page.waitForFunction("told.length > 0");
     const [[origin, told]] = await page.evaluate("told");
     assert.deepEqual([origin, told.type, told.outcome], [address, "otpgate.verification", "VERIFIED"]);
@@ -545,7 +545,8 @@ tests["what ends elsewhere ends on the open page, in a frame and without"] = asy
     const form = new URLSearchParams({ action: "enter", turn: "3.2", code: await codeOf(opened) });
     await fetch(opened.pageUrl, { method: "POST", redirect: "manual", body: form });
     await api("DELETE", `/v1/verifications/${other.verificationId}`);
-    await frame.locator("text=Your number is confirmed.").waitFor({ timeout: 20_000 });
+    await frame.locator("h1", { hasText: "Your number is confirmed." }).waitFor({ timeout: 20_000 });
+    await frame.locator("#told", { hasText: "Your number is confirmed." }).waitFor({ state: "attached" });
     await framing.waitForFunction("told.length > 0");
     const [[origin, told]] = await framing.evaluate("told");
     assert.deepEqual([origin, told.type, told.outcome], [address, "otpgate.verification", "VERIFIED"]);
