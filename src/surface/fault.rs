@@ -11,6 +11,8 @@ pub struct Fault {
 
 /// What is said of a field that is required and not there.
 pub(super) const REQUIRED: &str = "is required";
+/// What is said of a member that comes twice.
+pub(super) const REPEATED: &str = "must be given once";
 
 /// Where a fault is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,12 @@ impl Fault {
     #[must_use]
     pub fn is_absence(&self) -> bool {
         self.detail == REQUIRED
+    }
+
+    /// Whether it is there more than once.
+    #[must_use]
+    pub fn is_repetition(&self) -> bool {
+        self.detail == REPEATED
     }
 
     /// The name of the field or parameter, for dialects that have no pointers.

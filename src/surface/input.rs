@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use crate::surface::fault::{Fault, Place, REQUIRED};
+use crate::surface::fault::{Fault, Place, REPEATED, REQUIRED};
 
 /// How the fields came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Input {
         let mut fields: Vec<(String, Option<Field>)> = Vec::with_capacity(members.0.len());
         for (name, value) in members.0 {
             if fields.iter().any(|(known, _)| *known == name) {
-                faults.push(Fault { at: pointer(&name), detail: "must be given once".to_owned() });
+                faults.push(Fault { at: pointer(&name), detail: REPEATED.to_owned() });
             } else {
                 let field = match value {
                     Value::String(text) => Field::Text(text),

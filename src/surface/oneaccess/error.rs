@@ -18,6 +18,7 @@ use crate::otp::store::StoreError;
 use crate::surface::answer::{given, kept_json, retry_after};
 use crate::surface::extract::Call;
 use crate::surface::fault::Fault;
+use crate::surface::oneaccess::chinese;
 use crate::surface::refusal::{status, store_refusal, wait, words};
 
 /// An error of the dialect.
@@ -174,11 +175,13 @@ impl Cause {
         }
     }
 
-    /// As an answer that can be kept. `more` follows the words; it is a time, a name, or English.
+    /// As an answer that can be kept. `more` follows the words, in their language; it is a time, a name, or a sentence.
     pub(super) fn answer(self, status: StatusCode, tongue: Tongue, more: &str) -> Answer {
         let (error_code, english, chinese) = self.row();
         let words = if tongue == Tongue::Chinese { chinese } else { english };
-        let space = if words.is_empty() || more.is_empty() { "" } else { " " };
+        // A Chinese colon is as wide as a character, its space included.
+        let is_apart = tongue == Tongue::English && !words.is_empty() && !more.is_empty();
+        let space = if is_apart { " " } else { "" };
         kept_json(status, &OneAccessError { error_code, error_msg: format!("{words}{space}{more}") })
     }
 }
@@ -209,10 +212,15 @@ pub(super) fn no_pair(call: &Call, error: PairError) -> Response {
 
 /// A 400 for faulty parameters.
 pub(super) fn invalid(call: &Call, faults: &[Fault]) -> Response {
-    let named: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.name(), fault.detail)).collect();
+    let tongue = Tongue::of(&call.head.headers);
+    let named = if tongue == Tongue::Chinese {
+        chinese::faults(faults)
+    } else {
+        faults.iter().map(|fault| format!("{} {}", fault.name(), fault.detail)).collect::<Vec<_>>().join("; ")
+    };
     let whole = faults.iter().any(|fault| fault.name() == "body");
     let cause = if whole { Cause::NotJson } else { Cause::BadParameter };
-    given(cause.answer(StatusCode::BAD_REQUEST, Tongue::of(&call.head.headers), &named.join("; ")))
+    given(cause.answer(StatusCode::BAD_REQUEST, tongue, &named))
 }
 
 /// A message that may not leave. 429 only where a retry within a minute succeeds.
@@ -260,6 +268,8 @@ impl Dialect for OneAccess {
         let mut ids = request.headers().get_all("x-client-id").iter();
         match (ids.next(), ids.next()) {
             (None, _) => Presented::Nothing,
+            // An app that was given none sends an empty one.
+            (Some(id), None) if id.is_empty() => Presented::Nothing,
             (Some(id), None) => id.to_str().map_or(Presented::Malformed, |id| {
                 let name = PublicName::ClientId(id.to_owned());
                 Presented::Credential(Box::new(Credential { name, proof: Proof::NameAlone }))
@@ -273,7 +283,7 @@ impl Dialect for OneAccess {
     }
 
     fn refuse(&self, refusal: &Refusal, _stamp: Stamp) -> Response {
-        let said = words(refusal);
+        let said = if self.0 == Tongue::Chinese { chinese::refusal(refusal) } else { words(refusal) };
         let (cause, more) = match refusal {
             Refusal::Unauthenticated(Flaw::Missing) => (Cause::NoClientId, ""),
             Refusal::Unauthenticated(_) => (Cause::UnknownApplication, ""),

@@ -3,6 +3,7 @@
 //! A client names itself by `X-client-id`, which is public; the operator allows that connection by connection. What the
 //! rest of the product does (passwords, social accounts, organisations, forms) is refused by name.
 
+mod chinese;
 mod client;
 mod countries;
 mod error;

@@ -7,8 +7,8 @@ use std::str::FromStr;
 
 use crate::otp::application::{Application, ApplicationRef, Applications};
 use crate::otp::channel::Channel;
-use crate::otp::language::Language;
-use crate::otp::phone::Phone;
+use crate::otp::language::{Language, reads_traditional};
+use crate::otp::phone::{Country, Phone};
 use crate::otp::purpose::{MalformedPurpose, Purpose, Realm};
 use crate::otp::template::Template;
 
@@ -58,33 +58,39 @@ impl Type {
         Purpose::new(Realm::OneAccess, self.name())
     }
 
-    /// English and simplified Chinese, built in.
-    const fn texts(self) -> (&'static str, &'static str) {
+    /// English, and Chinese in simplified and in traditional characters, built in.
+    const fn texts(self) -> [&'static str; 3] {
         match self {
-            Self::Register => (
+            Self::Register => [
                 "{{OTP}} is your code to register with {{BRAND}}. It is valid for {{MIN}} min. Do not share it.",
                 "【{{BRAND}}】您的注册验证码为{{OTP}}，{{MIN}}分钟内有效，请勿告知他人。",
-            ),
-            Self::Login => (
+                "【{{BRAND}}】您的註冊驗證碼為{{OTP}}，{{MIN}}分鐘內有效，請勿告知他人。",
+            ],
+            Self::Login => [
                 "{{OTP}} is your code to sign in to {{BRAND}}. It is valid for {{MIN}} min. Do not share it.",
                 "【{{BRAND}}】您的登录验证码为{{OTP}}，{{MIN}}分钟内有效，请勿告知他人。",
-            ),
-            Self::ForgetPassword => (
+                "【{{BRAND}}】您的登入驗證碼為{{OTP}}，{{MIN}}分鐘內有效，請勿告知他人。",
+            ],
+            Self::ForgetPassword => [
                 "{{OTP}} is your code to reset your {{BRAND}} password. It is valid for {{MIN}} min. Do not share it.",
                 "【{{BRAND}}】您正在找回密码，验证码为{{OTP}}，{{MIN}}分钟内有效，请勿告知他人。",
-            ),
-            Self::BindMobile => (
+                "【{{BRAND}}】您正在重設密碼，驗證碼為{{OTP}}，{{MIN}}分鐘內有效，請勿告知他人。",
+            ],
+            Self::BindMobile => [
                 "{{OTP}} is your code to add this number to {{BRAND}}. It is valid for {{MIN}} min. Do not share it.",
                 "【{{BRAND}}】您正在绑定手机号，验证码为{{OTP}}，{{MIN}}分钟内有效，请勿告知他人。",
-            ),
-            Self::UpdateMobile => (
+                "【{{BRAND}}】您正在綁定手機號碼，驗證碼為{{OTP}}，{{MIN}}分鐘內有效，請勿告知他人。",
+            ],
+            Self::UpdateMobile => [
                 "{{OTP}} is your code to change your {{BRAND}} number. It is valid for {{MIN}} min. Do not share it.",
                 "【{{BRAND}}】您正在更换手机号，验证码为{{OTP}}，{{MIN}}分钟内有效，请勿告知他人。",
-            ),
-            Self::OtpRest => (
+                "【{{BRAND}}】您正在更換手機號碼，驗證碼為{{OTP}}，{{MIN}}分鐘內有效，請勿告知他人。",
+            ],
+            Self::OtpRest => [
                 "{{OTP}} is your code to confirm your {{BRAND}} sign-in. It is valid for {{MIN}} min. Do not share it.",
                 "【{{BRAND}}】您的二次认证验证码为{{OTP}}，{{MIN}}分钟内有效，请勿告知他人。",
-            ),
+                "【{{BRAND}}】您正在進行二次驗證，驗證碼為{{OTP}}，{{MIN}}分鐘內有效，請勿告知他人。",
+            ],
         }
     }
 
@@ -101,19 +107,28 @@ impl Type {
     }
 
     fn text(self, application: &Application, phone: &Phone) -> Option<Template> {
-        let language = phone.country.and_then(Language::of_country).unwrap_or(Language::ENGLISH);
+        let language = language_of(phone.country);
         if application.templates.get(language, Channel::Sms).is_some() {
             return None;
         }
-        let (english, chinese) = self.texts();
-        match language.as_str() {
-            "en" => Some(Template::from_store(english)),
-            "zh" if !phone.country.is_some_and(|country| ["TW", "HK", "MO"].contains(&country.as_str())) => {
-                Some(Template::from_store(chinese))
-            }
+        self.built_in(phone.country).map(Template::from_store)
+    }
+
+    /// The text of its own that a country reads. None where one general text has to do for all types.
+    fn built_in(self, country: Option<Country>) -> Option<&'static str> {
+        let [english, simplified, traditional] = self.texts();
+        match language_of(country).as_str() {
+            "en" => Some(english),
+            "zh" if country.is_some_and(reads_traditional) => Some(traditional),
+            "zh" => Some(simplified),
             _ => None,
         }
     }
+}
+
+/// What is read in a country; English where that is not known.
+fn language_of(country: Option<Country>) -> Language {
+    country.and_then(Language::of_country).unwrap_or(Language::ENGLISH)
 }
 
 #[cfg(test)]
@@ -125,12 +140,26 @@ mod tests {
         for (index, kind) in Type::ALL.into_iter().enumerate() {
             assert_eq!(kind.name().parse::<Type>().unwrap(), kind);
             assert!(Type::ALL[..index].iter().all(|other| other.purpose() != kind.purpose()));
-            for text in [kind.texts().0, kind.texts().1] {
+            for text in kind.texts() {
                 assert!(Template::parse(text).is_ok(), "{text}");
             }
         }
         for bad in ["login_sms", "OTP_RESET_SMS", "", "LOGIN_SMS "] {
             assert!(bad.parse::<Type>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_type_shows_where_english_or_chinese_is_read_in_either_script() {
+        let built_in = |country: &str| Type::Login.built_in(Some(country.parse().unwrap()));
+        let [english, simplified, traditional] = Type::Login.texts();
+        assert_eq!((Type::Login.built_in(None), built_in("US")), (Some(english), Some(english)));
+        assert_eq!(built_in("CN"), Some(simplified));
+        for country in ["HK", "MO", "TW"] {
+            assert_eq!(built_in(country), Some(traditional), "{country}");
+        }
+        assert_eq!(built_in("DE"), None);
+        let mut seen = std::collections::BTreeSet::new();
+        assert!(Type::ALL.into_iter().flat_map(Type::texts).all(|text| seen.insert(text)), "no two are alike");
     }
 }

@@ -53,7 +53,7 @@ pub(super) struct UnimatrixBody {
     /// `otp.send`: the length of a generated code.
     #[schema(nullable = false, minimum = 4, maximum = 8, default = 6)]
     digits: Option<u8>,
-    /// `otp.send`: `auto`, `sms`, `call` or `voice`. `whatsapp` is refused while no provider offers it.
+    /// `otp.send`: `auto`, `sms`, `call` or `voice`. `whatsapp` is not offered.
     #[schema(nullable = false, example = "auto")]
     channel: Option<String>,
     /// `otp.send`: who the text message comes from: 1 to 11 letters, digits, spaces or `. _ - & +`, or a number of 3 to 15
@@ -167,10 +167,7 @@ async fn send(api: &Api, mut call: Call) -> Result<Response, Response> {
     match channel {
         Wanted::By(via) => send.via = via,
         Wanted::WhatsApp => {
-            return Err(bad_request(
-                Cause::ChannelUnavailable,
-                "No provider here offers whatsapp; use auto, sms or voice.",
-            ));
+            return Err(bad_request(Cause::ChannelUnavailable, "whatsapp is not offered; use auto, sms or voice."));
         }
     }
     let calling_code = send.phone.calling_code().map(|code| code.to_string());

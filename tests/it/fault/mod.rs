@@ -21,5 +21,5 @@ mod queued;
 pub(crate) mod random;
 mod sync;
 mod torn;
-mod tracer;
+pub(crate) mod tracer;
 mod verifications;

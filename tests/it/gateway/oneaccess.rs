@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::captcha::solve;
+use crate::fault::tracer::{Fault, Tracer};
 use crate::support::oaep::{Mgf1, encrypt};
 use crate::support::{Answer, Client, Gateway, Options, Server};
 
@@ -192,6 +193,10 @@ fn six_purposes_never_verify_one_another() {
     // The texts tell what a code is for.
     let messages = gateway.server.admin_client().get("/sandbox/messages?number=%2B8613800138000").json();
     assert!(messages[0]["text"].as_str().unwrap().contains("登录"), "{}", messages[0]);
+    // Where Chinese is read in traditional characters, in those.
+    app.send("LOGIN_SMS", "+886912345678").expect(200);
+    let message = gateway.server.message("+886912345678", |_| true);
+    assert!(message["text"].as_str().unwrap().contains("登入驗證碼"), "{message}");
     // Natively a code of this dialect cannot be checked by its id, which would pass over its purpose.
     let id = messages[0]["otpId"].as_str().unwrap();
     gateway.client().post_json(&format!("/v1/otp/{id}/verify"), &json!({"otpCode": "1"})).expect(404);
@@ -208,6 +213,33 @@ fn an_application_named_after_a_type_decides_its_codes() {
     let text = gateway.server.message(NUMBER, |_| true)["text"].as_str().unwrap().to_owned();
     assert_eq!(text, format!("X {code}"));
     assert_eq!(app.code(&gateway, "OTP_REST_SMS").len(), 6);
+}
+
+#[test]
+fn nothing_was_done_is_said_only_where_the_code_still_serves() {
+    let mut doubts = 0;
+    // The code's commit writes first and the session's after it: the disk is full for one of their writes.
+    for first in (1..=13).step_by(2) {
+        let mut gateway = Gateway::start();
+        let mut app = App::of(&gateway);
+        let code = app.code(&gateway, "LOGIN_SMS");
+        let files = &["otpgate.db", "otpgate.db-wal"];
+        let fault = Fault { calls: "write,pwrite64,pwritev", error: "ENOSPC", first, last: first, files };
+        let tracer = Tracer::attach(gateway.server.id(), &gateway.data(), fault);
+        let answer = app.login(&code);
+        if answer.status != 200 {
+            match code_of(&answer.expect(503)).as_str() {
+                "SYSTEM.0002" => drop(app.login(&code).expect(200)),
+                other => {
+                    assert_eq!(other, "SYSTEM.0003");
+                    doubts += 1;
+                }
+            }
+        }
+        gateway.server.kill();
+        tracer.wait();
+    }
+    assert!(doubts > 0, "no session's commit was met");
 }
 
 #[test]
@@ -301,7 +333,8 @@ fn the_key_of_a_connection_is_made_once_and_its_own() {
     app.client = Client::new(gateway.server.public, None);
     assert_eq!(app.public_key(), first[0]);
     // At rest it is sealed.
-    let file = std::fs::read(gateway.data().join("otpgate.sqlite")).unwrap_or_default();
+    let read = |name: &str| std::fs::read(gateway.data().join(name)).unwrap();
+    let file = [read("otpgate.db"), read("otpgate.db-wal")].concat();
     assert!(!file.windows(9).any(|bytes| bytes == b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01"), "no PKCS #8 in the file");
 }
 
@@ -425,8 +458,9 @@ fn a_client_id_opens_these_paths_and_only_where_it_is_allowed() {
     let mut bare = Client::new(gateway.server.public, None);
     let path = "/api/v2/sdk/server-date";
     assert_eq!(code_of(&bare.get(path).expect(400)), "APP.0002");
+    assert_eq!(code_of(&bare.call("GET", path, &[("X-client-id", "")], "").expect(400)), "APP.0002", "as good as none");
     let closed = gateway.create_key(&["--unlimited"])["clientId"].as_str().unwrap().to_owned();
-    for id in ["nobody", "", &closed, &"x".repeat(24), &gateway.key] {
+    for id in ["nobody", &closed, &"x".repeat(24), &gateway.key] {
         assert_eq!(code_of(&bare.call("GET", path, &[("X-client-id", id)], "").expect(400)), "APP.0001", "{id}");
     }
     // Not elsewhere, not twice, not another of its connection's names.
@@ -489,10 +523,22 @@ fn every_fault_has_its_code_in_both_languages() {
             app.zh = zh;
             let answer = app.call("POST", &path, &json_type, body).expect(400);
             assert_eq!(code_of(&answer), code, "{path} {body}");
-            assert_eq!(!answer.json()["error_msg"].as_str().unwrap().is_ascii(), zh, "{path} {body}: {}", answer.body);
+            let words = answer.json()["error_msg"].as_str().unwrap().to_owned();
+            assert_eq!(!words.is_ascii(), zh, "{path} {body}: {words}");
+            assert!(!zh || !words.contains(' '), "no English behind the Chinese: {words}");
         }
     }
+    let captcha = json!({"point_json": "{\"x\":1,\"y\":5.0}", "token": "x"});
+    let words = app.post("captcha/verify", &captcha).expect(400).json()["error_msg"].as_str().unwrap().to_owned();
+    assert_eq!(words, "参数错误：sender不能为空");
+    let plain = [("Content-Type", "text/plain"), ("X-client-id", app.id.as_str()), ("X-L", "zh")];
+    let refused = Client::new(gateway.server.public, None).call("POST", "/api/v2/sdk/sms/send", &plain, "mobile=1");
+    let words = refused.expect(415).json()["error_msg"].as_str().unwrap().to_owned();
+    assert_eq!(words, "请求不可接受：请求体须为JSON，Content-Type须为application/json");
     app.zh = false;
+    // What is right is said for this dialect: here digits without a + are never another country's number.
+    let words = app.post("sms/send", &json!({"mobile": "x", "type": "LOGIN_SMS"})).expect(400).body;
+    assert!(words.contains("national number of CN") && !words.contains("491512345678"), "{words}");
     for path in ["/api/v2/tenant/users", "/api/v2/tenant", "/api/v2/sdk/user", "/api/v2/sdk/form/"] {
         assert_eq!(code_of(&app.call("GET", path, &[], "").expect(400)), "OFFER.0001", "{path}");
     }

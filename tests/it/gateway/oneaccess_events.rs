@@ -124,6 +124,8 @@ fn a_receiver_that_does_not_give_the_data_back_is_not_told() {
         let (code, stdout, stderr) = create(&gateway, &receiver, &connection);
         assert_eq!((code, stdout.as_str()), (65, ""), "{stderr}");
         assert!(!stderr.contains("callback?a=b"), "{stderr}");
+        // Also one that answers 200 may have refused the signature.
+        assert!(stderr.contains("--unasked"), "{stderr}");
     }
     assert_eq!(create(&gateway, &receiver, "con_0000000000000000").0, 65);
     let (_, list, _) = gateway.command(&["webhooks", "list", "--json"]);
