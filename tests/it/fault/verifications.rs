@@ -42,10 +42,11 @@ fn steps_that_wait_come_back_over_kills() {
     let mut gateway = Gateway::with(CONFIG);
     let (data, key) = (gateway.data(), gateway.key.clone());
     let addresses = Arc::new(RwLock::new(vec![gateway.server.public]));
-    let run = run(ALL, &key, &addresses, |_| {
+    let run = run(ALL, &key, &addresses, |_, receiver| {
         let at = Instant::now();
         gateway.server.kill();
         let recorded = left_recorded(&data);
+        receiver.drained();
         let gone = Instant::now();
         gateway.server = Server::start(&data, &Options { config: CONFIG.to_owned(), ..Options::default() });
         *addresses.write().unwrap() = vec![gateway.server.public];

@@ -311,11 +311,12 @@ fn steps_that_wait_come_back_over_kills_of_replicas() {
     let mut fleet = Fleet::with(2, &redis.address(), PATIENT, CONFIG);
     let key = fleet.key.clone();
     let addresses = Arc::new(RwLock::new(fleet.addresses()));
-    let run = run(extent, &key, &addresses, |random| {
+    let run = run(extent, &key, &addresses, |random, receiver| {
         let replica = random.index(2);
         let at = Instant::now();
         fleet.replicas[replica].kill();
         let recorded = recorded(&redis);
+        receiver.drained();
         let gone = Instant::now();
         fleet.replace(replica);
         *addresses.write().unwrap() = fleet.addresses();

@@ -140,6 +140,19 @@ impl Receiver {
         self.seen.lock().unwrap().clone()
     }
 
+    /// Waits until everything that a process sent before it died is here: until the kernel lists no connection to this port whose
+    /// other side is closed and that is not read to its end (`CLOSE_WAIT`, also where nobody accepted it yet).
+    pub(crate) fn drained(&self) {
+        let port = format!(":{:04X}", self.address.port());
+        let waits = |line: &str| {
+            let mut fields = line.split_whitespace().skip(1);
+            fields.next().is_some_and(|local| local.ends_with(&port)) && fields.nth(1) == Some("08")
+        };
+        while std::fs::read_to_string("/proc/net/tcp").unwrap().lines().any(waits) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Waits until `enough` is there.
     pub(crate) fn wait(&self, enough: impl Fn(&[Received]) -> bool) -> Vec<Received> {
         for _ in 0..6_000 {

@@ -48,7 +48,7 @@ pub(crate) struct Extent {
 pub(crate) struct Kill {
     /// Taken before the signal.
     pub at: Instant,
-    /// Taken when the process was gone, and before another took its place: what it had sent may have come until then.
+    /// Taken when the process was gone and what it had sent had been read ([`Receiver::drained`]), before another took its place.
     pub gone: Instant,
     /// The verifications of which the store says afterwards that whoever waited was told.
     pub recorded: BTreeSet<String>,
@@ -101,7 +101,7 @@ impl Flow {
         }
     }
 
-    /// One step: opened as the platform does; then the person types wrong codes, or the run is cancelled.
+    /// One step: opened as the platform does; then the person types wrong codes, or (one of four) the run is cancelled.
     fn step(&self, step: u32, callback: &str, random: &mut Random) -> Step {
         let run = format!("run-{step}");
         let headers = [
@@ -116,7 +116,7 @@ impl Flow {
         let location = made.header("location").unwrap();
         let location = format!("/{}", location.splitn(4, '/').nth(3).unwrap());
         let path = format!("/v1/verifications/{id}");
-        if random.below(4) == 0 {
+        if step % 4 == 3 {
             let ended = self.call("DELETE", &location, &[], "");
             assert_eq!(ended.status, 204, "{ended:?}");
             return Step { id, cancelled: true };
@@ -140,7 +140,12 @@ impl Flow {
 
 /// Runs flows while `kill` kills one of the gateways, says what the store had recorded, starts it again and notes its new address.
 /// Ends when every step that was not cancelled has come back.
-pub(crate) fn run(extent: Extent, key: &str, addresses: &Addresses, mut kill: impl FnMut(&mut Random) -> Kill) -> Run {
+pub(crate) fn run(
+    extent: Extent,
+    key: &str,
+    addresses: &Addresses,
+    mut kill: impl FnMut(&mut Random, &Receiver) -> Kill,
+) -> Run {
     let seed = Random::seed("OTPGATE_TEST_SEED");
     println!("seed {seed}");
     let mut random = Random::new(seed);
@@ -169,7 +174,7 @@ pub(crate) fn run(extent: Extent, key: &str, addresses: &Addresses, mut kill: im
     let (mut kills, pause) = (Vec::new(), u64::try_from(extent.pause.as_millis()).unwrap());
     while kills.len() < extent.kills {
         std::thread::sleep(Duration::from_millis(random.below(pause)));
-        kills.push(kill(&mut random));
+        kills.push(kill(&mut random, &receiver));
     }
     enough.store(true, Ordering::SeqCst);
     flows.into_iter().for_each(|flow| flow.join().unwrap());
@@ -244,15 +249,21 @@ pub(crate) fn judge(run: &Run) -> Repeats {
             if status != 202 && before.answered.get().is_some() {
                 continue;
             }
-            // Each repetition has a kill of its own.
-            let kills = run.kills.iter().enumerate().filter(|(index, _)| !spent.contains(index));
-            let between: Vec<_> = kills.filter(|(_, kill)| before.came <= kill.gone && kill.at <= after.came).collect();
-            let unrecorded = between.iter().find(|(_, kill)| kill.at >= answered && !kill.recorded.contains(id));
-            let unheard = || between.iter().find(|(_, kill)| kill.at < answered);
-            let cause = unrecorded.or_else(unheard);
-            let (index, _) = cause.unwrap_or_else(|| panic!("{id} was told again though nothing happened"));
-            spent.insert(*index);
-            if unrecorded.is_some() { repeats.watched += 1 } else { repeats.unheard += 1 }
+            // Each repetition has a kill of its own: the first that explains it, so that a later one is left for those after it.
+            let is_unrecorded = |kill: &Kill| kill.at >= answered && !kill.recorded.contains(id);
+            let explains = |kill: &Kill| {
+                before.came <= kill.gone && kill.at <= after.came && (is_unrecorded(kill) || kill.at < answered)
+            };
+            let mut kills = run.kills.iter().enumerate().filter(|(index, _)| !spent.contains(index));
+            let (index, kill) = kills.find(|(_, kill)| explains(kill)).unwrap_or_else(|| {
+                let ms = |at: Instant| at.duration_since(run.kills[0].at).as_micros();
+                let at: Vec<_> = calls.iter().map(|call| (ms(call.came), call.answered.get().map(|(said, at)| (*said, ms(*at))))).collect();
+                let kills: Vec<_> = run.kills.iter().map(|kill| (ms(kill.at), ms(kill.gone), kill.recorded.contains(id))).collect();
+                panic!("{id} was told again though nothing happened: came and answered {at:?}; kills, gone, recorded {kills:?}")
+            });
+            let unrecorded = is_unrecorded(kill);
+            spent.insert(index);
+            if unrecorded { repeats.watched += 1 } else { repeats.unheard += 1 }
         }
         // What the store had recorded is never told again.
         for kill in run.kills.iter().filter(|kill| kill.recorded.contains(id)) {
