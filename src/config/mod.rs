@@ -16,6 +16,7 @@ use crate::secret::Secret;
 
 mod check;
 pub mod delivery;
+mod delivery_check;
 pub mod duration;
 #[cfg(test)]
 mod example;

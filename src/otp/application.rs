@@ -10,7 +10,7 @@ use crate::otp::autofill::Autofill;
 use crate::otp::code::{CodePolicy, PinLength};
 use crate::otp::id::{AccountId, ApplicationId};
 use crate::otp::page::PageSettings;
-use crate::otp::template::Templates;
+use crate::otp::templates::Templates;
 
 /// Applications that an account may have.
 pub const APPLICATIONS_PER_ACCOUNT: usize = 1_000;

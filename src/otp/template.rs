@@ -1,11 +1,7 @@
-//! Message texts: templates with placeholders, and which one a message gets. Knows no language's words and no carrier.
-//!
-//! `{{OTP}}` stands for the code and `{{SEC}}` for its lifetime in seconds (both from the contract), `{{MIN}}` for that in
-//! whole minutes, at least one, `{{BRAND}}` for who sends it, `{{AMOUNT}}` and `{{PAYEE}}` for what it is for, `{{LINK}}` for the
-//! page of the verification that it was sent for.
+//! The text of a message: a template, checked when it comes in, and the words that take its placeholders' places. Knows no
+//! language's words and no carrier. What the placeholders mean is written in `placeholder`.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -13,38 +9,10 @@ use zeroize::Zeroizing;
 use crate::otp::channel::Channel;
 use crate::otp::code::Code;
 use crate::otp::context::Context;
-use crate::otp::language::Language;
-use crate::otp::phone::Country;
+use crate::otp::placeholder::{Misplaced, Piece, Placeholder, walk, without_link};
 
 /// The longest template, in characters: ten segments of a text message.
 pub const TEMPLATE_CHARACTERS: usize = 1_000;
-
-/// What a placeholder stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Placeholder {
-    Code,
-    Seconds,
-    Minutes,
-    Brand,
-    Amount,
-    Payee,
-    Link,
-}
-
-impl Placeholder {
-    fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "OTP" => Self::Code,
-            "SEC" => Self::Seconds,
-            "MIN" => Self::Minutes,
-            "BRAND" => Self::Brand,
-            "AMOUNT" => Self::Amount,
-            "PAYEE" => Self::Payee,
-            "LINK" => Self::Link,
-            _ => return None,
-        })
-    }
-}
 
 /// What the placeholders of one message stand for.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +36,7 @@ pub struct Values<'a> {
 #[serde(from = "String", into = "String")]
 pub struct Template(Box<str>);
 
-/// Why a text is no template. Places count characters from 1.
+/// Why a text is no template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// Nothing in it, or too much.
@@ -77,78 +45,12 @@ pub enum TemplateError {
     /// The place of the code is missing.
     #[error("a text that holds {{{{OTP}}}}")]
     NoCode,
-    /// A placeholder that does not exist.
-    #[error(
-        "a text whose placeholders are {{{{OTP}}}}, {{{{SEC}}}}, {{{{MIN}}}}, {{{{BRAND}}}}, {{{{AMOUNT}}}}, {{{{PAYEE}}}} and {{{{LINK}}}}; the one at character {0} is another"
-    )]
-    UnknownPlaceholder(usize),
-    /// A placeholder that does not end.
-    #[error("a text that closes its placeholders; the {{{{ at character {0} has no }}}}")]
-    Unclosed(usize),
-    /// A placeholder that does not begin.
-    #[error("a text that opens its placeholders; the }}}} at character {0} has no {{{{")]
-    Unopened(usize),
+    /// Its placeholders.
+    #[error(transparent)]
+    Misplaced(#[from] Misplaced),
     /// A control character.
     #[error("a text without control characters other than line ends")]
     ControlCharacter,
-}
-
-/// A piece of a template.
-enum Piece<'a> {
-    Text(&'a str),
-    Place(Placeholder),
-}
-
-/// Takes a text apart, up to its end or to what is wrong with it; then the rest, as it is written, is the last piece.
-fn walk<'a>(text: &'a str, mut piece: impl FnMut(Piece<'a>)) -> Result<(), TemplateError> {
-    let mut rest = text;
-    // Of the part of the text from `tail` on: which character it begins with.
-    let place = |tail: &str| text.chars().count() - tail.chars().count() + 1;
-    let error = loop {
-        let (before, after) = rest.split_once("{{").map_or((rest, None), |(before, after)| (before, Some(after)));
-        if let Some(index) = before.find("}}") {
-            break TemplateError::Unopened(place(rest.get(index..).unwrap_or_default()));
-        }
-        let Some(after) = after else {
-            piece(Piece::Text(rest));
-            return Ok(());
-        };
-        let opened = place(after) - 2;
-        let Some((name, behind)) = after.split_once("}}").filter(|(name, _)| !name.contains("{{")) else {
-            break TemplateError::Unclosed(opened);
-        };
-        let Some(placeholder) = Placeholder::named(name) else { break TemplateError::UnknownPlaceholder(opened) };
-        piece(Piece::Text(before));
-        piece(Piece::Place(placeholder));
-        rest = behind;
-    };
-    piece(Piece::Text(rest));
-    Err(error)
-}
-
-/// What stands where the address of a page belongs.
-const LINK: &str = "{{LINK}}";
-
-/// A text without the places of an address that there is not. Of the white space on both sides of one, one side stays, that with
-/// the line end; at an end of the text none does.
-fn without_link(text: &str) -> String {
-    let mut parts = text.split(LINK);
-    let mut whole = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (end, after) = (whole.trim_end().len(), part.trim_start());
-        let left = whole.get(end..).unwrap_or_default();
-        let right = part.get(..part.len() - after.len()).unwrap_or_default();
-        let between = match (end, after.is_empty()) {
-            (0, _) | (_, true) => "",
-            _ if left.contains('\n') || right.is_empty() => left,
-            _ => right,
-        }
-        .to_owned();
-        whole.truncate(end);
-        whole.push_str(&between);
-        whole.push_str(after);
-    }
-    whole
 }
 
 impl Template {
@@ -291,114 +193,6 @@ impl From<Template> for String {
     }
 }
 
-/// An application's own templates, by language and channel.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Templates(BTreeMap<(Language, Channel), Template>);
-
-impl Templates {
-    /// Sets the template of a language and channel.
-    pub fn set(&mut self, language: Language, channel: Channel, template: Template) {
-        self.0.insert((language, channel), template);
-    }
-
-    /// Drops the template of a language and channel; whether there was one.
-    pub fn drop_one(&mut self, language: Language, channel: Channel) -> bool {
-        self.0.remove(&(language, channel)).is_some()
-    }
-
-    /// The application's own template, if it has one.
-    #[must_use]
-    pub fn get(&self, language: Language, channel: Channel) -> Option<&Template> {
-        self.0.get(&(language, channel))
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The contract's keys, `en` for a text message and `en-voice` for a call, with their texts.
-    pub fn named(&self) -> impl Iterator<Item = (String, &Template)> {
-        self.0.iter().map(|((language, channel), template)| (template_name(*language, *channel), template))
-    }
-
-    /// Those of one channel.
-    pub fn of_channel(&self, channel: Channel) -> impl Iterator<Item = (Language, &Template)> {
-        let own = self.0.iter().filter(move |((_, known), _)| *known == channel);
-        own.map(|((language, _), template)| (*language, template))
-    }
-
-    /// The text for a message: what was asked for, else the language of the country, else English; the application's own
-    /// before the built-in one at each step.
-    #[must_use]
-    pub fn choose(&self, asked: Option<Language>, country: Option<Country>, channel: Channel) -> (Language, Template) {
-        let candidates = [asked, country.and_then(Language::of_country), Some(Language::ENGLISH)];
-        for language in candidates.into_iter().flatten() {
-            if let Some(template) = self.get(language, channel) {
-                return (language, template.clone());
-            }
-            if let Some(text) = language.built_in(country, channel) {
-                return (language, Template(Box::from(text)));
-            }
-        }
-        (Language::ENGLISH, Template(Box::from("{{OTP}}")))
-    }
-}
-
-impl Serialize for Templates {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.named())
-    }
-}
-
-impl<'de> Deserialize<'de> for Templates {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let named = BTreeMap::<String, Template>::deserialize(deserializer)?;
-        let mut templates = Self::default();
-        for (name, template) in named {
-            let (language, channel) = kept_template_name(&name).ok_or_else(|| {
-                serde::de::Error::custom(format!("template key \"{name}\": use en for SMS or en-voice for VOICE"))
-            })?;
-            templates.set(language, channel, template);
-        }
-        Ok(templates)
-    }
-}
-
-fn template_name(language: Language, channel: Channel) -> String {
-    match channel {
-        Channel::Sms => language.to_string(),
-        Channel::Voice => format!("{language}-voice"),
-    }
-}
-
-/// Reads `en` or `en-voice`.
-#[must_use]
-pub fn parse_template_name(name: &str) -> Option<(Language, Channel)> {
-    named(name, |code| code.parse().ok())
-}
-
-/// As [`parse_template_name`], for a template that lies in a store, where it is read or dropped: earlier releases took any two
-/// letters for a language.
-#[must_use]
-pub fn kept_template_name(name: &str) -> Option<(Language, Channel)> {
-    named(name, Language::of_store)
-}
-
-fn named(name: &str, language: impl Fn(&str) -> Option<Language>) -> Option<(Language, Channel)> {
-    match name.strip_suffix("-voice") {
-        Some(code) => Some((language(code)?, Channel::Voice)),
-        None => Some((language(name)?, Channel::Sms)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -466,23 +260,24 @@ mod tests {
 
     #[test]
     fn a_template_says_where_its_placeholders_are_wrong() {
-        for (text, error) in [
-            ("{{OTP}} é {{NAME}}", TemplateError::UnknownPlaceholder(11)),
-            ("{{otp}}", TemplateError::UnknownPlaceholder(1)),
-            ("{{ OTP }}", TemplateError::UnknownPlaceholder(1)),
-            ("{{TOTAL}} {{OTP}}", TemplateError::UnknownPlaceholder(1)),
-            ("{{}}{{OTP}}", TemplateError::UnknownPlaceholder(1)),
-            ("{{OTP}} é {{SEC", TemplateError::Unclosed(11)),
-            ("{{OTP and {{SEC}}", TemplateError::Unclosed(1)),
-            ("é {{OTP} {{OTP}}", TemplateError::Unclosed(3)),
-            ("{{OTP}} {SEC}}", TemplateError::Unopened(13)),
-            ("é }} {{OTP}}", TemplateError::Unopened(3)),
+        for (text, misplaced) in [
+            ("{{OTP}} é {{NAME}}", Misplaced::Unknown(11)),
+            ("{{otp}}", Misplaced::Unknown(1)),
+            ("{{ OTP }}", Misplaced::Unknown(1)),
+            ("{{TOTAL}} {{OTP}}", Misplaced::Unknown(1)),
+            ("{{}}{{OTP}}", Misplaced::Unknown(1)),
+            ("{{OTP}} é {{SEC", Misplaced::Unclosed(11)),
+            ("{{OTP and {{SEC}}", Misplaced::Unclosed(1)),
+            ("é {{OTP} {{OTP}}", Misplaced::Unclosed(3)),
+            ("{{OTP}} {SEC}}", Misplaced::Unopened(13)),
+            ("é }} {{OTP}}", Misplaced::Unopened(3)),
         ] {
+            let error = TemplateError::from(misplaced);
             assert_eq!(Template::parse(text), Err(error), "{text}");
             assert_eq!(Template::parse_without_code(text), Err(error), "{text}");
         }
         assert_eq!(
-            TemplateError::Unclosed(3).to_string(),
+            TemplateError::from(Misplaced::Unclosed(3)).to_string(),
             "a text that closes its placeholders; the {{ at character 3 has no }}"
         );
     }
@@ -492,35 +287,5 @@ mod tests {
         for (stored, sent) in [("{{OTP}} {{ end", "0123 {{ end"), ("{{OTP}} {{NEW}} {{OTP}}", "0123 {{NEW}} {{OTP}}")] {
             assert_eq!(render(&Template::from_store(stored), Channel::Sms), sent);
         }
-    }
-
-    #[test]
-    fn the_language_falls_back_from_asked_to_country_to_english() {
-        let mut own = Templates::default();
-        own.set("yo".parse().unwrap(), Channel::Sms, Template::parse("Koodu {{OTP}}").unwrap());
-        let chosen = |asked: Option<&str>, country: &str, channel| {
-            own.choose(asked.map(|text| text.parse().unwrap()), country.parse().ok(), channel).0.to_string()
-        };
-        assert_eq!(chosen(Some("yo"), "DE", Channel::Sms), "yo");
-        assert_eq!(chosen(Some("yo"), "DE", Channel::Voice), "de");
-        assert_eq!(chosen(None, "FR", Channel::Sms), "fr");
-        assert_eq!(chosen(None, "JP", Channel::Sms), "ja");
-        assert_eq!(chosen(Some("eo"), "JP", Channel::Sms), "ja");
-        assert_eq!(chosen(Some("eo"), "US", Channel::Voice), "en");
-    }
-
-    #[test]
-    fn templates_keep_the_contracts_keys() {
-        let text = r#"{"en":"a {{OTP}}","en-voice":"b {{OTP}}"}"#;
-        let templates: Templates = serde_json::from_str(text).unwrap();
-        assert_eq!(serde_json::to_string(&templates).unwrap(), text);
-        assert!(serde_json::from_str::<Templates>(r#"{"english":"{{OTP}}"}"#).is_err());
-        // An earlier release took any two letters.
-        let odd = r#"{"xx":"a {{OTP}}","xx-voice":"b {{OTP}}"}"#;
-        let mut templates: Templates = serde_json::from_str(odd).unwrap();
-        assert_eq!(serde_json::to_string(&templates).unwrap(), odd);
-        assert_eq!(parse_template_name("xx-voice"), None);
-        let (language, channel) = kept_template_name("xx-voice").unwrap();
-        assert!(templates.drop_one(language, channel) && templates.len() == 1);
     }
 }

@@ -3,13 +3,12 @@
 //! A reader takes each field once, with the parser of its type; at the end all faults come out together. `null` and `""`
 //! in an optional field mean that it is absent.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::surface::fault::{Fault, Place, REPEATED, REQUIRED};
+use crate::surface::written::{self, decode, whole, without_decimals};
 
 /// How the fields came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,20 +43,10 @@ impl Input {
     /// # Errors
     /// The fault, when it is no JSON object or names a member twice.
     pub fn json(bytes: &[u8]) -> Result<Self, Fault> {
-        let whole = |detail: String| Fault { at: Place::Pointer(String::new()), detail };
-        if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Self { source: Source::Json, fields: Vec::new(), faults: Vec::new() });
-        }
-        if let Err(error) = std::str::from_utf8(bytes) {
-            return Err(whole(format!("must be UTF-8; the byte at {} is not", error.valid_up_to())));
-        }
-        let members: Members = serde_json::from_slice(bytes).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => whole(format!("must be a JSON object: {}", plain(&error))),
-            _ => whole(format!("must be JSON: {} at line {} column {}", plain(&error), error.line(), error.column())),
-        })?;
+        let members = written::members(bytes).map_err(|detail| Fault { at: Place::Pointer(String::new()), detail })?;
         let mut faults = Vec::new();
-        let mut fields: Vec<(String, Option<Field>)> = Vec::with_capacity(members.0.len());
-        for (name, value) in members.0 {
+        let mut fields: Vec<(String, Option<Field>)> = Vec::with_capacity(members.len());
+        for (name, value) in members {
             if fields.iter().any(|(known, _)| *known == name) {
                 faults.push(Fault { at: pointer(&name), detail: REPEATED.to_owned() });
             } else {
@@ -303,68 +292,6 @@ const fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// `3.0` is 3: some clients write every number as a decimal.
-fn whole(number: Option<f64>) -> Option<u64> {
-    let number = number.filter(|number| number.fract() == 0.0 && (0.0..=9e15).contains(number))?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "whole and in range, by the line above"
-    )]
-    Some(number as u64)
-}
-
-/// The same for text: `12345.0` is 12345. Whatever is no such number comes back as it is.
-pub(super) fn without_decimals(text: &str) -> &str {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.split_once('.') {
-        Some((whole, decimals)) if digits(whole) && digits(decimals) && decimals.trim_matches('0').is_empty() => whole,
-        _ => text,
-    }
-}
-
-/// serde_json's own words without its place, which is said otherwise. They quote no value of a string.
-fn plain(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let end = text.rfind(" at line ").unwrap_or(text.len());
-    let text = text.get(..end).unwrap_or_default();
-    // "invalid type: string \"…\"" would repeat what was sent.
-    text.split_once(", expected").map_or(text, |_| "it is another value").to_owned()
-}
-
-/// A name or value of a query, decoded; `+` stands for a space. None when it is no UTF-8.
-pub(super) fn decode(text: &str) -> Option<String> {
-    let spaced: Cow<'_, str> = if text.contains('+') { text.replace('+', " ").into() } else { text.into() };
-    percent_encoding::percent_decode_str(&spaced).decode_utf8().ok().map(Cow::into_owned)
-}
-
-/// The members of an object in their order, doubles included.
-struct Members(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Members;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Reader)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -445,16 +372,6 @@ mod tests {
         }
         let said = ["a must be a whole number, 1 to 8", "b must be a whole number, 1 to 8", "c must be 1 to 8"];
         assert_eq!(faults(input.finish()), said);
-    }
-
-    #[test]
-    fn decimals_that_say_nothing_are_dropped() {
-        for (text, whole) in [("12345.0", "12345"), ("012345.00", "012345"), ("0.0", "0")] {
-            assert_eq!(without_decimals(text), whole);
-        }
-        for text in ["", ".", ".0", "1.", "1.5", "1.0.0", "a.0", "1.0a", "-1.0", "12345"] {
-            assert_eq!(without_decimals(text), text);
-        }
     }
 
     #[test]

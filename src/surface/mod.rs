@@ -19,6 +19,7 @@ pub mod unimatrix;
 pub mod verifications;
 pub(crate) mod vocabulary;
 pub mod webhooks;
+mod written;
 
 use http::Method;
 

@@ -15,5 +15,6 @@ pub mod service;
 pub mod settler;
 pub mod store;
 pub mod token;
+pub mod view;
 
 pub use crate::otp::id::VerificationId;

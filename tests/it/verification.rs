@@ -37,12 +37,13 @@ use otpgate::secret::SystemEntropy;
 use otpgate::store::memory::MemoryStore;
 use otpgate::verification::VerificationId;
 use otpgate::verification::outcome::Outcome;
-use otpgate::verification::page::{AFTERMATH, Code, NotDone, PageError, RESEND_GAP, State, View};
+use otpgate::verification::page::{AFTERMATH, NotDone, PageError, RESEND_GAP};
 use otpgate::verification::record::{Expiry, FirstSend, Sends};
 use otpgate::verification::service::{OpenError, Opened, Parts, VerificationObserver, Verifications, Wish};
 use otpgate::verification::settler::Settler;
 use otpgate::verification::store::VerificationStore;
 use otpgate::verification::token::{PageAddresses, PageToken, WaitToken};
+use otpgate::verification::view::{Code, State, View};
 
 use crate::store::world::{World, edit};
 

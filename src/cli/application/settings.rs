@@ -11,7 +11,8 @@ use crate::otp::autofill::{RetrieverHash, WebOtpDomain};
 use crate::otp::channel::Channel;
 use crate::otp::code::PinLength;
 use crate::otp::language::Language;
-use crate::otp::template::{Template, kept_template_name, parse_template_name};
+use crate::otp::template::Template;
+use crate::otp::templates::{kept_template_name, parse_template_name};
 
 /// The settings of an application. What is not named stays as it is.
 #[derive(Clone, Debug, Default, Args)]

@@ -12,7 +12,8 @@ use crate::otp::application::{
 use crate::otp::channel::Channel;
 use crate::otp::code::PinLength;
 use crate::otp::language::Language;
-use crate::otp::template::{Template, kept_template_name, parse_template_name};
+use crate::otp::template::Template;
+use crate::otp::templates::{kept_template_name, parse_template_name};
 use crate::surface::input::Input;
 use crate::surface::otp::message::{AutofillBody, More};
 use crate::surface::otp::page::{PageBody, PageEdit};

@@ -41,9 +41,10 @@ use crate::surface::page::form::{Action, FORM_BYTES, Form};
 use crate::surface::page::view::{ONWARD, Said, document};
 use crate::surface::refusal::store_refusal;
 use crate::verification::outcome::Outcome;
-use crate::verification::page::{NotDone, PageError, State as Standing, View};
+use crate::verification::page::{NotDone, PageError};
 use crate::verification::service::Verifications;
 use crate::verification::token::{PAGES as PREFIX, PageToken};
+use crate::verification::view::{State as Standing, View};
 
 pub use dialect::{PAGES, Pages};
 pub use result::{KeyError, Signer};

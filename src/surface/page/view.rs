@@ -9,7 +9,7 @@ use crate::surface::page::form::Action;
 use crate::surface::page::language::{self, Words};
 use crate::surface::page::result::origin;
 use crate::verification::outcome::Outcome;
-use crate::verification::page::{Code, State, View};
+use crate::verification::view::{Code, State, View};
 
 /// What a page says once, because the step before it did not do what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::otp::record::Otp;
 use crate::otp::store::StoreError;
 use crate::surface::answer::{empty, given, json, kept_json};
 use crate::surface::extract::Call;
-use crate::surface::input::{Input, without_decimals};
+use crate::surface::input::Input;
 use crate::surface::once::OnceHeader;
 use crate::surface::otp::{Api, read_resend, read_send};
 use crate::surface::refusal::store_refusal;
@@ -24,6 +24,7 @@ use crate::surface::tyntec::entity::{TyntecEvent, TyntecOtp};
 use crate::surface::tyntec::error::{
     Cause, TyntecError, error, invalid, needs_context, send_refused, unknown_application, unknown_otp,
 };
+use crate::surface::written::without_decimals;
 
 /// Send a one-time password
 #[utoipa::path(

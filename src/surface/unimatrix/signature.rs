@@ -15,7 +15,7 @@ use crate::access::credential::{Credential, Proof, PublicName, Signature};
 use crate::clock::UnixMillis;
 use crate::layer::refusal::Presented;
 use crate::secret::from_hex;
-use crate::surface::input::decode;
+use crate::surface::written::decode;
 
 /// The only algorithm.
 const ALGORITHM: &str = "hmac-sha256";

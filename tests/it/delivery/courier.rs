@@ -104,6 +104,24 @@ async fn a_carrier_that_hangs_holds_up_nobody_else() {
     office.crash().await;
 }
 
+/// Whoever refused a message is not asked again while it waits for a place with the next: the refusal is written down first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_refused_is_asked_once_while_the_next_has_no_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let strict = Carrier::new("strict", SMS, |_, _| Answer::Now(Err(Failure::Refused("no".to_owned()))));
+    // All its places are taken for many times as long as a message waits before it looks for one again.
+    let busy = Carrier::new("busy", SMS, |seen, _| Answer::After(Duration::from_secs(3), taken(seen)));
+    let office = Office::open(dir.path(), &Plan::default(), &[Arc::clone(&strict), Arc::clone(&busy)]).await;
+    let messages = 68;
+    for _ in 0..messages {
+        office.send(MOBILE, Via::Auto).await;
+    }
+    office.settled().await;
+    assert_eq!(busy.seen().len(), messages, "each went there in the end");
+    assert_eq!(strict.seen().len(), messages, "and was refused once");
+    office.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_outcome_is_waited_for_and_repeated_once() {
     let dir = tempfile::tempdir().unwrap();

@@ -14,15 +14,16 @@ use crate::fault::tracer::{Fault, Tracer};
 use crate::support::{Client, Options, Server};
 
 const CLIENTS: usize = 8;
-/// For whatever has to happen in the end.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// For whatever has to happen in the end. The codes live longer than two of them.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Calls at which the system fails: the first ones, and some further on.
 const NUMBERS: [usize; 10] = [1, 2, 3, 5, 8, 13, 21, 34, 55, 89];
 
 const FSYNC: &str = "fsync,fdatasync";
 const WRITE: &str = "write,pwrite64,pwritev";
-/// Writes that a full disk refuses: clients rest after twenty of them until the test has looked around.
-const FULL_FOR: usize = 200;
+/// Writes that a full disk refuses: clients rest after twenty refusals until the test has looked around, while the
+/// server tries again what it has to write itself.
+const FULL_FOR: usize = 1_000;
 
 /// The database and its log.
 const STORE: &[&str] = &["otpgate.db", "otpgate.db-wal"];

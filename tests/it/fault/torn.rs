@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -19,7 +19,7 @@ use crate::fault::crash::{start, unlimited_key};
 use crate::fault::history::{Op, State};
 use crate::fault::model::{Place, apply};
 use crate::fault::random::Random;
-use crate::support::{Client, Options, Server};
+use crate::support::{Client, Options, Server, command};
 
 const DATABASE: &str = "otpgate.db";
 const LOG: &str = "otpgate.db-wal";
@@ -27,6 +27,8 @@ const LOG: &str = "otpgate.db-wal";
 const END: u64 = 64 * 1024;
 /// Long enough for an idle server to copy its log into the database.
 const REST: Duration = Duration::from_secs(2);
+/// So soon after a write the server is not idle: it takes itself to be after 250 ms, and then copies its log.
+const BUSY: Duration = Duration::from_millis(200);
 /// Operations of each half of the history.
 const OPERATIONS: usize = 100;
 
@@ -43,9 +45,11 @@ impl History {
         Self { places: BTreeMap::new(), ids: Vec::new(), length: 1 }
     }
 
-    /// Does operations one after the other, and remembers what they did.
-    fn go_on(&mut self, client: &mut Client, random: &mut Random) {
+    /// Does operations one after the other, and remembers what they did. When the last one that wrote anything began.
+    fn go_on(&mut self, client: &mut Client, random: &mut Random) -> Instant {
+        let mut wrote = Instant::now();
         for _ in 0..OPERATIONS {
+            let began = Instant::now();
             let (id, place) = if self.ids.is_empty() || random.below(3) == 0 {
                 let body = json!({"number": format!("+49151{:08}", self.length), "otpCode": "123456", "via": "SMS"});
                 let otp = client.post_json("/v1/otp", &body).expect(200).json();
@@ -70,7 +74,11 @@ impl History {
             for (known, places) in &mut self.places {
                 places.push(if *known == id { place } else { *places.last().unwrap() });
             }
+            if self.places[&id][self.length - 2] != place {
+                wrote = began;
+            }
         }
+        wrote
     }
 
     /// The operations after which everything was as it is `seen`.
@@ -138,9 +146,42 @@ enum Met {
     Unreadable,
     /// Some OTPs are not found; the others are as they were after the last operation.
     Missing,
-    /// Some OTPs are as they once were: older pages in what is left of the log cover newer ones. Or: pages of the database file carry no checksum: a damaged pointer between them may
-    /// lead to a page that was given up. About one damage in some thousands does that.
+    /// Some OTPs are as they once were: older pages in what is left of the log cover newer ones. Or: pages of the
+    /// database file carry no checksum: a damaged pointer between them may lead to a page that was given up. About one
+    /// damage in some thousands does that.
     Older,
+}
+
+/// Makes a store in `data` and leaves it in this state, with its key and its history. None where a server that was to
+/// be busy may have been idle in the end.
+fn make(data: &Path, state: &str, random: &mut Random) -> Option<(String, History)> {
+    let key = unlimited_key(data);
+    // However long the damages take, no code's life ends meanwhile: that would be a state which it never was in.
+    let (code, _, stderr) = command(data, &["application", "edit", "default", "--expire", "7200"]);
+    assert_eq!(code, 0, "{stderr}");
+    let mut server = start(data, &Options::default());
+    let mut history = History::new();
+    history.go_on(&mut server.client(&key), random);
+    server.stop();
+    server = start(data, &Options::default());
+    let wrote = history.go_on(&mut server.client(&key), random);
+    match state {
+        "busy" => {
+            server.kill();
+            if wrote.elapsed() > BUSY {
+                return None;
+            }
+        }
+        "idle" => {
+            std::thread::sleep(REST);
+            server.kill();
+        }
+        _ => {
+            server.stop();
+            start(data, &Options::default()).kill();
+        }
+    }
+    Some((key, history))
 }
 
 /// Starts a server on damaged files and looks at everything.
@@ -218,24 +259,15 @@ fn damaged_files_show_the_past_or_nothing() {
     let mut tally = BTreeMap::<(&str, &str, Met), u32>::new();
     for state in ["busy", "idle", "copied"] {
         let data = folder.path().join(state);
-        let key = unlimited_key(&data);
-        let mut server = start(&data, &Options::default());
-        let mut history = History::new();
-        history.go_on(&mut server.client(&key), &mut random);
-        server.stop();
-        server = start(&data, &Options::default());
-        history.go_on(&mut server.client(&key), &mut random);
-        match state {
-            "busy" => server.kill(),
-            "idle" => {
-                std::thread::sleep(REST);
-                server.kill();
+        let mut tries = 1;
+        let (key, history) = loop {
+            if let Some(made) = make(&data, state, &mut random) {
+                break made;
             }
-            _ => {
-                server.stop();
-                start(&data, &Options::default()).kill();
-            }
-        }
+            assert!(tries < 20, "never killed before it was idle");
+            tries += 1;
+            fs::remove_dir_all(&data).unwrap();
+        };
         for variant in 0..variants / 3 {
             let files: &[_] = if state == "copied" { &[DATABASE] } else { &[LOG, DATABASE] };
             let name = files[variant % files.len()];

@@ -329,11 +329,17 @@ async fn a_refusal_is_exact_by_the_servers_clock_and_writes_nothing() {
     assert!(asked + wait <= after + 2_000 && told + wait >= before + 2_000, "{wait}");
     assert_eq!(ring(&["dump"]), dump, "a refusal leaves the ring as it was");
     assert!(ring(&["pttl"]).parse::<u64>().unwrap() <= left, "and its life as short");
-    while ground.time() < before + 2_000 {
-        assert!(!check().await.is_admitted() || ground.time() >= before + 2_000);
+    let (pause, mut again) = (Duration::from_millis(2), false);
+    while !again && ground.time() < before + 2_000 {
+        again = check().await.is_admitted();
+        assert!(!again || ground.time() >= before + 2_000, "before its time");
+        tokio::time::sleep(pause).await;
     }
-    while ground.time() < after + 2_000 {}
-    assert!(check().await.is_admitted(), "its time has come");
+    while ground.time() < after + 2_000 {
+        tokio::time::sleep(pause).await;
+    }
+    // The last of those may have had the place that became free, and there is no other one before the second call's.
+    assert!(again || check().await.is_admitted(), "its time has come");
 }
 
 #[tokio::test]

@@ -24,15 +24,16 @@ fn open(dir: &Path) -> (World, Arc<SqliteStore>) {
     (world.with_keyring(store.keyring()), store)
 }
 
-/// Waits for what has to become true within a second.
-async fn within_a_second(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..100 {
-        if holds() {
-            return;
-        }
+/// How long is waited for what has to happen by itself: what counts is that nobody else does it, not how soon.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for what has to become true by itself.
+async fn by_itself(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = tokio::time::Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "not by itself: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("not within a second: {what}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,7 +134,7 @@ async fn the_command_line_writes_beside_the_server() {
         Some(flow.id),
         "works at once"
     );
-    within_a_second("the generation", || ConnectionStore::generation(&*server) > generation).await;
+    by_itself("the generation", || ConnectionStore::generation(&*server) > generation).await;
     assert_eq!(ApplicationStore::generation(&*server), ConnectionStore::generation(&*server));
 
     assert!(server.otp(kept).await.unwrap().is_some() && server.otp(erased).await.unwrap().is_some());
@@ -146,8 +147,8 @@ async fn the_command_line_writes_beside_the_server() {
     assert_eq!((done.deleted, done.anonymised), (1, 0));
     assert!(beside.purge(&e164(2)).await.unwrap());
     assert!(!beside.purge(&e164(1)).await.unwrap(), "a live record has it");
-    within_a_second("the cached OTP", || server.recall(erased).is_none()).await;
-    within_a_second("the message", || server.backlog() == 1).await;
+    by_itself("the cached OTP", || server.recall(erased).is_none()).await;
+    by_itself("the message", || server.backlog() == 1).await;
     assert_eq!((server.otp(erased).await.unwrap(), server.recall(erased)), (None, None));
     assert_eq!(world.check(&*server, erased, CODE).await, None);
     assert_eq!(world.check(&*server, kept, CODE).await, Some(Verdict::Verified));
@@ -218,7 +219,7 @@ async fn a_failed_write_is_the_end() {
     let sql = rusqlite::Connection::open(dir.path().join("otpgate.db")).unwrap();
     sql.execute_batch("DROP TABLE number").unwrap();
     assert_eq!(world.try_send(&*store, world.otp(1, 3)).await, Err(StoreError::Failed));
-    tokio::time::timeout(Duration::from_millis(100), failed).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, failed).await.unwrap().unwrap();
     // Even if it would work again: nothing is accepted any more, and nothing is handed out.
     sql.execute_batch("CREATE TABLE number (key BLOB PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID").unwrap();
     assert_eq!(world.try_send(&*store, world.otp(2, 3)).await, Err(StoreError::Failed));
@@ -286,7 +287,7 @@ async fn the_log_is_copied_and_starts_over() {
     }
     let bytes = std::fs::metadata(&log).unwrap().len();
     assert!(bytes < 40 * 1_024 * 1_024, "the log grew to {bytes} bytes");
-    within_a_second("an idle writer copies the rest", || store.stats().log_pages == 0).await;
+    by_itself("an idle writer copies the rest", || store.stats().log_pages == 0).await;
     drop(store);
     assert_eq!(std::fs::metadata(&log).map_or(0, |log| log.len()), 0, "a clean end leaves nothing in it");
 }

@@ -12,8 +12,11 @@ pub(crate) mod schema;
 pub(crate) mod signer;
 pub(crate) mod steps;
 
+use std::collections::VecDeque;
+use std::fs::{File, Permissions, TryLockError};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -26,15 +29,45 @@ use tempfile::TempDir;
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_otpgate");
 
-/// A port that was free a moment ago, below those that the system gives to outgoing connections: only another test could
-/// take it meanwhile, which would have to draw the same one.
+/// Reservations that a process holds: far more than a test needs, and fewer than the files that it may have open, since
+/// a long run draws thousands of ports.
+const RESERVATIONS: usize = 256;
+
+/// A port that was free a moment ago, below those that the system gives to outgoing connections. No other draw yields
+/// it, in whatever process, until this one ends or has drawn [`RESERVATIONS`] more: whoever is to listen on it may take
+/// it late, or be killed and come back.
 pub(crate) fn free_port() -> u16 {
+    static HELD: Mutex<VecDeque<File>> = Mutex::new(VecDeque::new());
     loop {
         let drawn = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
         let port = 10_000 + u16::try_from(drawn % 20_000).unwrap();
+        let Some(reservation) = reserve(port) else { continue };
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            let mut held = HELD.lock().unwrap();
+            held.push_back(reservation);
+            if held.len() > RESERVATIONS {
+                held.pop_front();
+            }
             return port;
         }
+    }
+}
+
+/// Reserves a port among the tests of this machine, until the file is closed, as it is when the process ends. None
+/// where it is reserved.
+fn reserve(port: u16) -> Option<File> {
+    let folder = std::env::temp_dir().join("otpgate-test-ports");
+    if std::fs::create_dir(&folder).is_ok() {
+        // Some tests need root: whoever runs the others must not find it closed.
+        std::fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
+    }
+    let path = folder.join(port.to_string());
+    let file = File::open(&path).or_else(|_| File::create(&path));
+    let file = file.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    match file.try_lock() {
+        Ok(()) => Some(file),
+        Err(TryLockError::WouldBlock) => None,
+        Err(TryLockError::Error(error)) => panic!("{}: {error}", path.display()),
     }
 }
 
@@ -195,7 +228,7 @@ impl Server {
     pub(crate) fn message(&self, number: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let mut client = self.admin_client();
         let path = format!("/sandbox/messages?number={}", number.replace('+', "%2B"));
-        for _ in 0..600 {
+        for _ in 0..6_000 {
             let messages = client.get(&path).json();
             if let Some(message) = messages.as_array().unwrap().iter().find(|message| fits(message)) {
                 return message.clone();

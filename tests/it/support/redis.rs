@@ -55,11 +55,20 @@ impl Redis {
         create.extend(hosts.iter().map(String::as_str));
         create.extend(["--cluster-replicas", &replicas, "--cluster-yes"]);
         let made = this.cli(&create);
-        for node in &this.nodes {
-            node.until(&made, &["cluster", "info"], "cluster_state:ok");
-        }
+        let until_it_stands = || {
+            for node in &this.nodes {
+                node.until(&made, &["cluster", "info"], "cluster_state:ok");
+            }
+        };
+        until_it_stands();
         if this.nodes.len() > masters {
             this.until_replicated();
+        } else {
+            // Where nobody takes over nobody has to find out soon, and no node is away because the machine stood still
+            // for a moment. Not earlier: a cluster that is made waits for about as long before it serves.
+            let said = this.everywhere(&["config", "set", "cluster-node-timeout", "15000"]);
+            assert!(said.iter().all(|said| said == "OK"), "{said:?}");
+            until_it_stands();
         }
         this
     }

@@ -16,11 +16,12 @@ use otpgate::otp::store::{ApplicationStore as _, Later, StoreError, WriteError};
 use otpgate::store::memory::MemoryStore;
 use otpgate::verification::VerificationId;
 use otpgate::verification::outcome::Outcome;
-use otpgate::verification::page::{AFTERMATH, Code, NotDone, PageError, RESEND_GAP, State, View};
+use otpgate::verification::page::{AFTERMATH, NotDone, PageError, RESEND_GAP};
 use otpgate::verification::record::{Expiry, Verification};
 use otpgate::verification::service::Wish;
 use otpgate::verification::store::VerificationStore;
 use otpgate::verification::token::{PageToken, WaitToken};
+use otpgate::verification::view::{Code, State, View};
 
 use super::{Bench, otps, why};
 

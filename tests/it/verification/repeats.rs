@@ -12,11 +12,11 @@ use otpgate::otp::store::{ApplicationStore as _, Outbox as _};
 use otpgate::otp::template::Template;
 use otpgate::secret::{Secret, SystemEntropy};
 use otpgate::verification::outcome::Outcome;
-use otpgate::verification::page::State;
 use otpgate::verification::record::FirstSend;
 use otpgate::verification::service::{OpenError, Opened, Wish};
 use otpgate::verification::store::VerificationStore as _;
 use otpgate::verification::token::WaitToken;
+use otpgate::verification::view::State;
 
 use super::Bench;
 
