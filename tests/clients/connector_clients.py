@@ -97,9 +97,11 @@ def native(started, spec, key, limited):
 
     applications = api.applications.ListApplications().response().result
     assert any(application["applicationId"] == otp["applicationId"] for application in applications)
-    quota = client(started, spec, limited).connection.GetConnection().response().result["quota"]
+    # Built before the first call that counts: to read a definition takes a part of the period.
+    few = client(started, spec, limited)
+    quota = few.connection.GetConnection().response().result["quota"]
     assert quota["calls"] == 3 and quota["remaining"] == 2, quota
-    waited(lambda: client(started, spec, limited).otp.StatusOTP(otpID=otp["otpId"]).response(), HTTPNotFound)
+    waited(lambda: few.otp.StatusOTP(otpID=otp["otpId"]).response(), HTTPNotFound)
 
 
 def compatible(started, spec, key, limited):
@@ -135,7 +137,8 @@ def compatible(started, spec, key, limited):
     api.tyntec.DeleteOTP(otpID=otp["otpId"]).response()
     raises(HTTPNotFound, lambda: api.tyntec.StatusOTP(otpID=otp["otpId"]).response())
     api.connection.GetConnection().response()
-    waited(lambda: client(started, spec, limited).tyntec.StatusOTP(otpID=otp["otpId"]).response(), HTTPNotFound)
+    few = client(started, spec, limited)
+    waited(lambda: few.tyntec.StatusOTP(otpID=otp["otpId"]).response(), HTTPNotFound)
 
 
 def waited(call, expected):
@@ -145,7 +148,7 @@ def waited(call, expected):
             call()
         except HTTPTooManyRequests as error:
             seconds = int(error.response.headers["Retry-After"])
-            assert 1 <= seconds <= 4, seconds
+            assert 1 <= seconds <= 8, seconds
             time.sleep(seconds)
             raises(expected, call)
             return
@@ -169,7 +172,7 @@ def main():
     binary, folder = pathlib.Path(sys.argv[2]).resolve(), sys.argv[4]
     with gateway(binary, "[events]\nallow_private_callbacks = true\n") as started, tempfile.TemporaryDirectory() as exported:
         key = started.key("--unlimited")
-        limited = lambda: started.key("--calls", "3", "--period", "4")
+        limited = lambda: started.key("--calls", "3", "--period", "8")
         served = f"{started.address}/connector/apiDefinition.swagger.json"
         out = pathlib.Path(exported) / "compatible"
         host = urllib.parse.urlsplit(started.address).netloc

@@ -1,7 +1,7 @@
 // Drives a running gateway by a definition of the connector, with swagger-client, which knows nothing else of it.
 //
 // connector_clients.py starts it, with the environment SPEC (an address or a file), EDITION, KEY, LIMITED (a key with a quota
-// of 3 calls in 4 seconds) and ADMIN (the address of the sandbox's messages).
+// of 3 calls in 8 seconds) and ADMIN (the address of the sandbox's messages).
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -97,7 +97,7 @@ async function waits(apis) {
     }
     assert.equal(refusal?.status, 429);
     const seconds = Number(refusal.headers['retry-after']);
-    assert.ok(Number.isInteger(seconds) && seconds >= 1 && seconds <= 4, `Retry-After: ${seconds}`);
+    assert.ok(Number.isInteger(seconds) && seconds >= 1 && seconds <= 8, `Retry-After: ${seconds}`);
     await sleep(seconds * 1000);
     assert.equal((await call()).status, 200);
 }

@@ -90,6 +90,9 @@ const wide = { width: 720, height: 760 };
 const contexts = [];
 async function tab(options = {}) {
     const context = await browser.newContext({ viewport: wide, ...options });
+    // No step is judged by its time: it may take as long as a slow machine needs.
+    context.setDefaultTimeout(180_000);
+    context.setDefaultNavigationTimeout(180_000);
     contexts.push(context);
     const page = await context.newPage();
     page.asked = [];
@@ -146,7 +149,7 @@ async function checked(token, audience, opened, outcome) {
 const tests = {};
 
 // Begun first, looked at last: a code that runs out while its page is open, and a page that is over.
-const lapsing = await open({ applicationId: hasty, sends: 1, returnUrl: `${friend}/done` });
+const lapsing = await open({ applicationId: hasty, sends: 1, returnUrl: `${friend}/lapsed` });
 const fresh = await open({ applicationId: hasty, sends: 2 });
 const over = await open();
 await api("DELETE", `/v1/verifications/${over.verificationId}`);
@@ -173,7 +176,7 @@ tests["the right code, and the way back to the site with a result"] = async () =
     await state(page, "code");
     await enter(page, await codeOf(opened));
     await page.waitForURL(`${friend}/done**`);
-    // A code that runs out leads to the same path, sooner or later.
+    // A test beside this one leads to the same path, sooner or later.
     const back = () => visits.findLast(visit => visit.path === "/done" && visit.query.has("order"));
     const visit = back();
     assert.deepEqual([visit.query.get("order"), visit.referer], ["7", undefined]);
@@ -266,10 +269,10 @@ tests["too many wrong codes"] = async () => {
     const page = await tab();
     await page.goto(opened.pageUrl);
     const code = await codeOf(opened);
-    for (const index of [1, 2, 3]) {
+    // By its own words: the page before has a fault and a heading too.
+    for (const said of ["Tries left: 2", "Tries left: 1", "Too many wrong codes were entered."]) {
         await enter(page, wrongFor(code));
-        await page.waitForLoadState();
-        if (index < 3) await page.waitForSelector("#fault");
+        await page.waitForSelector(`text=${said}`);
     }
     assert.equal(await heading(page), "Too many wrong codes were entered.");
     await state(page, "too-many");
@@ -280,24 +283,36 @@ tests["too many wrong codes"] = async () => {
 };
 
 tests["resend and voice, with a countdown"] = async () => {
-    const opened = await open({ via: "AUTO" });
-    const page = await tab();
-    const began = Date.now();
-    await page.clock.install();
-    await page.goto(opened.pageUrl);
-    const code = await codeOf(opened);
-    const again = page.locator("button[value=again]");
-    assert(await again.isDisabled() && (await page.locator("#wait").textContent()).match(/^Possible again in \d+ s$/));
-    await page.clock.runFor(31_000);
-    assert(await again.isEnabled() && await page.locator("#wait").count() === 0);
-    assert.equal(await page.locator("#told").textContent(), "Send the code again", "who does not see it is told");
-    // The page's clock ran ahead: the gateway's has not, and nothing leaves.
-    const [answer] = await Promise.all([page.waitForResponse(given => given.request().method() === "POST"), again.click()]);
-    assert.equal(answer.status(), 303);
-    const sent = (await messages(opened.number)).length;
-    if (Date.now() - began < 30_000) assert.equal(sent, 1);
+    const early = async () => {
+        const page = await tab();
+        await page.clock.install();
+        // Before the message leaves, so that what is done within 30 s of this is too early for the gateway.
+        const began = Date.now(), late = () => Date.now() - began >= 30_000;
+        const opened = await open({ via: "AUTO" });
+        await page.goto(opened.pageUrl);
+        const code = await codeOf(opened);
+        const again = page.locator("button[value=again]");
+        const [disabled, wait] = [await again.isDisabled(), await page.locator("#wait").allTextContents()];
+        if (late()) return null;
+        assert(disabled && wait.length === 1 && wait[0].match(/^Possible again in \d+ s$/), String(wait));
+        await page.clock.runFor(31_000);
+        assert(await again.isEnabled() && await page.locator("#wait").count() === 0);
+        assert.equal(await page.locator("#told").textContent(), "Send the code again", "who does not see it is told");
+        // The page's clock ran ahead: the gateway's has not, and nothing leaves.
+        const [answer] = await Promise.all([page.waitForResponse(given => given.request().method() === "POST"), again.click()]);
+        if (late()) return null;
+        assert.equal(answer.status(), 303);
+        assert.equal((await messages(opened.number)).length, 1);
+        return [opened, code];
+    };
+    // Where the machine was too slow for what is too early, with a fresh verification.
+    let begun = null;
+    for (let tries = 0; tries < 5 && !begun; tries += 1) begun = await early();
+    assert(begun, "nothing was pressed within 30 s, five times");
+    const [opened, code] = begun;
     // Really waited for.
     await sleep(30_500);
+    assert.equal((await messages(opened.number)).length, 1, "nor did it leave afterwards");
     const later = await tab();
     await later.goto(opened.pageUrl);
     await state(later, "may-resend");
@@ -545,7 +560,7 @@ tests["what ends elsewhere ends on the open page, in a frame and without"] = asy
     const form = new URLSearchParams({ action: "enter", turn: "3.2", code: await codeOf(opened) });
     await fetch(opened.pageUrl, { method: "POST", redirect: "manual", body: form });
     await api("DELETE", `/v1/verifications/${other.verificationId}`);
-    await frame.locator("h1", { hasText: "Your number is confirmed." }).waitFor({ timeout: 20_000 });
+    await frame.locator("h1", { hasText: "Your number is confirmed." }).waitFor({ timeout: 60_000 });
     await frame.locator("#told", { hasText: "Your number is confirmed." }).waitFor({ state: "attached" });
     await framing.waitForFunction("told.length > 0");
     const [[origin, told]] = await framing.evaluate("told");
@@ -553,8 +568,9 @@ tests["what ends elsewhere ends on the open page, in a frame and without"] = asy
     // One result for all sites that may show it.
     await checked(told.result, friend, opened, "VERIFIED");
     await checked(told.result, "https://www.example.com", opened, "VERIFIED");
-    await alone.waitForSelector("text=This request was cancelled.", { timeout: 20_000 });
-    assert(Date.now() - began < 20_000);
+    await alone.waitForSelector("text=This request was cancelled.", { timeout: 60_000 });
+    // It asks every 30 s at the latest, and its own time runs out after minutes.
+    assert(Date.now() - began < 60_000);
     // It asks by its own address, and nothing else; and once it knows, no more.
     const asked = alone.asked.length;
     await sleep(5_000);
@@ -616,8 +632,8 @@ tests["a code that runs out while its page is open"] = async () => {
     assert.equal((await look(lapsing)).state, "EXPIRED");
     await state(lapsingTab, "expired");
     await lapsingTab.click("a.main");
-    await lapsingTab.waitForURL(`${friend}/done**`);
-    const token = visits.findLast(visit => visit.path === "/done" && !visit.query.has("order")).query.get("otpgate_result");
+    await lapsingTab.waitForURL(`${friend}/lapsed**`);
+    const token = visits.findLast(visit => visit.path === "/lapsed").query.get("otpgate_result");
     await checked(token, friend, lapsing, "EXPIRED");
     // Where another message is allowed, the page offers it.
     await freshTab.waitForSelector("text=The code is no longer valid.", { timeout: 60_000 });
@@ -698,10 +714,22 @@ const run = async ([name, test]) => {
     }
 };
 const chosen = Object.entries(tests).filter(([name]) => !only || name.includes(only));
-const alone = chosen.filter(([name]) => name === "what never was and what is over are the same");
-// The slow ones wait for clocks, not for the processor: all at once, but for what is measured.
-const passed = await Promise.all(chosen.filter(one => !alone.includes(one)).map(run));
-for (const one of alone) passed.push(await run(one));
+// These wait for clocks, not for the processor: all at once, beside the others.
+const sleepers = [
+    "resend and voice, with a countdown", "a code that runs out while its page is open",
+    "what ends elsewhere ends on the open page, in a frame and without",
+];
+// This one measures.
+const measured = ["what never was and what is over are the same"];
+for (const name of [...sleepers, ...measured]) assert(tests[name], name);
+const named = names => chosen.filter(([name]) => names.includes(name));
+const rest = chosen.filter(one => !named([...sleepers, ...measured]).includes(one));
+const passed = [];
+const inTurn = async queue => {
+    for (let one; (one = queue.shift());) passed.push(await run(one));
+};
+await Promise.all([...named(sleepers).map(one => [one]), rest, rest, rest, rest].map(inTurn));
+await inTurn(named(measured));
 if (task.images) await pictures(task.images);
 await browser.close();
 console.log(`${seen.size} states, each looked at by axe`);

@@ -25,8 +25,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::office::{Office, Plan};
 
-/// A carrier's answer is waited for so long.
-const TIMEOUT: Duration = Duration::from_millis(700);
+/// A carrier's answer is waited for so long: longer than a busy machine holds up one that was given at once.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a carrier does with a submission that it has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -191,10 +191,11 @@ async fn a_preface_without_a_request_is_closed() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_politely() {
-    let edge = Edge::start(|settings| settings.deadlines.idle = SHORT).await;
+    let edge = Edge::start(|settings| settings.deadlines.idle = SHORT * 5).await;
     let mut client = client(edge.raw().await.io).await;
+    // Each takes longer than the connection may be idle; the pauses are far shorter.
     for _ in 0..3 {
-        assert_eq!(client.send_request(request("/slow/400")).await.unwrap().status(), StatusCode::OK);
+        assert_eq!(client.send_request(request("/slow/1600")).await.unwrap().status(), StatusCode::OK);
         sleep(SHORT / 3).await;
     }
     until("closed", || edge.stats.open.get() == 0).await;

@@ -13,8 +13,8 @@ fn bare(answer: &crate::support::Answer) -> String {
     answer.body.replace(id, "ID")
 }
 
-/// Asks until `status` comes: what the command line wrote is seen within a second. Twice that is allowed here, because the
-/// machine may be busy with other tests.
+/// Asks until `status` comes: what the command line wrote is seen within a second. Ten times that is allowed here,
+/// because the machine may be busy with other tests.
 fn within_a_second(client: &mut Client, status: u16) {
     let began = Instant::now();
     loop {
@@ -22,7 +22,7 @@ fn within_a_second(client: &mut Client, status: u16) {
         if answer.status == status {
             return;
         }
-        assert!(began.elapsed() < Duration::from_secs(2), "still {answer:?}");
+        assert!(began.elapsed() < Duration::from_secs(10), "still {answer:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -75,7 +75,7 @@ fn a_rotation_overlaps_and_keeps_the_connection_and_its_quota() {
     within_a_second(&mut old, 200);
     let otp = old.post_json("/v1/otp", &json!({"number": "+4915112345678", "otpCode": "1234"})).expect(200).json();
     let id = made["id"].as_str().unwrap();
-    let (code, stdout, stderr) = gateway.command(&["key", "rotate", id, "--overlap", "3s", "--json"]);
+    let (code, stdout, stderr) = gateway.command(&["key", "rotate", id, "--overlap", "10s", "--json"]);
     assert_eq!(code, 0, "{stderr}");
     let rotated: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(rotated["id"], made["id"]);
@@ -83,7 +83,7 @@ fn a_rotation_overlaps_and_keeps_the_connection_and_its_quota() {
     let status = new.get(&format!("/v1/otp/{}", otp["otpId"].as_str().unwrap())).expect(200);
     assert!(status.header("ratelimit").unwrap().contains("r=7"), "the ring goes on: {status:?}");
     old.get("/v1/connection").expect(200);
-    std::thread::sleep(Duration::from_millis(3_100));
+    std::thread::sleep(Duration::from_millis(10_100));
     old.get("/v1/connection").expect(401);
     new.get("/v1/connection").expect(200);
 }

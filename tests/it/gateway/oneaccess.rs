@@ -430,7 +430,9 @@ fn puzzles_are_drawn_on_a_thread_of_their_own() {
     }
     let each = (on_core(&gateway.server, "captchas") - before) / 20;
     println!("{} µs of a core a puzzle", each / 1_000);
-    assert!((100_000..=5_000_000).contains(&each), "{each} ns");
+    // Less would mean that they are drawn elsewhere. How much more it is depends on the machine: the upper bound lies
+    // far above what a slow or shared core needs, and only notices a thread that does not stop.
+    assert!((100_000..=100_000_000).contains(&each), "{each} ns");
 }
 
 #[test]

@@ -73,24 +73,29 @@ fn sixty_four_threads_share_exactly_n() {
 #[test]
 fn retry_after_is_the_exact_wait_rounded_up() {
     let gateway = Gateway::start();
-    let limited = key(&gateway, &["--calls", "2", "--period", "3"]);
+    let limited = key(&gateway, &["--calls", "2", "--period", "10"]);
     let mut client = gateway.server.client(&limited);
     let before = std::time::Instant::now();
     client.get("/v1/connection").expect(200);
-    std::thread::sleep(Duration::from_millis(1_200));
+    std::thread::sleep(Duration::from_secs(4));
     client.get("/v1/connection").expect(200);
     let refused = client.get("/v1/connection").expect(429);
     let elapsed = before.elapsed();
     let wait = Duration::from_secs(refused.header("retry-after").unwrap().parse().unwrap());
     // The first call was counted after `before`: what is left cannot be less than this, nor is it more than a second more.
-    assert!(wait >= Duration::from_secs(3).saturating_sub(elapsed) && wait <= Duration::from_secs(2), "{wait:?}");
+    assert!(wait >= Duration::from_secs(10).saturating_sub(elapsed) && wait <= Duration::from_secs(6), "{wait:?}");
     // Whoever asks again and again is admitted when the first call leaves the window, and not before.
     let asked = std::time::Instant::now();
-    while client.get("/v1/connection").status == 429 {
-        assert!(asked.elapsed() <= wait + Duration::from_secs(1), "still refused after {wait:?}");
+    loop {
+        // When it was sent, and not when its answer was read, decides whether it may still be refused.
+        let sent = asked.elapsed();
+        if client.get("/v1/connection").status != 429 {
+            break;
+        }
+        assert!(sent <= wait + Duration::from_secs(1), "still refused after {wait:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(before.elapsed() >= Duration::from_secs(3), "admitted after {:?}", before.elapsed());
+    assert!(before.elapsed() >= Duration::from_secs(10), "admitted after {:?}", before.elapsed());
     client.get("/v1/connection").expect(429);
 }
 

@@ -40,12 +40,12 @@ fn every_test_number_does_what_is_written_of_it() {
     let (other, lost, slow) = (sent("+12025550100"), sent("+12025550101"), sent("+12025550102"));
     let (refused, unknown, silent) = (sent("+12025550103"), sent("+12025550104"), sent("+12025550105"));
 
-    arrives(&gateway, &lost, "SENT", &[ASKED, SUCCESS]);
     arrives(&gateway, &other, "DELIVERED", &[ASKED, SUCCESS]);
     arrives(&gateway, &slow, "SENT", &[ASKED, SUCCESS]);
     arrives(&gateway, &refused, "UNDELIVERABLE", &[ASKED, "DELIVER_OTP_RES_FAIL"]);
     arrives(&gateway, &unknown, "QUEUED", &[ASKED, "DELIVER_OTP_RES_UNKNOWN"]);
     arrives(&gateway, &silent, "SENT", &[ASKED, SUCCESS]);
+    // It is SENT for a second only, which its history keeps.
     arrives(&gateway, &lost, "UNDELIVERABLE", &[ASKED, SUCCESS, "DELIVER_OTP_RES_FAIL"]);
     // When the slow one has arrived, whatever was still to come of the others had its time.
     arrives(&gateway, &slow, "DELIVERED", &[ASKED, SUCCESS, SUCCESS]);

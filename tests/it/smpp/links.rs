@@ -78,20 +78,29 @@ async fn a_refused_bind_is_not_hurried() {
 #[tokio::test]
 async fn an_idle_link_is_asked_whether_it_lives_and_closed_when_it_does_not_say() {
     let centre = Centre::start();
+    let carrier = Carrier::to(&centre, |settings| settings.enquire_link = Duration::from_millis(100)).await;
+    eventually("the centre is asked", || centre.seen().enquiries >= 3).await;
+    assert_eq!(centre.seen().binds.len(), 1, "a link that lives stays");
+    centre.send(0, 77, &Pdu::EnquireLink);
+    eventually("the centre's own question is answered", || centre.seen().enquiry_answers == 1).await;
+    carrier.end().await;
+
+    // Another with a short limit, by which a machine that stalls loses also what lives.
     let carrier = Carrier::to(&centre, |settings| {
         settings.enquire_link = Duration::from_millis(100);
         settings.enquire_link_answer = Duration::from_millis(200);
     })
     .await;
-    eventually("the centre is asked", || centre.seen().enquiries >= 3).await;
-    assert_eq!(centre.seen().binds.len(), 1, "a link that lives stays");
-    centre.send(0, 77, &Pdu::EnquireLink);
-    eventually("the centre's own question is answered", || centre.seen().enquiry_answers == 1).await;
     centre.behave(|manners| manners.answers_enquire = false);
-    eventually("the link is given up and made anew", || centre.seen().binds.len() >= 2).await;
+    let binds = centre.seen().binds.len();
+    eventually("the link is given up and made anew", || centre.seen().binds.len() > binds).await;
     centre.behave(|manners| manners.answers_enquire = true);
-    eventually("it is bound", || carrier.smpp.bound() == 1).await;
-    assert!(carrier.send("x").await.is_ok());
+    let taken = async {
+        while carrier.send("x").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(30), taken).await.is_ok(), "it takes nothing any more");
     carrier.end().await;
 }
 

@@ -78,18 +78,19 @@ async fn several_links_share_the_load() {
 async fn submits_leave_at_the_pace_of_the_contract() {
     let centre = Centre::start();
     let carrier = Carrier::to(&centre, |settings| {
-        settings.per_second = Some(20);
-        settings.submit = Duration::from_millis(1_030);
+        settings.per_second = Some(2);
+        settings.submit = Duration::from_millis(1_250);
         settings.window = 100;
     })
     .await;
     let began = Instant::now();
-    let results = carrier.send_many(30).await;
+    let results = carrier.send_many(10).await;
     assert!(began.elapsed() >= Duration::from_millis(950), "{:?}", began.elapsed());
-    // 21 moments lie within the deadline; the rest is the courier's to keep, who is told how long.
+    // Three moments lie within the deadline, which ends midway between two: a machine may stall for a quarter of a
+    // second before an answer is late, or one more fits. The rest is the courier's to keep, who is told how long.
     let taken = results.iter().filter(|result| result.is_ok()).count();
     assert_eq!(taken, centre.count());
-    assert!((20..=22).contains(&taken), "{taken}");
+    assert!((3..=4).contains(&taken), "{taken}");
     for result in results.into_iter().filter_map(Result::err) {
         let Failure::Retryable(wait) = result else { panic!("{result:?}") };
         assert!(wait > Duration::from_millis(900), "{wait:?}");
