@@ -58,6 +58,9 @@ impl From<E164> for String {
     }
 }
 
+/// A number that is another one each time that it is read is none: prefixes stand before each other twice at most.
+const READINGS: usize = 3;
+
 /// What a number is, by the metadata of its country.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineType {
@@ -92,7 +95,10 @@ impl LineType {
     /// listens, or where there is no line.
     #[must_use]
     pub const fn is_worth_its_price(self) -> bool {
-        !matches!(self, Self::PremiumRate | Self::SharedCost | Self::Pager | Self::Voicemail | Self::Unallocated)
+        !matches!(
+            self,
+            Self::PremiumRate | Self::SharedCost | Self::Personal | Self::Pager | Self::Voicemail | Self::Unallocated
+        )
     }
 
     /// In words, for who is refused.
@@ -183,8 +189,23 @@ impl Phone {
         Self::from_parsed(&parsed, country)
     }
 
+    /// What libphonenumber made of a text. Of some spellings it makes a number that it reads as yet another one, by a prefix that
+    /// stands for a carrier or a trunk: a number is what its own E.164 is read as, or it would have several limits, and a
+    /// stored one would be another than the one that was sent to.
     fn from_parsed(parsed: &PhoneNumber, country: Option<Country>) -> Result<Self, PhoneError> {
-        Self::of_parsed(parsed, line_of(parsed), country)
+        let mut phone = Self::of_parsed(parsed, line_of(parsed), country)?;
+        for _ in 0..READINGS {
+            if phone.number.as_str().get(1..).and_then(as_written).is_some() {
+                return Ok(phone);
+            }
+            let again = PHONE_NUMBER_UTIL.parse(phone.number.as_str(), None).map_err(cause)?;
+            let settled = Self::of_parsed(&again, line_of(&again), country)?;
+            if settled.number == phone.number {
+                return Ok(settled);
+            }
+            phone = settled;
+        }
+        Err(PhoneError::NotANumber)
     }
 
     fn of_parsed(parsed: &PhoneNumber, line: LineType, country: Option<Country>) -> Result<Self, PhoneError> {
@@ -335,6 +356,38 @@ mod tests {
             }
         }
         assert!(short > 5_000, "{short}");
+    }
+
+    #[test]
+    fn a_number_is_read_as_itself() {
+        // Before the number stands how a carrier is chosen in China, Korea and Colombia.
+        for (text, number) in [
+            ("+8617951013123456711", "+8613123456711"),
+            ("+86013123456711", "+8613123456711"),
+            ("+8613123456711", "+8613123456711"),
+        ] {
+            assert_eq!(parse(text, "").as_deref(), Ok(number), "{text}");
+        }
+        let (mut seed, mut read) = (0x9e37_79b9_7f4a_7c15_u64, 0_u32);
+        let mut digits = |length: usize| {
+            let mut text = String::new();
+            for _ in 0..length {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                text.push(char::from(b'0' + u8::try_from((seed >> 33) % 10).unwrap()));
+            }
+            text
+        };
+        for code in ["86", "82", "57", "55", "54", "52", "39", "49", "44", "1", "7", "225", "598", "66"] {
+            for round in 0..800 {
+                // Trunk and carrier prefixes begin with zeros and ones.
+                let prefix = ["", "0", "1", "00", "17951", "0055", "03", "015"][round % 8];
+                let text = format!("+{code}{prefix}{}", digits(6 + round % 7));
+                let Ok(phone) = Phone::parse(&text, None) else { continue };
+                read += 1;
+                assert_eq!(Phone::of(&phone.number).as_ref(), Ok(&phone), "{text}");
+            }
+        }
+        assert!(read > 2_000, "{read}");
     }
 
     #[test]

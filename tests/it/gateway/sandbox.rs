@@ -171,3 +171,38 @@ fn without_a_receipt_a_call_follows_where_the_caller_left_the_choice_and_a_doubt
     let channels: Vec<_> = shown.as_array().unwrap().iter().map(|one| one["channel"].as_str().unwrap()).collect();
     assert_eq!(channels, ["SMS", "SMS"], "twice at most, and no call for who chose SMS");
 }
+
+/// A page whose name was made to lead to the loopback asks as its own origin (DNS rebinding); others ask across sites.
+#[test]
+fn without_a_token_no_web_page_sees_the_messages() {
+    let gateway = Gateway::start();
+    let port = gateway.server.admin.port();
+    let asks = |headers: &[(&str, &str)]| {
+        ["/", "/metrics", "/sandbox/messages"]
+            .map(|path| gateway.server.admin_client().call("GET", path, headers, "").status)
+    };
+    let (by_name, by_address) = (format!("evil.example:{port}"), format!("127.0.0.1:{port}"));
+    for (headers, seen) in [
+        (vec![("Host", by_name.as_str()), ("Sec-Fetch-Site", "same-origin")], false),
+        (vec![("Host", "evil.example")], false),
+        (vec![("Host", "127.0.0.1.evil.example")], false),
+        (vec![("Host", by_address.as_str()), ("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "no-cors")], false),
+        (vec![("Host", by_address.as_str()), ("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "cors")], false),
+        (vec![("Host", by_address.as_str()), ("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Mode", "cors")], true),
+        (vec![("Host", "LocalHost:1"), ("Sec-Fetch-Site", "none")], true),
+        (vec![("Host", "[::1]:8081")], true),
+        (
+            vec![
+                ("Host", by_address.as_str()),
+                ("Sec-Fetch-Site", "cross-site"),
+                ("Sec-Fetch-Mode", "navigate"),
+                ("Sec-Fetch-Dest", "document"),
+            ],
+            true,
+        ),
+    ] {
+        assert_eq!(asks(&headers), [if seen { 200 } else { 403 }; 3], "{headers:?}");
+    }
+    let said = gateway.server.admin_client().call("GET", "/", &[("Host", "evil.example")], "").expect(403).body;
+    assert!(said.contains("http://127.0.0.1:8081/") && said.contains("admin_token"), "{said}");
+}

@@ -105,7 +105,10 @@ impl Client {
                 BufReader::new(socket)
             }
         };
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
+        let mut request = format!("{method} {path} HTTP/1.1\r\n");
+        if !headers.iter().any(|(name, _)| *name == "Host") {
+            request += &format!("Host: {}\r\n", self.address);
+        }
         if let Some(key) = &self.key {
             request += &format!("apikey: {key}\r\n");
         }
