@@ -194,8 +194,9 @@ async fn stream(rivals: &Rivals) -> Times {
     for round in 0..ROUNDS + 100 {
         tick.tick().await;
         let mut spent = [0.0; 2];
-        // Whoever comes first after the pause finds cold caches: by turns.
-        for turn in [round % 2, 1 - round % 2] {
+        // Whoever comes first after the pause finds cold caches: by turns, long ones, so that the pauses between calls stay alike.
+        let first = round / 50 % 2;
+        for turn in [first, 1 - first] {
             rivals.reset().await;
             let admitted =
                 if turn == 0 { rivals.ours(&keys, &policy).await } else { rivals.theirs(&keys, &policy).await };
