@@ -28,7 +28,8 @@ pub struct BackupArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The server must be stopped, and the master key in its place: the file that the configuration names, or master.key in the data
-directory. A code that was used after the backup could be used again while it lives: wait for one code's life, then serve.")]
+directory. What root restores is given to the directory's owner. A code that was used after the backup could be used again while
+it lives: wait for one code's life, then serve.")]
 pub struct RestoreArgs {
     /// Where the data are.
     #[command(flatten)]
@@ -36,7 +37,7 @@ pub struct RestoreArgs {
     /// The backup
     #[arg(long, value_name = "FILE")]
     pub from: PathBuf,
-    /// Replace the store that is there, which is kept as otpgate.db.replaced
+    /// Replace the store that is there, which is kept as otpgate.db.replaced, or .replaced.2, .replaced.3, …
     #[arg(long)]
     pub force: bool,
 }
@@ -64,8 +65,9 @@ pub fn run_restore(args: RestoreArgs, environment: Environment, out: &mut dyn Wr
     let mut watch = |done, of| progress.show("restore, pages", done, of);
     let done = restore(&config.data_dir, &args.from, config.master_key_file.as_deref(), args.force, &mut watch);
     drop(progress);
-    done.map_err(|error| failed(error, &config))?;
-    Ok(writeln!(out, "{} holds the backup", config.data_dir.display())?)
+    let kept = done.map_err(|error| failed(error, &config))?;
+    let kept = kept.map(|kept| format!("; the store before it is kept as {}", kept.display())).unwrap_or_default();
+    Ok(writeln!(out, "{} holds the backup{kept}", config.data_dir.display())?)
 }
 
 fn embedded(config: Config) -> Result<Config, CliError> {
@@ -79,7 +81,10 @@ fn embedded(config: Config) -> Result<Config, CliError> {
 fn failed(error: BackupError, config: &Config) -> CliError {
     match error {
         BackupError::Open(error) => named(error, config),
-        BackupError::Nothing(_) | BackupError::Exists(_) | BackupError::InPlace(_) => CliError::Data(error.to_string()),
+        BackupError::Nothing(directory) => CliError::NoStore(directory),
+        BackupError::NoBackup(_) | BackupError::Exists(_) | BackupError::InPlace(_) => {
+            CliError::Data(error.to_string())
+        }
         BackupError::Damaged { .. } => CliError::Copy(error.to_string()),
         BackupError::Io { path, source } => CliError::Output { directory: path, problem: source.to_string() },
     }

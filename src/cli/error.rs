@@ -42,6 +42,9 @@ pub enum CliError {
     /// What the command was given names nothing, or is no value: 65.
     #[error("{0}")]
     Data(String),
+    /// The data directory holds no embedded store: 66.
+    #[error("{} holds no store; name the one of the server with --data-dir, or its configuration with --config", .0.display())]
+    NoStore(PathBuf),
     /// The shared store has lost its marker: 66.
     #[error("store.url: {store}: {problem}")]
     StoreEmptied {
@@ -238,7 +241,7 @@ impl CliError {
             Self::Findings(_) => 1,
             Self::Usage(_) => 64,
             Self::Data(_) => 65,
-            Self::StoreEmptied { .. } => 66,
+            Self::NoStore(_) | Self::StoreEmptied { .. } => 66,
             Self::StorePassword { .. } | Self::StoreRight { .. } => 67,
             Self::StoreAway { .. } => 68,
             Self::ClusterDown { .. } => 71,
@@ -327,6 +330,7 @@ mod tests {
             CliError::Findings(String::new()),
             CliError::Usage(String::new()),
             CliError::Data(String::new()),
+            CliError::NoStore(directory.clone()),
             CliError::PortInUse { key: "listen", address: String::new(), flag: "--listen" },
             CliError::Internal(String::new()),
             CliError::DataDirectory { directory: directory.clone(), problem: String::new() },
@@ -338,6 +342,6 @@ mod tests {
         ];
         let mut codes: Vec<_> = errors.iter().map(CliError::exit_code).collect();
         codes.dedup();
-        assert_eq!(codes, [1, 64, 65, 69, 70, 73, 74, 75, 76, 77, 78]);
+        assert_eq!(codes, [1, 64, 65, 66, 69, 70, 73, 74, 75, 76, 77, 78]);
     }
 }

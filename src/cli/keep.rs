@@ -57,7 +57,9 @@ async fn init(config: &Config, out: &mut dyn Write) -> Result<(), CliError> {
     let options = redis_options(config, url, Mode::Beside)?;
     let done = initialise(&options).await.map_err(|error| refused(&error, config, url))?;
     let said = match done {
-        Initialised::Made => "the store was empty and is made; keys, applications and codes that were in it are gone",
+        Initialised::Made => {
+            "the store is made; it was empty: if there was one before, its keys, applications and codes are gone"
+        }
         Initialised::Again => "the store is ours again; every quota begins fully charged",
         Initialised::Charged => "the store is whole, and ours from now on; every quota begins fully charged",
         Initialised::Already => "the store is whole; nothing was done",

@@ -6,7 +6,7 @@
 //! | 1 | the linted connector breaks a rule; `doctor` found something wrong |
 //! | 64 | the command line is wrong |
 //! | 65 | a value is wrong or names nothing: no such connection or application, no phone number |
-//! | 66 | the shared store has lost its marker: it was emptied, or another one took its place |
+//! | 66 | there is no store: the data directory holds none, or the shared one was emptied or another one took its place |
 //! | 67 | the shared store refuses the user or the password, or the user lacks a right |
 //! | 68 | the shared store is not reached, or the address is wrong: no Redis, a replica, no such database or primary |
 //! | 69 | a listener's address is in use; or the server that `health` asked is not ready |
@@ -60,6 +60,7 @@ pub mod webhooks;
 
 pub use desk::Desk;
 pub use error::{CliError, StoreAt};
+use store::Absent;
 
 /// The variables of the process: names and values.
 pub type Environment = Vec<(OsString, OsString)>;
@@ -104,6 +105,20 @@ pub enum Command {
     Erase(erase::EraseArgs),
     /// Copy a store into another; make a shared one ours again after it was emptied
     Store(keep::StoreArgs),
+}
+
+impl Command {
+    /// Whether it may make the embedded store: only what puts the first thing into it. Whoever looks for something, or
+    /// changes it, and finds no store is in the wrong directory, and would be told that all is well.
+    fn absent(&self) -> Absent {
+        match self {
+            Self::Key(args) if matches!(args.command, key::KeyCommand::Create(_)) => Absent::Make,
+            Self::Application(args) if matches!(args.command, application::ApplicationCommand::Create(_)) => {
+                Absent::Make
+            }
+            _ => Absent::Refuse,
+        }
+    }
 }
 
 /// Where the data are: the same three flags for every command that needs them.
@@ -157,6 +172,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: Environm
 }
 
 fn run(cli: Cli, environment: Environment, out: &mut dyn Write) -> Result<(), CliError> {
+    let absent = cli.command.absent();
     match cli.command {
         Command::Serve(args) => serve::run(args, environment, out),
         Command::Openapi(args) => openapi::run(args, out),
@@ -168,35 +184,39 @@ fn run(cli: Cli, environment: Environment, out: &mut dyn Write) -> Result<(), Cl
         Command::Health(args) => health::run(args, environment, out),
         Command::Key(args) => {
             let config = args.data.clone().load(environment)?;
-            at_desk(&config, async |desk| key::run(args.command, &config.quota, desk, out).await)
+            at_desk(&config, absent, async |desk| key::run(args.command, &config.quota, desk, out).await)
         }
         Command::Application(args) => {
             let config = args.data.clone().load(environment)?;
-            at_desk(&config, async |desk| application::run(args.command, &args.account, desk, out).await)
+            at_desk(&config, absent, async |desk| application::run(args.command, &args.account, desk, out).await)
         }
         Command::Webhooks(args) => {
             let config = args.data.clone().load(environment)?;
             let post = crate::app::callbacks(&config);
-            at_desk(&config, async |desk| webhooks::run(args.command, &*post, desk, out).await)
+            at_desk(&config, absent, async |desk| webhooks::run(args.command, &*post, desk, out).await)
         }
         Command::Provider(args) => {
             let config = args.data.clone().load(environment)?;
-            at_desk(&config, async |desk| provider::run(&args.command, &config, desk, out))
+            at_desk(&config, absent, async |desk| provider::run(&args.command, &config, desk, out))
         }
         Command::Erase(args) => {
             let config = args.data.clone().load(environment)?;
-            at_desk(&config, async |desk| erase::run(args, desk, out).await)
+            at_desk(&config, absent, async |desk| erase::run(args, desk, out).await)
         }
         Command::Store(args) => keep::run(args, environment, out),
     }
 }
 
 /// Opens the store, runs one command on it, and closes it.
-fn at_desk(config: &Config, command: impl AsyncFnOnce(&Desk<'_>) -> Result<(), CliError>) -> Result<(), CliError> {
+fn at_desk(
+    config: &Config,
+    absent: Absent,
+    command: impl AsyncFnOnce(&Desk<'_>) -> Result<(), CliError>,
+) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CliError::Internal(format!("no runtime: {error}")))?;
     runtime.block_on(async {
-        let opened = store::open_store(config).await?;
+        let opened = store::open_store(config, absent).await?;
         let clock = crate::clock::SystemClock::new();
         command(&opened.desk(&clock, StoreAt::of(config))).await
     })
@@ -210,6 +230,42 @@ mod tests {
     #[test]
     fn verify_cli() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_may_be_replayed_is_named_both_ways() {
+        let said = Cli::try_parse_from(["otpgate", "webhooks", "replay"]).unwrap_err().to_string();
+        assert!(said.contains("<SUBSCRIPTION|--all>"), "{said}");
+    }
+
+    #[test]
+    fn only_the_page_s_flags_stand_under_its_heading() {
+        let cli = Cli::command();
+        for (word, ids) in [("create", &["json"][..]), ("edit", &["json", "drop_template"])] {
+            let command = cli.find_subcommand("application").and_then(|found| found.find_subcommand(word)).unwrap();
+            let heading = |id: &str| {
+                let found = command.get_arguments().find(|argument| argument.get_id() == id).unwrap();
+                found.get_help_heading().map(str::to_owned)
+            };
+            assert_eq!(heading("page_name").as_deref(), Some("Verification page"), "{word}");
+            assert!(ids.iter().all(|id| heading(id).is_none()), "{word}");
+        }
+    }
+
+    #[test]
+    fn only_what_makes_the_first_thing_makes_a_store() {
+        for (line, absent) in [
+            ("key create --name n", Absent::Make),
+            ("application create --name n", Absent::Make),
+            ("key list", Absent::Refuse),
+            ("application edit default", Absent::Refuse),
+            ("webhooks dead", Absent::Refuse),
+            ("provider list", Absent::Refuse),
+            ("erase --number +4915112345678", Absent::Refuse),
+        ] {
+            let words = std::iter::once("otpgate").chain(line.split(' '));
+            assert_eq!(Cli::try_parse_from(words).unwrap().command.absent(), absent, "{line}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Opens the store that the configuration names. The only file of the command line that may name an adapter.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::app::Backing;
@@ -11,6 +12,18 @@ use crate::secret::{MasterKey, Secret, SystemEntropy};
 use crate::store::Store;
 use crate::store::redis::{self, Address, ConnectError, Known, RedisStore};
 use crate::store::sqlite::{Mode, OpenError, Options, SqliteStore};
+
+/// The name of the embedded store's database in a data directory.
+const DATABASE: &str = "otpgate.db";
+
+/// What a command does where there is no embedded store yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// It makes one.
+    Make,
+    /// It says so, and makes nothing.
+    Refuse,
+}
 
 /// An open store.
 pub struct OpenedStore {
@@ -45,14 +58,30 @@ pub fn desk<'a>(
     }
 }
 
-/// Opens the store beside a server that may be running, with its keyring; makes both where there is nothing yet.
+/// Opens the store beside a server that may be running, with its keyring. Where there is no embedded one yet, `absent` says
+/// whether both are made; a shared one has its own setting for that.
 ///
 /// # Errors
 /// One [`CliError`] a cause, each with its exit code.
-pub async fn open_store(config: &Config) -> Result<OpenedStore, CliError> {
+pub async fn open_store(config: &Config, absent: Absent) -> Result<OpenedStore, CliError> {
+    if absent == Absent::Refuse && config.store.url == StoreUrl::Sqlite {
+        there(&config.data_dir)?;
+    }
     let store = open(config, Mode::Beside).await?.store();
     let keyring = store.keyring();
     Ok(OpenedStore { store, keyring })
+}
+
+/// Whether a directory holds an embedded store. Changes nothing.
+///
+/// # Errors
+/// [`CliError::NoStore`]; [`CliError::DataDirectory`] where this user may not look.
+fn there(directory: &Path) -> Result<(), CliError> {
+    match directory.join(DATABASE).try_exists() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(CliError::NoStore(directory.to_owned())),
+        Err(error) => Err(CliError::DataDirectory { directory: directory.to_owned(), problem: error.to_string() }),
+    }
 }
 
 /// Opens the store as `mode` says.

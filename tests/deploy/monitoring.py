@@ -41,6 +41,9 @@ def exposed():
     with gateway(given.otpgate, CARRIER) as running:
         sent = call("POST", f"{running.address}/v1/otp", {"apikey": running.key()}, {"number": "+4915112345678"})
         assert sent.status == 200, sent.body
+        # A route shows once it was called.
+        for probe in ("live", "ready"):
+            assert call("GET", f"{running.address}/health/{probe}").status == 200
         while "otpgate_provider_circuit_open{" not in (shown := call("GET", f"{running.admin}/metrics").body.decode()):
             time.sleep(0.05)
         for line in shown.splitlines():

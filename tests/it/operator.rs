@@ -3,6 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a real process on a real clock")]
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -153,7 +154,9 @@ fn the_embedded_store_and_the_certificate_are_looked_at() {
     let text = format!("data_dir = {data:?}\n[tls]\ncertificate = {cert:?}\nkey = {private:?}\n");
     std::fs::write(&file, text).unwrap();
     let config = file.to_str().unwrap();
-    assert!(doctor(config).1.contains("holds nothing yet") && !data.exists());
+    let (code, said) = doctor(config);
+    let line = said.lines().find(|line| line.contains("holds no store")).unwrap();
+    assert!(code == 1 && line.starts_with("WRONG data_dir: ") && !data.exists(), "{said}");
     done(&["key", "create", "--name", "n", "--config", config]);
     let (code, said) = doctor(config);
     for line in
@@ -237,6 +240,112 @@ fn a_backup_beside_a_server_is_restored_whole_or_not_at_all() {
     let mut client = again.client(&key);
     assert!(verified(&mut client, &sent, 1));
     assert_eq!(client.get(&format!("/v1/otp/{later}")).status, 404);
+}
+
+#[test]
+fn a_command_in_the_wrong_directory_makes_no_store() {
+    let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = outside.path().join("backup.db");
+    let run = |words: &[&str]| {
+        let mut command = Command::new(BINARY);
+        let output = command.args(words).current_dir(&folder).env_clear().stdin(Stdio::null()).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let nothing = || std::fs::read_dir(&folder).unwrap().next().is_none();
+    let words = [
+        "webhooks list",
+        "webhooks dead",
+        "webhooks replay --all",
+        "webhooks replay sub_0123456789abcdef",
+        "webhooks rotate sub_0123456789abcdef",
+        "webhooks delete sub_0123456789abcdef",
+        "webhooks create --format oneaccess --callback https://127.0.0.1:1/ --connection con_0123456789abcdef \
+         --events SENT",
+        "erase --number +4915112345678",
+        "application list",
+        "application show default",
+        "application edit default --expire 60",
+        "application delete 2",
+        "key list",
+        "key rotate con_0123456789abcdef",
+        "key revoke con_0123456789abcdef",
+        "provider list",
+        &format!("backup --to {}", file.display()),
+    ];
+    for line in words {
+        let (code, said) = run(&line.split(' ').collect::<Vec<_>>());
+        assert!(code == 66 && said.lines().count() == 1, "{line}: {code} {said}");
+        assert!(said.contains("otpgate-data holds no store; name the one of the server with --data-dir"), "{said}");
+        assert!(nothing() && !file.exists(), "{line} made something");
+    }
+    let (code, said) = run(&["doctor"]);
+    assert!(code == 1 && nothing(), "{said}");
+    // Not even in a directory that is there, and where it cannot be looked for nobody says that there is none.
+    assert_eq!(otpgate(&["key", "list", "--data-dir", folder.path().to_str().unwrap()]).0, 66);
+    assert!(nothing());
+    std::fs::write(&file, "x").unwrap();
+    assert_eq!(otpgate(&["key", "list", "--data-dir", file.to_str().unwrap()]).0, 73);
+    assert_eq!(run(&["key", "create", "--name", "n"]).0, 0);
+    assert_eq!(run(&["key", "list"]).0, 0);
+}
+
+#[test]
+fn a_store_that_was_replaced_is_never_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (data, file) = (path("data"), path("backup.db"));
+    done(&["key", "create", "--name", "n", "--data-dir", &data]);
+    done(&["backup", "--to", &file, "--data-dir", &data]);
+    done(&["key", "create", "--name", "later", "--data-dir", &data]);
+    // An earlier one of which only the log was left counts as well.
+    std::fs::write(path("data/otpgate.db.replaced.2-wal"), "w").unwrap();
+    let mut before = std::fs::read(path("data/otpgate.db")).unwrap();
+    for name in ["otpgate.db.replaced", "otpgate.db.replaced.3", "otpgate.db.replaced.4"] {
+        let said = done(&["restore", "--from", &file, "--force", "--data-dir", &data]);
+        assert!(said.trim_end().ends_with(&format!("/{name}")), "{said}");
+        assert!(std::fs::read(path(&format!("data/{name}"))).unwrap() == before, "{name}");
+        before = std::fs::read(path("data/otpgate.db")).unwrap();
+    }
+    assert_eq!(std::fs::read(path("data/otpgate.db.replaced.2-wal")).unwrap(), b"w");
+    assert!(!done(&["key", "list", "--data-dir", &data]).contains("later"));
+    let first = rusqlite::Connection::open(path("data/otpgate.db.replaced")).unwrap();
+    let kept: i64 = first.query_row("SELECT count(*) FROM connection", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 2, "the first one is whole, with what came after the backup");
+}
+
+#[test]
+fn what_is_no_backup_is_not_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("text"), "not a database, and longer than the header of one".repeat(40)).unwrap();
+    std::fs::write(path("empty"), "").unwrap();
+    rusqlite::Connection::open(path("foreign")).unwrap().execute_batch("CREATE TABLE a (x)").unwrap();
+    for name in ["text", "empty", "foreign", "missing", "."] {
+        let (code, _, errors) = otpgate(&["restore", "--from", &path(name), "--data-dir", &path("data")]);
+        assert!(code == 65 && errors.contains("it is no backup"), "{name}: {code} {errors}");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+        assert!(!Path::new(&path("data")).exists(), "{name}");
+    }
+}
+
+#[test]
+fn what_root_restores_is_the_owners_of_the_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    if std::fs::metadata(folder.path()).unwrap().uid() != 0 {
+        // Only root can give a file away.
+        return;
+    }
+    done(&["key", "create", "--name", "n", "--data-dir", &path("data")]);
+    done(&["backup", "--to", &path("backup.db"), "--data-dir", &path("data")]);
+    std::fs::create_dir(path("new")).unwrap();
+    std::fs::copy(path("data/master.key"), path("new/master.key")).unwrap();
+    std::os::unix::fs::chown(path("new"), Some(65_534), Some(65_533)).unwrap();
+    done(&["restore", "--from", &path("backup.db"), "--data-dir", &path("new")]);
+    for name in ["otpgate.db", "server.lock", "open.lock"] {
+        let found = std::fs::metadata(path(&format!("new/{name}"))).unwrap();
+        assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (65_534, 65_533, 0o600), "{name}");
+    }
 }
 
 fn send(client: &mut Client, number: u32) -> String {

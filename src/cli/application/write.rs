@@ -25,8 +25,9 @@ pub struct CreateArgs {
     /// What it is to be.
     #[command(flatten)]
     pub settings: SettingArgs,
+    // The heading of the page's flags holds for all that follow, unless they say otherwise.
     /// Print a JSON object
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&str>)]
     pub json: bool,
 }
 
@@ -43,10 +44,10 @@ pub struct EditArgs {
     #[command(flatten)]
     pub settings: SettingArgs,
     /// Drop a text: en for text messages, en-voice for calls; may be repeated
-    #[arg(long, value_name = "LANGUAGE[-voice]", value_parser = parse_kept_place)]
+    #[arg(long, value_name = "LANGUAGE[-voice]", value_parser = parse_kept_place, help_heading = None::<&str>)]
     pub drop_template: Vec<(Language, Channel)>,
     /// Print a JSON object
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&str>)]
     pub json: bool,
 }
 

@@ -26,7 +26,10 @@ pub(super) fn store(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     match inspect(&config.data_dir, config.master_key_file.as_deref()) {
         Ok(None) => {
-            findings.push(Finding::note(format!("data_dir: {directory} holds nothing yet; the first start makes it")));
+            findings.push(Finding::wrong(format!(
+                "data_dir: {directory} holds no store; name the one of the server with --data-dir, or its configuration with \
+                 --config; a new one is made by its first start"
+            )));
         }
         Ok(Some(found)) => {
             let served = if found.served { "a server runs on it" } else { "no server runs on it" };

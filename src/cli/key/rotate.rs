@@ -62,7 +62,7 @@ pub async fn run(args: RotateArgs, desk: &Desk<'_>, out: &mut dyn Write) -> Resu
             Err(WriteError::Conflict) => continue,
             Err(error) => return Err(desk.not_written(error)),
         }
-        let text = if args.json { json(&after, &key, now) } else { words(&after, &key, now) };
+        let text = if args.json { json(&after, &key, now) } else { words(&after, &key, args.overlap, now) };
         let remedy = format!("{} has a new key that nobody saw; rotate it once more", after.id);
         return show_once(&text, &remedy, out);
     }
@@ -99,13 +99,17 @@ fn json(connection: &Connection, key: &ApiKey, now: UnixMillis) -> String {
     format!("{object:#}\n")
 }
 
-fn words(connection: &Connection, key: &ApiKey, now: UnixMillis) -> String {
+fn words(connection: &Connection, key: &ApiKey, overlap: Duration, now: UnixMillis) -> String {
     let mut text = format!(
         "The connection \"{}\" ({}) has a new key. It is shown this once and works at once:\n\n  {}\n\n",
         connection.name,
         connection.id,
         key.expose()
     );
+    if overlap.is_zero() {
+        text += "Every old key stopped working at once: give the new one to its callers now.\n";
+        return text;
+    }
     let mut old = old_keys(connection, now);
     if let Some((name, ends)) = old.next() {
         let ends = ends.to_rfc3339();
@@ -172,5 +176,7 @@ mod tests {
         let rotated = json(key(&fake, &["rotate", "flow", "--overlap", "0s", "--json"]).await.unwrap());
         assert_eq!(rotated["olderKeys"], serde_json::json!([]));
         assert_eq!(fake.connections.lock()[0].keys.iter().filter(|key| key.is_live(fake.desk().now())).count(), 1);
+        let said = key(&fake, &["rotate", "flow", "--overlap", "0s"]).await.unwrap();
+        assert!(said.contains("Every old key stopped working at once") && !said.contains("works until"), "{said}");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use super::find;
 use crate::cli::{CliError, Desk};
@@ -15,9 +15,10 @@ const STEP: usize = 500;
 
 /// The arguments of `webhooks replay`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("whose").args(["subscription", "all"]).required(true)))]
 pub struct ReplayArgs {
     /// The subscription's id, such as `sub_0123456789abcdef`
-    #[arg(value_name = "SUBSCRIPTION", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "SUBSCRIPTION")]
     pub subscription: Option<SubscriptionId>,
     /// Only this event
     #[arg(long, value_name = "ID", conflicts_with = "all")]

@@ -4,7 +4,7 @@
 //! it nor make it begin again. It is sealed as the data are: it needs no master key, and is of no use without it.
 
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,12 +17,19 @@ use crate::store::sqlite::{files, schema};
 
 /// Pages that one step copies: 8 MB.
 const STEP: i32 = 2_000;
+/// What a database consists of: itself, its log and the log's index.
+const PARTS: [&str; 3] = ["", "-wal", "-shm"];
+/// The files that the locks of a data directory are: a restore makes them as well.
+const LOCKS: [&str; 2] = ["server.lock", "open.lock"];
 /// The pause when somebody holds a lock.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why there is no backup, or nothing was restored.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
+    /// What is to be restored is no backup.
+    #[error("{}: it is no backup; name a file that otpgate backup wrote", .0.display())]
+    NoBackup(PathBuf),
     /// There is no store.
     #[error("{}: there is no store here", .0.display())]
     Nothing(PathBuf),
@@ -30,7 +37,7 @@ pub enum BackupError {
     #[error("{}: it is there already; name another file", .0.display())]
     Exists(PathBuf),
     /// The data directory has a store.
-    #[error("{}: it holds a store already; --force puts the backup in its place and keeps it as otpgate.db.replaced", .0.display())]
+    #[error("{}: it holds a store already; --force puts the backup in its place and keeps it beside it as otpgate.db.replaced", .0.display())]
     InPlace(PathBuf),
     /// The file is damaged.
     #[error("{}: it is damaged: {problem}", path.display())]
@@ -78,7 +85,8 @@ pub fn back_up(dir: &Path, to: &Path, watch: &mut dyn FnMut(u64, u64)) -> Result
 }
 
 /// Puts the backup `from` into `dir`, whose server is stopped: only one that is whole, of a schema that is known, and whose
-/// keyring the master key opens. A store that is there is kept beside it where `force` lets it be replaced at all.
+/// keyring the master key opens. A store that is there is kept beside it where `force` lets it be replaced at all: the answer
+/// is under which name. Where root restores into somebody's directory, that one gets what is made.
 ///
 /// # Errors
 /// [`BackupError`]; then whatever was in `dir` is still there.
@@ -88,14 +96,17 @@ pub fn restore(
     master_key_file: Option<&Path>,
     force: bool,
     watch: &mut dyn FnMut(u64, u64),
-) -> Result<(), BackupError> {
+) -> Result<Option<PathBuf>, BackupError> {
     if !from.is_file() {
-        return Err(BackupError::Nothing(from.to_owned()));
+        return Err(BackupError::NoBackup(from.to_owned()));
     }
     let source = open_copy(from)?;
-    schema::version(&source, from)?;
+    // An empty file is a database of version 0.
+    if schema::version(&source, from).map_err(no_backup)? == 0 {
+        return Err(BackupError::NoBackup(from.to_owned()));
+    }
     whole(&source, from)?;
-    check(&source, from, &files::master_key_path(dir, master_key_file))?;
+    check(&source, from, &files::master_key_path(dir, master_key_file)).map_err(no_backup)?;
     files::make_directory(dir)?;
     let _server = files::lock_server(dir)?;
     let _opening = files::lock_opening(dir)?;
@@ -106,14 +117,50 @@ pub fn restore(
     }
     let new = beside(&database, ".new");
     copy(&source, from, &new, watch)?;
-    for suffix in ["", "-wal", "-shm"] {
+    let given = hand_over(&new, dir).and_then(|()| LOCKS.iter().try_for_each(|lock| hand_over(&dir.join(lock), dir)));
+    if let Err(error) = given {
+        let _gone = std::fs::remove_file(&new);
+        return Err(error);
+    }
+    let kept = free_place(&database);
+    for suffix in PARTS {
         // Its log goes with it: beside another database it would be taken for that one's.
         let old = beside(&database, suffix);
         if old.exists() {
-            std::fs::rename(&old, beside(&database, &format!(".replaced{suffix}"))).map_err(at(&old))?;
+            std::fs::rename(&old, beside(&kept, suffix)).map_err(at(&old))?;
         }
     }
-    put(&new, &database)
+    put(&new, &database)?;
+    Ok(there.then_some(kept))
+}
+
+fn no_backup(error: OpenError) -> BackupError {
+    match error {
+        OpenError::NotADatabase { path } => BackupError::NoBackup(path),
+        error => error.into(),
+    }
+}
+
+/// Where a replaced store is kept: a name that no earlier one has, nor any part of one.
+fn free_place(database: &Path) -> PathBuf {
+    let mut place = beside(database, ".replaced");
+    let mut count = 1_u32;
+    while PARTS.iter().any(|suffix| beside(&place, suffix).symlink_metadata().is_ok()) {
+        count += 1;
+        place = beside(database, &format!(".replaced.{count}"));
+    }
+    place
+}
+
+/// Gives a file that root made in somebody's directory to that one: a server that runs as him could not open it. A link is not
+/// followed, and a second name of some other file is left alone: what root would give away there is not ours.
+fn hand_over(path: &Path, dir: &Path) -> Result<(), BackupError> {
+    let owner = std::fs::metadata(dir).map_err(at(dir))?;
+    let made = std::fs::symlink_metadata(path).map_err(at(path))?;
+    if made.uid() != 0 || owner.uid() == 0 || made.nlink() > 1 {
+        return Ok(());
+    }
+    lchown(path, Some(owner.uid()), Some(owner.gid())).map_err(at(path))
 }
 
 /// `path` with `suffix` behind it.

@@ -105,7 +105,7 @@ fn a_start_that_failed_loses_no_first_key() {
     };
     let (code, said) = serve("a", &format!("127.0.0.1:{port}"), Stdio::null());
     assert_eq!(code, 69, "{said}");
-    assert_eq!(command(&data("b"), &["key", "list"]).0, 0);
+    assert_eq!(command(&data("b"), &["application", "create", "--name", "n"]).0, 0);
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let (reader, nobody) = std::io::pipe().unwrap();
     drop(reader);
@@ -151,6 +151,8 @@ fn a_reader_who_has_seen_enough_ends_a_command_quietly() {
         let output = command.output().unwrap();
         (output.status.code().unwrap_or(-1), String::from_utf8(output.stderr).unwrap())
     };
+    // What lists needs a store.
+    assert_eq!(command(&data, &["application", "create", "--name", "n"]).0, 0);
     for words in [&["openapi"][..], &["key", "list"], &["application", "list"], &["webhooks", "list"]] {
         assert_eq!(unread(words), (0, String::new()), "{words:?}");
     }
