@@ -108,13 +108,17 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it may make the embedded store: only what puts the first thing into it. Whoever looks for something, or
-    /// changes it, and finds no store is in the wrong directory, and would be told that all is well.
+    /// Whether it may make the embedded store: only what puts the first thing into it, or prepares its default application for
+    /// the first start. Whoever looks for something, or ends it, and finds no store is in the wrong directory, and would be told
+    /// that all is well.
     fn absent(&self) -> Absent {
         match self {
             Self::Key(args) if matches!(args.command, key::KeyCommand::Create(_)) => Absent::Make,
             Self::Application(args) if matches!(args.command, application::ApplicationCommand::Create(_)) => {
                 Absent::Make
+            }
+            Self::Application(args) if matches!(args.command, application::ApplicationCommand::Edit(_)) => {
+                Absent::MakeAndSay
             }
             _ => Absent::Refuse,
         }
@@ -258,7 +262,8 @@ mod tests {
             ("key create --name n", Absent::Make),
             ("application create --name n", Absent::Make),
             ("key list", Absent::Refuse),
-            ("application edit default", Absent::Refuse),
+            ("application edit default", Absent::MakeAndSay),
+            ("application list", Absent::Refuse),
             ("webhooks dead", Absent::Refuse),
             ("provider list", Absent::Refuse),
             ("erase --number +4915112345678", Absent::Refuse),

@@ -1,5 +1,6 @@
 //! Opens the store that the configuration names. The only file of the command line that may name an adapter.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +22,8 @@ const DATABASE: &str = "otpgate.db";
 pub enum Absent {
     /// It makes one.
     Make,
+    /// It makes one, and says so beside its answer: who meant another directory sees it.
+    MakeAndSay,
     /// It says so, and makes nothing.
     Refuse,
 }
@@ -64,10 +67,21 @@ pub fn desk<'a>(
 /// # Errors
 /// One [`CliError`] a cause, each with its exit code.
 pub async fn open_store(config: &Config, absent: Absent) -> Result<OpenedStore, CliError> {
-    if absent == Absent::Refuse && config.store.url == StoreUrl::Sqlite {
-        there(&config.data_dir)?;
+    let missing = match config.store.url {
+        StoreUrl::Sqlite => there(&config.data_dir).err(),
+        StoreUrl::Redis(_) => None,
+    };
+    if absent == Absent::Refuse
+        && let Some(missing) = missing
+    {
+        return Err(missing);
     }
     let store = open(config, Mode::Beside).await?.store();
+    if absent == Absent::MakeAndSay && matches!(missing, Some(CliError::NoStore(_))) {
+        // Who reads none of it has the answer all the same.
+        let _unread =
+            writeln!(std::io::stderr(), "{} held no store; a new one is made there", config.data_dir.display());
+    }
     let keyring = store.keyring();
     Ok(OpenedStore { store, keyring })
 }
