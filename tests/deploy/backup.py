@@ -12,9 +12,9 @@ given = parser.parse_args()
 manual = (root / "docs/operations.md").read_text()
 
 
-def commands(section, folder):
-    """The indented lines for the embedded store in a section of the manual, on the paths of a test."""
-    text = re.search(rf"^## {section}$(.*?)^## ", manual, re.M | re.S)[1].split("**Embedded store**")[1].split("**Redis")[0]
+def commands(section, folder, words="**Embedded store**"):
+    """The indented lines behind these words in a section of the manual, until the next such words, on the paths of a test."""
+    text = re.search(rf"^## {section}$(.*?)^## ", manual, re.M | re.S)[1].split(words)[1].split("\n**")[0]
     found = [line.strip() for line in text.splitlines() if line.startswith("    ")]
     assert len(found) >= 3, found
     for shown, meant in (("/var/lib/otpgate", "live/d"), ("/backup", "backup"), ("/somewhere/else", "else"), ("/restored", "restored/d")):
@@ -62,6 +62,17 @@ with tempfile.TemporaryDirectory() as folder:
     for index, otp in enumerate(sent):
         answer = call("POST", f"{again.address}/v1/otp/{otp['otpId']}/verify", key, {"otpCode": f"{index:06d}"})
         assert (answer.status, answer.json["verified"]) == (200, True), (index, answer.status, answer.body)
+    again.stop()
+
+    # In the service's own directory; its configuration is this test's, and nobody starts a service here.
+    stop, *restore, start = commands("Restore", folder, "**Under the systemd unit**")
+    assert (stop, start) == ("systemctl stop otpgate", "systemctl start otpgate"), (stop, start)
+    for line in restore:
+        shell(line.replace(" --config /etc/otpgate/otpgate.toml", ""))
+    assert pathlib.Path(folder, "live/d/otpgate.db.replaced").exists()
+    again = Gateway(given.otpgate, f"{folder}/live")
+    answer = call("GET", f"{again.address}/v1/otp/{sent[0]['otpId']}", key)
+    assert answer.status == 200, answer.body
     again.stop()
 
     master = pathlib.Path(folder, "restored/d/master.key")
