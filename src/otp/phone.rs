@@ -411,6 +411,9 @@ mod tests {
         assert_eq!(of("+12025550123"), Ok((LineType::FixedOrMobile, Some("US".into()))));
         assert_eq!(of("+14165550123").unwrap().1.as_deref(), Some("CA"));
         assert_eq!(of("+498001234567").unwrap().0, LineType::TollFree);
+        // A personal number costs its caller as much as a premium-rate one.
+        assert_eq!(of("+447012345678").unwrap().0, LineType::Personal);
+        assert!(!LineType::Personal.is_worth_its_price() && LineType::Voip.is_worth_its_price());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Verifications: one asking of a person to prove a number, from its first message to its one outcome. Knows no HTTP and no
 //! SQL; a code is sent and checked by the domain of OTPs, under all its limits.
 //!
-//! [`service`] shows and cancels them, [`opening`] opens them, [`page`] holds the steps of the person, [`outcome`] says how one ends, [`settler`]
+//! [`service`] shows and cancels them, [`opening`] opens them, [`page`] holds the steps of the person, [`view`] what is shown, [`outcome`] says how one ends, [`settler`]
 //! sees to it over crashes, [`callback`] tells who waits for it, [`news`] tells subscribers. [`store`] is what they need from outside.
 
 pub mod callback;
